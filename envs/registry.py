@@ -1,0 +1,135 @@
+"""Names for environments: `make(id)` builds one, `register(id, factory)` adds one.
+
+An id is `suite/Name`. The suites that come with the package are listed in `_SUITES` and imported on first use, so that
+importing `envs` costs nothing and a suite whose optional dependency is missing does not stand in the way of the others.
+"""
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gymnax.environments.environment import Environment, EnvParams
+
+Factory = Callable[[], Any]
+
+# Suite -> the module that registers its environments when it is imported.
+_SUITES = {
+    "popgym": "envs.popgym",
+}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    factory: Factory
+    reward_scale: float
+
+
+_entries: dict[str, _Entry] = {}
+_loaded: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A factory that imports its class only when it is called.
+
+    Attributes:
+      target: `package.module:ClassName`.
+      kwargs: what the class is constructed with.
+    """
+
+    target: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self) -> "Environment":
+        """Import the class and construct it."""
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module), name)(**self.kwargs)
+
+
+def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> None:
+    """Make an environment available under `env_id`.
+
+    Args:
+      env_id: `suite/Name`; the suite may be a new one.
+      factory: called by every `make(env_id)`. Returns a gymnax 1.0 `Environment`, or the pair of it and its `EnvParams`
+        (as `gymnax.make` does) where the parameters should differ from `env.default_params`.
+      reward_scale: number that brings a typical non-zero reward to about one in size; an agent may multiply rewards
+        with it. It becomes `env.reward_scale`, unless the environment defines that itself.
+
+    Raises:
+      ValueError: if the id is not of the form `suite/Name`, or is taken by another factory.
+    """
+    suite, slash, name = env_id.partition("/")
+    if not (suite and slash and name):
+        raise ValueError(f"environment id {env_id!r} should be of the form suite/Name")
+    _load(suite)
+    entry = _Entry(factory, float(reward_scale))
+    if _entries.setdefault(env_id, entry) != entry:
+        raise ValueError(f"environment id {env_id!r} is already registered with another factory; choose another id")
+
+
+def make(env_id: str) -> tuple["Environment", "EnvParams"]:
+    """Build the environment registered as `env_id`.
+
+    Args:
+      env_id: one of `registered()`.
+
+    Returns:
+      The environment, which has a float `reward_scale`, and its parameters.
+
+    Raises:
+      ValueError: if there is no such id (the message names the nearest ones), or its suite is not installed.
+    """
+    try:
+        _load(env_id.partition("/")[0])
+    except ModuleNotFoundError as error:
+        raise ValueError(f"environment {env_id!r} needs the package {error.name!r}, which is not installed") from error
+    if env_id not in _entries:
+        raise ValueError(_unknown(env_id))
+    entry = _entries[env_id]
+    made = entry.factory()
+    env, params = made if isinstance(made, tuple) else (made, made.default_params)
+    if not hasattr(env, "reward_scale"):
+        env.reward_scale = entry.reward_scale
+    return env, params
+
+
+def registered() -> tuple[str, ...]:
+    """Return every id that `make` accepts, sorted with numbers by value; suites that are not installed are left out."""
+    for suite in _SUITES:
+        try:
+            _load(suite)
+        except ModuleNotFoundError:
+            continue
+    return tuple(sorted(_entries, key=_natural))
+
+
+def _load(suite: str) -> None:
+    if suite in _SUITES and suite not in _loaded:
+        _loaded.add(suite)  # Before the import: the suite's own calls of `register` come back here.
+        try:
+            importlib.import_module(_SUITES[suite])
+        except BaseException:
+            _loaded.discard(suite)
+            raise
+
+
+def _natural(env_id: str) -> list[tuple[bool, int, str]]:
+    """Sort key under which 9x9 comes before 11x11."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", env_id)]
+
+
+def _unknown(env_id: str) -> str:
+    known = {known_id.lower(): known_id for known_id in registered()}
+    near = difflib.get_close_matches(env_id.lower(), known, n=3)
+    if not near:  # Perhaps only the suite is missing or wrong.
+        bare = {known_id.partition("/")[2]: known_id for known_id in known}
+        near = [bare[name] for name in difflib.get_close_matches(env_id.lower().rpartition("/")[2], bare, n=3)]
+    if near:
+        return f"unknown environment {env_id!r}; did you mean {', '.join(known[match] for match in near)}?"
+    suites = sorted({known_id.partition("/")[0] for known_id in known})
+    return f"unknown environment {env_id!r}; suites: {', '.join(suites)} (envs.registered() lists every id)"

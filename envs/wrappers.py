@@ -1,0 +1,242 @@
+"""Wrappers around any gymnax 1.0 environment.
+
+They wrap `reset_env` and `step_env`, below the auto-reset of gymnax's `step`, so that what they add is right on the
+first observation of every episode. (A wrapper around an auto-resetting `step` sees only the observation after the
+reset, and would attach the last action of the old episode to the first observation of the new one.) For the same
+reason an environment's own override of `step` is not used.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment, EnvParams, EnvState
+
+from envs.observation import Categorical, Continuous, Image, Part, observation_parts
+from envs.spaces import MultiDiscrete
+
+
+class Wrapper(Environment):
+    """An environment that behaves as the one inside it; the base of the wrappers below.
+
+    Attributes that gymnax does not know (`reward_scale`, `max_episode_steps`, ...) are those of the inner environment.
+    """
+
+    def __init__(self, env: Environment):
+        """Wrap `env`."""
+        self.env = env
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up on the inner environment what neither the wrapper nor gymnax defines."""
+        if name == "env":  # Not set yet, as while unpickling: without this the lookup would recurse.
+            raise AttributeError(name)
+        return getattr(self.env, name)
+
+    @property
+    def name(self) -> str:
+        """Name of the inner environment."""
+        return self.env.name
+
+    @property
+    def default_params(self) -> EnvParams:
+        """Parameters of the inner environment."""
+        return self.env.default_params
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions."""
+        return self.env.num_actions
+
+    def action_space(self, params: EnvParams) -> spaces.Space:
+        """Space of actions."""
+        return self.env.action_space(params)
+
+    def observation_space(self, params: EnvParams) -> spaces.Space:
+        """Space of observations."""
+        return self.env.observation_space(params)
+
+    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
+        """What the numbers of an observation mean."""
+        return observation_parts(self.env, params)
+
+    def state_space(self, params: EnvParams) -> spaces.Space:
+        """Space of states."""
+        return self.env.state_space(params)
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """Start an episode."""
+        return self.env.reset_env(key, params)
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
+        """Take one step, without auto-reset."""
+        return self.env.step_env(key, state, action, params)
+
+    def observe(self, key: jax.Array, state: EnvState, action: jax.Array | None, params: EnvParams) -> jax.Array:
+        """Return the observation of `state`; `action` led to it and is None at an episode's start."""
+        return self.env.observe(key, state, action, params)
+
+    def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Return whether the episode is over for good."""
+        return self.env.is_terminated(state, params)
+
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Return whether the episode is cut off."""
+        return self.env.is_truncated(state, params)
+
+
+class PreviousActionAndStart(Wrapper):
+    """Appends to a flat observation the action that led to it and a flag for the first observation of an episode.
+
+        observation + previous action + (0, 1) at the start or (1, 0) after it
+
+    A discrete action is one-hot (one group per entry of a `MultiDiscrete` one), a continuous one is as it is. At the
+    start the action is the null action: 0, or the lowest one of a Box that does not hold 0. A discrete action outside
+    its space is all zeros. Where the observation is uint8 (or `Discrete`: it is then one-hot, too) and the action
+    discrete, the result is uint8, else float32.
+
+    Ref: popgym/wrappers/previous_action.py:110, popgym/wrappers/antialias.py:57, as flattened by gymnasium.
+    """
+
+    def __init__(self, env: Environment):
+        """Wrap `env`.
+
+        Raises:
+          ValueError: if its observations are images or its spaces of a kind not named above.
+        """
+        super().__init__(env)
+        self.observation_space(self.default_params)
+
+    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
+        """The inner parts, the action and the flag.
+
+        Raises:
+          ValueError: as the constructor.
+        """
+        inner = observation_parts(self.env, params)
+        if any(isinstance(part, Image) for part in inner):
+            raise ValueError(f"{self.name}: actions can be appended to flat observations only, not to images")
+        return *inner, *_action_parts(self.action_space(params)), Categorical(2)
+
+    def observation_space(self, params: EnvParams) -> spaces.Box:
+        """The joint box.
+
+        Raises:
+          ValueError: as the constructor.
+        """
+        size = sum(part.size for part in self.observation_parts(params))
+        inner = self.env.observation_space(params)
+        action = self.action_space(params)
+        low, high = np.zeros(size, np.float32), np.ones(size, np.float32)
+        if isinstance(inner, spaces.Box):
+            low[: math.prod(inner.shape)] = np.broadcast_to(inner.low, inner.shape).ravel()
+            high[: math.prod(inner.shape)] = np.broadcast_to(inner.high, inner.shape).ravel()
+        if isinstance(action, spaces.Box):
+            before_flag = slice(size - 2 - math.prod(action.shape), size - 2)
+            low[before_flag] = np.broadcast_to(action.low, action.shape).ravel()
+            high[before_flag] = np.broadcast_to(action.high, action.shape).ravel()
+        return spaces.Box(low, high, (size,), self._dtype(params))
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """Start an episode."""
+        obs, state = self.env.reset_env(key, params)
+        return self._append(obs, None, params), state
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
+        """Take one step, without auto-reset."""
+        obs, state, reward, terminated, info = self.env.step_env(key, state, action, params)
+        return self._append(obs, action, params), state, reward, terminated, info
+
+    def observe(self, key: jax.Array, state: EnvState, action: jax.Array | None, params: EnvParams) -> jax.Array:
+        """Return the observation of `state`; `action` led to it and is None at an episode's start."""
+        return self._append(self.env.observe(key, state, action, params), action, params)
+
+    def _dtype(self, params: EnvParams) -> jnp.dtype:
+        inner = self.env.observation_space(params)
+        narrow = isinstance(inner, spaces.Discrete) or np.dtype(inner.dtype) == np.uint8
+        return jnp.dtype(jnp.uint8 if narrow and not isinstance(self.action_space(params), spaces.Box) else jnp.float32)
+
+    def _append(self, obs: jax.Array, action: jax.Array | None, params: EnvParams) -> jax.Array:
+        dtype = self._dtype(params)
+        inner, space = self.env.observation_space(params), self.action_space(params)
+        if isinstance(inner, spaces.Discrete):
+            obs = jax.nn.one_hot(obs, inner.n)
+        flag = jnp.array([0, 1] if action is None else [1, 0])
+        encoded = _encode(space, _null_action(space) if action is None else action)
+        return jnp.concatenate([part.ravel().astype(dtype) for part in (obs, encoded, flag)])
+
+
+class FlattenActions(Wrapper):
+    """Numbers the actions of a `MultiDiscrete` environment in C order, so that its action space is `Discrete`.
+
+    A number outside the space is taken as the nearest one inside.
+
+    Ref: popgym/wrappers/discrete_action.py:48.
+    """
+
+    def __init__(self, env: Environment):
+        """Wrap `env`.
+
+        Raises:
+          ValueError: if its action space is not a `MultiDiscrete`.
+        """
+        super().__init__(env)
+        self._vectors(self.default_params)
+
+    @property
+    def num_actions(self) -> int:
+        """Number of different action vectors."""
+        return self._vectors(self.default_params).size
+
+    def action_space(self, params: EnvParams) -> spaces.Discrete:
+        """The numbers of the action vectors."""
+        return spaces.Discrete(self._vectors(params).size)
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
+        """Take one step, without auto-reset."""
+        return self.env.step_env(key, state, self._vectors(params).unravel(action), params)
+
+    def observe(self, key: jax.Array, state: EnvState, action: jax.Array | None, params: EnvParams) -> jax.Array:
+        """Return the observation of `state`; `action` led to it and is None at an episode's start."""
+        vector = None if action is None else self._vectors(params).unravel(action)
+        return self.env.observe(key, state, vector, params)
+
+    def _vectors(self, params: EnvParams) -> MultiDiscrete:
+        space = self.env.action_space(params)
+        if not isinstance(space, MultiDiscrete):
+            raise ValueError(f"{self.name}: action space {space!r} should be a MultiDiscrete to be flattened")
+        return space
+
+
+def _action_parts(space: spaces.Space) -> tuple[Part, ...]:
+    if isinstance(space, spaces.Discrete):
+        return (Categorical(space.n),)
+    if isinstance(space, MultiDiscrete):
+        return tuple(Categorical(n) for n in space.nvec)
+    if isinstance(space, spaces.Box):
+        return (Continuous(math.prod(space.shape)),)
+    raise ValueError(f"action space {space!r} is not supported; give a Discrete, a MultiDiscrete or a Box")
+
+
+def _encode(space: spaces.Space, action: jax.Array) -> jax.Array:
+    """Return `action` as a vector: one-hot where it is discrete."""
+    if isinstance(space, spaces.Discrete):
+        return jax.nn.one_hot(action, space.n)
+    if isinstance(space, MultiDiscrete):
+        return jnp.concatenate([jax.nn.one_hot(action[i], n) for i, n in enumerate(space.nvec)])
+    return jnp.asarray(action).ravel()
+
+
+def _null_action(space: spaces.Space) -> jax.Array:
+    zero = np.zeros(space.shape, space.dtype)
+    if isinstance(space, spaces.Box) and not (np.all(zero >= space.low) and np.all(zero <= space.high)):
+        zero = np.broadcast_to(space.low, space.shape)
+    return jnp.asarray(zero)

@@ -1,0 +1,129 @@
+"""What the entry points' command lines share: one-line errors, near matches, signals, the compilation cache.
+
+Nothing here imports JAX: `--help` and a mistyped option must answer at once.
+"""
+
+import argparse
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
+SIZES = ("auto", "tiny", "small", "paper")
+
+
+def fail(message: object, code: int = USAGE) -> NoReturn:
+    """End the program with one line on stderr and an exit code."""
+    print("error: " + " ".join(str(message).split()), file=sys.stderr, flush=True)
+    raise SystemExit(code)
+
+
+def note(message: str) -> None:
+    """Print one line on stderr that is no error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, with the nearest valid option."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2 with one line."""
+        fail(f"{message} (see {self.prog} --help)")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse, naming the nearest option of an unknown one."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            options = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
+            self.error(f"unknown argument {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        return parsed
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """Return an argument type: a whole number in [low, high]; 2e5 and 200_000 are read too."""
+
+    def parse(text: str) -> int:
+        try:
+            number = float(text)
+            if number != int(number):
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return int(number)
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Argument type: a time in seconds, zero or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0 up")
+    return number
+
+
+def add_run_arguments(parser: Parser) -> None:
+    """Add the options that `train` and `sweep` share."""
+    parser.add_argument("suite", help="a suite of environments, such as popgym")
+    parser.add_argument("--env", metavar="ID", help="environment id (default: the suite's first, as the preset sets it)")
+    parser.add_argument("--size", choices=SIZES, help="preset (default: auto = small with an accelerator, else tiny)")
+    parser.add_argument("--seeds", type=whole(1, 4096), metavar="N", help="seeds trained at once, as one vmap (default: 1)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="S", help="the run's root seed (default: 0)")
+    parser.add_argument("--steps", type=whole(1), metavar="N", help="environment steps per seed (default: the preset's)")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
+    parser.add_argument("--resume", action="store_true", help="go on with --run-dir, or with the env's newest run")
+    parser.add_argument(
+        "--set", dest="assignments", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="override config keys, such as model.units=128 hypers.model_lr=3e-4",
+    )  # fmt: skip
+    parser.add_argument(
+        "--eval-every", type=whole(1), metavar="STEPS", help="steps between evaluations (default: steps / 20)"
+    )
+    parser.add_argument(
+        "--checkpoint-every", type=seconds, default=60.0, metavar="SECONDS", help="default: %(default)g"
+    )
+    parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (needs the extra 'wandb')")
+
+
+class StopSignal:
+    """Turns SIGINT and SIGTERM into a flag, so that a run stops between chunks; a second signal ends it at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __enter__(self) -> "StopSignal":
+        self._previous = {number: signal.signal(number, self._on) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on(self, number: int, _: object) -> None:
+        if self.number is not None:
+            os._exit(128 + number)
+        self.number = number
+        note(f"{signal.Signals(number).name}: saving after the running chunk; again to stop at once")
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache folder, unless the environment says where (call before JAX runs)."""
+    import jax
+
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "r2i-jit" / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

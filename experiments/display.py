@@ -1,0 +1,103 @@
+"""What a person sees while a run trains: a progress bar on a terminal, plain lines anywhere else."""
+
+import math
+import sys
+import time
+from typing import Any, Protocol
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+
+class Display(Protocol):
+    """One run's output."""
+
+    def update(self, step: int, rates: tuple[float, float], returns: list[float], evaluation: float | None) -> None:
+        """Show one chunk: its step, env steps/s and updates/s over all seeds, the returns per seed."""
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+
+
+def display(total: int, start: int) -> Display:
+    """Return a bar if stdout is a terminal, else plain lines."""
+    return Bar(total, start) if sys.stdout.isatty() else Lines(total)
+
+
+class Lines:
+    """Plain lines: one per evaluation, and otherwise one at most every `interval` seconds."""
+
+    def __init__(self, total: int, interval: float = 5.0) -> None:
+        self._total, self._interval, self._shown = total, interval, -math.inf
+
+    def update(self, step: int, rates: tuple[float, float], returns: list[float], evaluation: float | None) -> None:
+        """Print a line if it is time for one."""
+        now = time.monotonic()
+        if evaluation is None and now - self._shown < self._interval and step < self._total:
+            return
+        self._shown = now
+        self.say(f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation, self._eta(step, rates, returns))}")
+
+    def _eta(self, step: int, rates: tuple[float, float], returns: list[float]) -> float:
+        per_seed = rates[0] / max(1, len(returns))
+        return (self._total - step) / per_seed if per_seed > 0 and step < self._total else 0.0
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, flush=True)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+class Bar:
+    """A rich progress bar with the rates and returns behind it."""
+
+    def __init__(self, total: int, start: int) -> None:
+        self._lines = Lines(total)
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+        self._progress = Progress(*columns)
+        self._task = self._progress.add_task("train", total=total, completed=start, text="")
+        self._evaluation: float | None = None
+        self._progress.start()
+
+    def update(self, step: int, rates: tuple[float, float], returns: list[float], evaluation: float | None) -> None:
+        """Move the bar; the last evaluation stays shown."""
+        self._evaluation = self._evaluation if evaluation is None else evaluation
+        text = _text(rates, returns, self._evaluation, self._lines._eta(step, rates, returns))
+        self._progress.update(self._task, completed=step, text=text)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Stop redrawing."""
+        self._progress.stop()
+
+
+def _text(rates: tuple[float, float], returns: list[float], evaluation: float | None, eta: float) -> str:
+    known = [value for value in returns if math.isfinite(value)]
+    text = f"return {sum(known) / len(known):.3f}" if known else "return –"
+    if 1 < len(returns) <= 6:
+        text += f" [{' '.join(f'{value:.2f}' if math.isfinite(value) else '–' for value in returns)}]"
+    if evaluation is not None:
+        text += f"  eval {evaluation:.3f}"
+    return f"{text}  {rates[0]:,.0f} env steps/s  {rates[1]:,.1f} updates/s  ETA {clock(eta)}"
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def table(header: list[str], body: list[list[Any]]) -> str:
+    """Return a Markdown table with aligned columns."""
+    cells = [[str(cell) for cell in row] for row in [header, *body]]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])

@@ -1,0 +1,155 @@
+"""Train R2I on a suite: `python -m experiments.train popgym`.
+
+Parse, resolve the config, build the Trainer, then hand over to `experiments.loop`. Nothing is created on disk before
+everything the user typed has been found right. Exit codes: 0 done, 2 usage or config, 3 no usable checkpoint, 4 save
+failed, 5 training diverged, 6 run directory in use, 130 / 143 stopped by SIGINT / SIGTERM after saving.
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = cli.Parser(prog="python -m experiments.train", description=__doc__)
+    cli.add_run_arguments(parser)
+    args = parser.parse_args(argv)
+    with cli.StopSignal() as stop:
+        code, _, _ = start(args, stop, "train", lambda config, seeds: [{"seed": seed} for seed in range(seeds)])
+        return code
+
+
+def start(
+    args: Any, stop: cli.StopSignal, kind: str, members_of: Callable[[Any, int], list[dict[str, Any]]]
+) -> tuple[int, Path, dict[str, Any] | None]:
+    """Start or resume the run that the command line asks for.
+
+    Args:
+      args: the parsed options of `cli.add_run_arguments`.
+      kind: `train` or `sweep`.
+      members_of: (config, number of seeds) -> the identity of each row of the state.
+
+    Returns:
+      The exit code, the run directory and the final evaluation (None if stopped by a signal).
+    """
+    cli.use_compilation_cache()
+    from experiments import loop, rundir
+    from r2i_jit.checkpoint import RunLocked, run_lock
+
+    resumed = _to_resume(args, kind)
+    if resumed is not None:
+        path, config, info = resumed
+        trainer = _trainer(config)
+    else:
+        config, info = _new_run(args, kind, members_of)
+        trainer = _trainer(config)
+        _refuse_too_large(trainer, len(info.members))
+        path = args.run_dir or rundir.new_path(config.env, info.size, kind)
+        rundir.claim(path)
+    keys, hypers = _rows(config, info)
+    try:
+        with run_lock(path):
+            if resumed is None:
+                rundir.refuse_occupied(path)  # again, now that nobody else can fill it
+            rundir.write(path, config, info)
+            print(f"{config.env} ({info.size}), {len(info.members)} seeds, {info.steps:,} steps each -> {path}", flush=True)
+            code, result = loop.run(trainer, config, info, path, stop, args, keys, hypers)
+    except RunLocked as error:
+        cli.fail(error, cli.LOCKED)
+    return code, path, result
+
+
+def _new_run(args: Any, kind: str, members_of: Callable[[Any, int], list[dict[str, Any]]]) -> tuple[Any, Any]:
+    """Return the Config and RunInfo of a run that starts now."""
+    from experiments import rundir
+    from experiments.presets import default_steps
+
+    size = rundir.resolved_size(args.size)
+    config = rundir.asked_config(args, size, args.env)
+    steps = args.steps or default_steps(config)
+    eval_every = args.eval_every or max(1, steps // 20)
+    members = members_of(config, args.seeds or 1)
+    versions = rundir.versions()
+    return config, rundir.RunInfo(
+        kind, args.suite, size, args.seed or 0, members, steps, eval_every, time.time(), versions
+    )
+
+
+def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
+    """Return the run to go on with, checked against the command line; None if a new one is to start."""
+    from experiments import rundir
+
+    if args.run_dir is not None and not args.resume and args.run_dir.exists():
+        rundir.refuse_occupied(args.run_dir)
+    if not args.resume:
+        return None
+    if args.run_dir is not None and not rundir.is_run(args.run_dir):
+        if args.run_dir.exists():
+            rundir.refuse_occupied(args.run_dir)
+        cli.note(f"nothing to resume in {args.run_dir}: starting the run there")
+        return None
+    asked = rundir.asked_config(args, rundir.resolved_size(args.size), args.env)
+    path = args.run_dir or rundir.newest(asked.env, kind)
+    saved, info = rundir.load(path)
+    if args.size is None:
+        # Only what was typed is compared: the rest is the saved run's.
+        base = saved if args.env is None and info.suite == args.suite else dataclasses.replace(saved, env=asked.env)
+        asked = base.override(args.assignments)
+    rundir.check_resumable(path, args, saved, info, asked, kind)
+    rundir.warn_versions(info)
+    changes = {"steps": args.steps or info.steps, "eval_every": args.eval_every or info.eval_every}
+    return path, saved, dataclasses.replace(info, **changes)
+
+
+def _trainer(config: Any) -> Any:
+    from r2i_jit import Trainer
+    from r2i_jit.config import ConfigError
+
+    try:
+        return Trainer(config)
+    except ConfigError as error:
+        cli.fail(error)
+
+
+def _rows(config: Any, info: Any) -> tuple[Any, Any]:
+    """Return the key of every member and, in a sweep, its Hypers (else None)."""
+    import jax
+    import numpy as np
+
+    seeds = np.array([member["seed"] for member in info.members])
+    keys = jax.random.split(jax.random.key(info.seed), info.num_seeds)[seeds]
+    if info.kind != "sweep":
+        return keys, None
+    columns = {
+        field.name: np.array(
+            [member.get(f"hypers.{field.name}", getattr(config.hypers, field.name)) for member in info.members], np.float32
+        )
+        for field in dataclasses.fields(config.hypers)
+    }
+    return keys, dataclasses.replace(config.hypers, **columns)
+
+
+def _refuse_too_large(trainer: Any, num_seeds: int) -> None:
+    """Exit 2 if the state alone does not fit the device: the replay buffer is its bulk."""
+    import os
+
+    import jax
+
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trainer.state_shapes(num_seeds)))
+    stats = jax.devices()[0].memory_stats() or {}
+    limit = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > limit:
+        cli.fail(
+            f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
+            "lower replay.capacity or --seeds"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The agent as pure functions: initialise, act, and one training update of world model, actor and critic."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from envs.observation import Part
+from r2i_jit import behavior, world_model
+from r2i_jit.actions import ActionSpec
+from r2i_jit.behavior import Actor, Critic, Policy, ReturnNorm
+from r2i_jit.config import Config, Hypers
+from r2i_jit.nets import distributions as dist
+from r2i_jit.world_model import Batch, Latent, WorldModel
+
+SSM_PARAMETERS = ("lambda_re", "lambda_im", "log_dt", "b", "c", "d")
+
+
+class AgentState(NamedTuple):
+    """Everything that learning changes."""
+
+    model: Any
+    actor: Any
+    critic: Any
+    slow_critic: Any
+    model_opt: Any
+    actor_opt: Any
+    critic_opt: Any
+    return_norm: ReturnNorm
+    updates: jax.Array  # int32
+
+
+class Agent:
+    """Modules and sizes; holds no arrays."""
+
+    def __init__(self, config: Config, parts: tuple[Part, ...], spec: ActionSpec, obs_example: jax.Array):
+        """Build the modules.
+
+        Args:
+          config: the run's configuration.
+          parts: what the observation is made of.
+          spec: the action space.
+          obs_example: one observation (shape and dtype).
+        """
+        self.config, self.spec, self.obs_example = config, spec, obs_example
+        dtype = jnp.dtype(config.loop.precision)
+        self.model = WorldModel(config.model, parts, dtype)
+        self.actor = Actor(config.behavior, spec, dtype)
+        self.critic = Critic(config.behavior, config.model.bins, dtype)
+
+    def init(self, key: jax.Array, hypers: Hypers) -> AgentState:
+        """Draw parameters and initialise the optimisers."""
+        key_model, key_actor, key_critic, key_sample = jax.random.split(key, 4)
+        obs = jnp.zeros((1, 2, *self.obs_example.shape), self.obs_example.dtype)
+        action = jnp.zeros((1, 2, self.spec.size))
+        model = self.model.init(key_model, obs, action, jnp.zeros((1, 2), bool), key_sample)["params"]
+        latent = self.model.apply({"params": model}, 1, method=WorldModel.initial)
+        feat = behavior.features(latent, self.config.behavior.policy_input)
+        actor = self.actor.init(key_actor, feat)["params"]
+        critic = self.critic.init(key_critic, feat)["params"]
+        model_tx, actor_tx, critic_tx = optimizers(hypers)
+        return AgentState(
+            model,
+            actor,
+            critic,
+            jax.tree.map(jnp.copy, critic),
+            model_tx.init(model),
+            actor_tx.init(actor),
+            critic_tx.init(critic),
+            ReturnNorm(jnp.zeros(()), jnp.zeros(())),
+            jnp.zeros((), jnp.int32),
+        )
+
+    def initial_latent(self, state: AgentState, num_envs: int) -> Latent:
+        """Return the latent before an episode's first step."""
+        return self.model.apply({"params": state.model}, num_envs, method=WorldModel.initial)
+
+    def act(
+        self,
+        state: AgentState,
+        latent: Latent,
+        obs: jax.Array,
+        prev_action: jax.Array,
+        is_first: jax.Array,
+        key: jax.Array,
+        *,
+        greedy: bool = False,
+    ) -> tuple[jax.Array, Latent]:
+        """Choose actions for a batch of environments.
+
+        Args:
+          state: parameters.
+          latent: after the previous step, (E, ...).
+          obs: (E, *obs_shape).
+          prev_action: (E,) or (E, A) stored actions; ignored where is_first.
+          is_first: (E,) bool.
+          key: typed PRNG key.
+          greedy: take the policy's mode instead of a sample.
+
+        Returns:
+          (stored actions, latent after this step).
+        """
+        key_model, key_act = jax.random.split(key)
+        variables = {"params": state.model}
+        encoded = self.spec.encode(prev_action)
+        latent = self.model.apply(
+            variables, obs, encoded, is_first, latent, key_model, method=WorldModel.observe_step
+        )
+        raw = self.actor.apply({"params": state.actor}, behavior.features(latent, self.config.behavior.policy_input))
+        policy = Policy(self.spec, self.config.behavior.actor_unimix, raw)
+        return self.spec.decode(policy.mode() if greedy else policy.sample(key_act)), latent
+
+    def update(
+        self, state: AgentState, batch: Batch, hypers: Hypers, key: jax.Array
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
+        """Train on one batch: the world model, then actor and critic in imagination from its posterior states."""
+        key_model, key_starts, key_imagine = jax.random.split(key, 3)
+        state, latent, model_metrics = self._update_model(state, batch, hypers, key_model)
+        start, start_cont = self._starts(latent, batch, key_starts)
+        state, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
+        return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
+
+    def _update_model(self, state, batch, hypers, key):
+        def loss(params):
+            return world_model.loss(self.model, params, batch, hypers, key)
+
+        (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
+        params, opt = _apply(optimizers(hypers)[0], grads, state.model_opt, state.model, hypers, state.updates)
+        metrics["model/grad_norm"] = optax.global_norm(grads)
+        return state._replace(model=params, model_opt=opt), latent, metrics
+
+    def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
+        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset."""
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), latent)
+        cont = 1.0 - batch.is_terminal.reshape(-1).astype(jnp.float32)
+        total, wanted = cont.shape[0], self.config.behavior.imagination_starts
+        if not 0 < wanted < total:
+            return flat, cont
+        # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
+        stretch = total / wanted
+        index = ((jnp.arange(wanted) + jax.random.uniform(key, (wanted,))) * stretch).astype(jnp.int32)
+        index = jnp.minimum(index, total - 1)
+        return jax.tree.map(lambda x: x[index], flat), cont[index]
+
+    def _update_behavior(self, state, start, start_cont, hypers, key):
+        cfg, spec = self.config.behavior, self.spec
+
+        def rollout(actor_params):
+            return behavior.imagine(
+                cfg, spec, self.model, self.actor, state.model, actor_params, start, start_cont, key
+            )
+
+        def evaluate(trajectory):
+            value = dist.two_hot_mean(self.critic.apply({"params": state.critic}, trajectory.feat))
+            returns = behavior.lambda_returns(
+                trajectory.reward[1:], trajectory.cont[1:], value, hypers.discount, hypers.return_lambda
+            )
+            return returns, value
+
+        def actor_objective(actor_params, fixed):
+            """Return the actor's loss; only backpropagation through the dynamics needs the rollout differentiated."""
+            trajectory, returns, value = fixed or (rollout(actor_params), None, None)
+            if fixed is None:
+                returns, value = evaluate(trajectory)
+            norm = state.return_norm.update(jax.lax.stop_gradient(returns), hypers.return_decay)
+            loss, metrics = behavior.actor_loss(
+                cfg, spec, self.actor, actor_params, trajectory, returns, value[:-1], norm, hypers
+            )
+            return loss, (metrics, trajectory, returns, norm)
+
+        fixed = None
+        if not behavior.uses_backprop(cfg, spec):
+            trajectory = rollout(state.actor)
+            fixed = (trajectory, *evaluate(trajectory))
+        (_, (metrics, trajectory, returns, norm)), grads = jax.value_and_grad(actor_objective, has_aux=True)(
+            state.actor, fixed
+        )
+        _, actor_tx, critic_tx = optimizers(hypers)
+        actor, actor_opt = _apply(actor_tx, grads, state.actor_opt, state.actor, hypers, state.updates)
+        metrics["actor/grad_norm"] = optax.global_norm(grads)
+
+        def critic_objective(params):
+            return behavior.critic_loss(self.critic, params, state.slow_critic, trajectory, returns, hypers)
+
+        (_, critic_metrics), grads = jax.value_and_grad(critic_objective, has_aux=True)(state.critic)
+        critic, critic_opt = _apply(critic_tx, grads, state.critic_opt, state.critic, hypers, state.updates)
+        metrics["critic/grad_norm"] = optax.global_norm(grads)
+        slow = optax.incremental_update(critic, state.slow_critic, hypers.slow_critic_rate)
+        slow = jax.tree.map(lambda new, old: jnp.where(state.updates == 0, new, old), critic, slow)
+        state = state._replace(
+            actor=actor, actor_opt=actor_opt, critic=critic, critic_opt=critic_opt, slow_critic=slow, return_norm=norm
+        )
+        return state, metrics | critic_metrics
+
+
+def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
+    """Return the optimisers of world model, actor and critic: clipped Adam with decoupled decay on kernels.
+
+    The SSM parameters are a group of their own (learning rate, clipping by their own norm, no decay), selected by
+    tree labels.
+
+    Ref: R2I release `jaxutils.py:410-430`; there, each of the six SSM parameter names is clipped by itself.
+    """
+
+    def adam(lr, eps, clip, decay=None):
+        steps = [optax.clip_by_global_norm(clip), optax.scale_by_adam(eps=eps)]
+        if decay is not None:
+            steps.append(optax.add_decayed_weights(decay, mask=lambda tree: _label(tree, ("kernel",), True, False)))
+        return optax.chain(*steps, optax.scale(-1.0 * lr))
+
+    model = optax.partition(
+        {
+            "model": adam(hypers.model_lr, hypers.model_eps, hypers.model_clip, hypers.model_weight_decay),
+            "ssm": adam(hypers.ssm_lr, hypers.model_eps, hypers.model_clip),
+        },
+        lambda tree: _label(tree, SSM_PARAMETERS, "ssm", "model"),
+    )
+    actor = adam(hypers.actor_lr, hypers.actor_eps, hypers.actor_clip)
+    critic = adam(hypers.critic_lr, hypers.critic_eps, hypers.critic_clip)
+    return model, actor, critic
+
+
+def _label(tree, names: tuple[str, ...], inside, outside):
+    def label(path, _):
+        return inside if path[-1].key in names else outside
+
+    return jax.tree_util.tree_map_with_path(label, tree)
+
+
+def _apply(tx, grads, opt_state, params, hypers: Hypers, updates: jax.Array):
+    """Return (parameters, optimiser state) after one step, with the learning rate warmed up linearly."""
+    steps, opt_state = tx.update(grads, opt_state, params)
+    warm = jnp.minimum(1.0, (updates + 1) / jnp.maximum(hypers.warmup_updates, 1.0))
+    return optax.apply_updates(params, jax.tree.map(lambda s: s * warm, steps)), opt_state

@@ -1,0 +1,278 @@
+"""Actor and critic, trained on trajectories that the world model imagines.
+
+At imagined step k: feat_k describes the state, action_k is chosen there, reward_{k+1} and continue_{k+1} belong to the
+state that the action leads to.
+
+Owned by tests/unit/test_behavior.py (lambda-returns against rlax, gradients against finite differences).
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from r2i_jit.actions import ActionSpec
+from r2i_jit.config import BehaviorConfig
+from r2i_jit.nets import distributions as dist
+from r2i_jit.nets.mlp import MLP
+from r2i_jit.world_model import Latent, WorldModel
+
+sg = jax.lax.stop_gradient
+
+
+def features(latent: Latent, policy_input: str) -> jax.Array:
+    """Return what actor and critic read: (z, x) "hidden", (z, h) "output" or (z, h, x) "full"; (..., D)."""
+    x = latent.hidden.reshape(*latent.hidden.shape[:-2], -1)
+    parts = {"hidden": (latent.stoch, x), "output": (latent.stoch, latent.deter), "full": (latent.stoch, latent.deter, x)}
+    return jnp.concatenate(parts[policy_input], -1)
+
+
+class Actor(nn.Module):
+    """Policy network: unimix categorical, or normal with tanh mean."""
+
+    config: BehaviorConfig
+    spec: ActionSpec
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, feat: jax.Array) -> jax.Array:
+        """Map features (..., D) to raw outputs: (..., A) logits, or (..., 2A) mean and deviation."""
+        out = self.spec.size * (1 if self.spec.discrete else 2)
+        return MLP(self.config.actor_layers, self.config.actor_units, out, dtype=self.dtype)(feat)
+
+
+class Critic(nn.Module):
+    """Value network: two-hot logits, zero-initialised."""
+
+    config: BehaviorConfig
+    bins: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, feat: jax.Array) -> jax.Array:
+        """Map features (..., D) to logits (..., bins)."""
+        return MLP(self.config.critic_layers, self.config.critic_units, self.bins, 0.0, self.dtype)(feat)
+
+
+class Policy(NamedTuple):
+    """Distribution over actions made of an actor's raw output."""
+
+    spec: ActionSpec
+    unimix: float
+    raw: jax.Array
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Draw action vectors (..., A): one-hot without gradient, or reparameterised normal."""
+        if self.spec.discrete:
+            return dist.sample_one_hot(key, self._log_probs())
+        mean, std = self._moments()
+        return mean + std * jax.random.normal(key, mean.shape)
+
+    def mode(self) -> jax.Array:
+        """Return the most likely action vectors (..., A)."""
+        if self.spec.discrete:
+            return jax.nn.one_hot(jnp.argmax(self.raw, -1), self.spec.size)
+        return self._moments()[0]
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """Return the log-probability (...) of action vectors."""
+        if self.spec.discrete:
+            return jnp.sum(action * self._log_probs(), -1)
+        return dist.normal_log_prob(action, *self._moments())
+
+    def entropy(self) -> jax.Array:
+        """Return the entropy in nats (...)."""
+        if self.spec.discrete:
+            return dist.entropy(self._log_probs())
+        return dist.normal_entropy(self._moments()[1])
+
+    def _log_probs(self) -> jax.Array:
+        return dist.unimix_log_probs(self.raw, self.unimix)
+
+    def _moments(self) -> tuple[jax.Array, jax.Array]:
+        return dist.tanh_normal(*jnp.split(self.raw, 2, -1))
+
+
+class Trajectory(NamedTuple):
+    """Imagined states 0..I and the actions taken in them; leading axes (I + 1, N)."""
+
+    feat: jax.Array
+    action: jax.Array  # (I + 1, N, A); the last one is drawn and not executed
+    reward: jax.Array  # of arriving in each state, in the scale the agent learns from; index 0 is not used
+    cont: jax.Array  # index 0: 1 - is_terminal of the start state
+
+
+class ReturnNorm(NamedTuple):
+    """Running 5th and 95th percentiles of the returns.
+
+    Ref: R2I release `jaxutils.py:315-349`: starts at zero, without bias correction.
+    """
+
+    low: jax.Array
+    high: jax.Array
+
+    def update(self, returns: jax.Array, decay: jax.Array) -> "ReturnNorm":
+        """Move the percentiles towards those of `returns`."""
+        low, high = jnp.percentile(returns, jnp.array([5.0, 95.0]))
+        return ReturnNorm(decay * self.low + (1 - decay) * low, decay * self.high + (1 - decay) * high)
+
+    def scale(self) -> jax.Array:
+        """Return what advantages are divided by: the range, at least 1."""
+        return jnp.maximum(1.0, self.high - self.low)
+
+
+def lambda_returns(
+    reward: jax.Array, cont: jax.Array, value: jax.Array, discount: jax.Array, return_lambda: jax.Array
+) -> jax.Array:
+    """Return R_k = r_{k+1} + discount c_{k+1} [(1 - lambda) v_{k+1} + lambda R_{k+1}], with R_I = v_I.
+
+    Args:
+      reward: (I, N), r_1..r_I.
+      cont: (I, N), c_1..c_I.
+      value: (I + 1, N), v_0..v_I.
+      discount: scalar.
+      return_lambda: scalar.
+
+    Returns:
+      (I, N), R_0..R_{I-1}.
+
+    Ref: R2I release `agent.py:362-374`.
+    """
+    gamma = discount * cont
+    inputs = reward + gamma * (1.0 - return_lambda) * value[1:]
+
+    def step(following, at):
+        inputs_k, gamma_k = at
+        return_k = inputs_k + gamma_k * return_lambda * following
+        return return_k, return_k
+
+    return jax.lax.scan(step, value[-1], (inputs, gamma), reverse=True)[1]
+
+
+def imagine(
+    config: BehaviorConfig,
+    spec: ActionSpec,
+    model: WorldModel,
+    actor: Actor,
+    model_params,
+    actor_params,
+    start: Latent,
+    start_cont: jax.Array,
+    key: jax.Array,
+) -> Trajectory:
+    """Roll the policy out in the world model.
+
+    Args:
+      config: horizon I, policy input, continue mode.
+      spec: the action space.
+      model: the world model; its parameters receive no gradient.
+      actor: the policy.
+      model_params: parameters of `model`.
+      actor_params: parameters of `actor`; receive gradient through reparameterised actions (continuous) only.
+      start: N posterior latents.
+      start_cont: (N,), 1 - is_terminal of the start states.
+      key: typed PRNG key.
+    """
+    variables = {"params": sg(model_params)}
+    systems = model.apply(variables, method=WorldModel.discrete)
+    key_first, key_steps = jax.random.split(key)
+
+    def act(latent, key):
+        feat = features(latent, config.policy_input)
+        raw = actor.apply({"params": actor_params}, sg(feat))
+        return feat, Policy(spec, config.actor_unimix, raw).sample(key)
+
+    def step(carry, key):
+        latent, action = carry
+        key_model, key_act = jax.random.split(key)
+        latent = model.apply(variables, systems, latent, action, key_model, method=WorldModel.imagine_step)
+        feat, action = act(latent, key_act)
+        return (latent, action), (feat, action, latent.deter, latent.stoch)
+
+    feat, action = act(start, key_first)
+    keys = jax.random.split(key_steps, config.horizon)
+    _, imagined = jax.lax.scan(step, (start, action), keys, unroll=min(config.unroll, config.horizon))
+    first = (feat, action, start.deter, start.stoch)
+    feat, action, deter, stoch = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, imagined)
+
+    latents = Latent(stoch, deter, hidden=jnp.zeros((*deter.shape[:-1], 0, 0)))  # the heads do not read x
+    reward_logits, continue_logit = model.apply(variables, latents, method=WorldModel.heads)
+    probability = jax.nn.sigmoid(continue_logit)
+    cont = (probability > 0.5).astype(jnp.float32) if config.continue_mode == "mode" else probability
+    return Trajectory(feat, action, dist.two_hot_mean(reward_logits), cont.at[0].set(start_cont))
+
+
+def weights(trajectory: Trajectory, discount: jax.Array) -> jax.Array:
+    """Return how much each state counts, (I + 1, N): the discounted chance that imagination got that far."""
+    return sg(jnp.cumprod(discount * trajectory.cont, 0) / discount)
+
+
+def actor_loss(
+    config: BehaviorConfig,
+    spec: ActionSpec,
+    actor: Actor,
+    actor_params,
+    trajectory: Trajectory,
+    returns: jax.Array,
+    baseline: jax.Array,
+    norm: ReturnNorm,
+    hypers,
+):
+    """Return the policy's loss: REINFORCE for discrete actions, backpropagated returns for continuous ones.
+
+    Args:
+      config: chooses the gradient estimator.
+      spec: the action space.
+      actor: the policy.
+      actor_params: its parameters.
+      trajectory: imagined with the same parameters.
+      returns: (I, N) lambda-returns.
+      baseline: (I, N) values of the states the actions were taken in.
+      norm: divides the advantages.
+      hypers: entropy scale, discount.
+
+    Returns:
+      (loss, metrics).
+
+    Ref: R2I release `agent.py:286-310`.
+    """
+    raw = actor.apply({"params": actor_params}, sg(trajectory.feat[:-1]))
+    policy = Policy(spec, config.actor_unimix, raw)
+    advantage = (returns - baseline) / norm.scale()
+    if uses_backprop(config, spec):
+        gain = advantage
+    else:
+        gain = policy.log_prob(sg(trajectory.action[:-1])) * sg(advantage)
+    entropy = policy.entropy()
+    weight = weights(trajectory, hypers.discount)[:-1]
+    loss = -jnp.mean(weight * (gain + hypers.entropy_scale * entropy))
+    metrics = {
+        "actor/loss": loss,
+        "actor/entropy": entropy.mean(),
+        "actor/advantage_size": jnp.abs(advantage).mean(),
+        "actor/return_range": norm.scale(),
+    }
+    return loss, metrics
+
+
+def critic_loss(critic: Critic, params, slow_params, trajectory: Trajectory, returns: jax.Array, hypers):
+    """Return the critic's loss: two-hot cross-entropy with the returns and with the slow critic's own prediction.
+
+    Ref: R2I release `agent.py:342-360`.
+    """
+    feat = sg(trajectory.feat[:-1])
+    logits = critic.apply({"params": params}, feat)
+    slow = dist.two_hot_mean(critic.apply({"params": slow_params}, feat))
+    fit = dist.two_hot_loss(logits, sg(returns))
+    regular = dist.two_hot_loss(logits, sg(slow))
+    weight = weights(trajectory, hypers.discount)[:-1]
+    loss = jnp.mean(weight * (fit + hypers.slow_critic_scale * regular))
+    return loss, {"critic/loss": loss, "critic/return": returns.mean(), "critic/reward": trajectory.reward[1:].mean()}
+
+
+def uses_backprop(config: BehaviorConfig, spec: ActionSpec) -> bool:
+    """Return whether the policy's gradient flows through the dynamics."""
+    if config.actor_gradient == "auto":
+        return not spec.discrete
+    return config.actor_gradient == "backprop"

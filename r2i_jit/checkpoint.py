@@ -1,0 +1,428 @@
+"""Checkpoints of a whole run: one tree, one step, one commit. Host only, and it knows nothing but pytrees.
+
+Orbax writes a step to a temporary folder and renames it, which survives a kill at any moment. This wrapper adds what
+Orbax leaves open: a checksum per leaf (a flipped bit in an array is otherwise restored without a word), a fall-back to
+the step before a damaged one, errors of an asynchronous save that reach the caller, a refusal to cast dtypes, files
+flushed to the disk before anything older is deleted, and a lock against a second process. Nothing is ever unpickled.
+
+`tests/host/test_checkpoint.py` holds the damage, `tests/host/test_kill.py` the kills.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import logging
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+_FORMAT = 1
+_STATE, _RECORD = "state", "record"
+_log = logging.getLogger(__name__)
+
+
+class CheckpointError(RuntimeError):
+    """No checkpoint could be read; the message is one line for the user."""
+
+
+class CheckpointSaveError(CheckpointError):
+    """A checkpoint could not be written; earlier ones are as they were."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A sound checkpoint of another program: other leaves, shapes or dtypes than the ones asked for."""
+
+
+class RunLocked(RuntimeError):
+    """Another process is writing to the run directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What `Checkpoints.restore` returns: the step, the state on the device, and the metadata saved with them."""
+
+    step: int
+    state: Any
+    metadata: dict[str, Any]
+
+
+@contextlib.contextmanager
+def run_lock(run_dir: Path | str) -> Iterator[None]:
+    """Hold the run directory for this process; the kernel lets go of it even after a kill.
+
+    Raises:
+      RunLocked: if another process holds it, or if the file system cannot tell.
+    """
+    path = Path(run_dir) / "run.lock"
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or error.strerror
+            raise RunLocked(f"{run_dir} is in use by another process ({holder}); wait for it or stop it") from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield
+
+
+class Checkpoints:
+    """The checkpoints of one run directory, `<run_dir>/checkpoints/<step>/`.
+
+    A step counts as saved only when a later `save`, `poll`, `wait` or `close` has seen its commit and flushed it to the
+    disk; only then are older steps deleted. Kept are the newest `keep` steps and the best-scored one.
+
+    Args:
+      directory: where the steps lie; created when first written to.
+      keep: how many of the newest steps stay (at least 2, so that damage to one leaves another).
+      finite: names of the state's fields that must hold no NaN or infinity; `save` refuses a state that does.
+      read_only: never create, move or delete anything (for a reader beside a running writer).
+    """
+
+    def __init__(
+        self, directory: Path | str, keep: int = 2, finite: tuple[str, ...] = (), read_only: bool = False
+    ) -> None:
+        if keep < 2:
+            raise ValueError(f"keep={keep}: expected at least 2")
+        self._directory = Path(directory).absolute()
+        self._keep, self._finite, self._read_only = keep, finite, read_only
+        self._pending: int | None = None
+        if not read_only:
+            _writing(self._directory, lambda: self._directory.mkdir(parents=True, exist_ok=True))
+            self._clear_leftovers()
+        self._manager: ocp.CheckpointManager | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def steps(self) -> list[int]:
+        """Return the steps whose record reads and is unaltered, oldest first; stray folders are passed over."""
+        return sorted(step for step in self._numbered() if self._record(step) is not None)
+
+    def best_step(self) -> int | None:
+        """Return the step saved with the highest score (the newest of equals), or None if none was scored."""
+        score, step = max(((self.score(step), step) for step in self.steps()), default=(-math.inf, -1))
+        return step if score > -math.inf else None
+
+    def score(self, step: int) -> float:
+        """Return the score that `step` was saved with, or minus infinity if none."""
+        record = self._record(step)
+        return -math.inf if record is None or record["score"] is None else record["score"]
+
+    def metadata(self, step: int) -> dict[str, Any]:
+        """Return the metadata saved at `step` without reading the state.
+
+        Raises:
+          CheckpointError: if there is no readable record of that step.
+        """
+        record = self._record(step)
+        if record is None:
+            raise CheckpointError(f"{self._directory / str(step)} is no readable checkpoint")
+        return record["metadata"]
+
+    def save(self, step: int, state: Any, metadata: dict[str, Any], score: float | None = None) -> None:
+        """Begin to write `state` and `metadata` as one commit; returns once the arrays are safe from donation.
+
+        Args:
+          step: environment steps per seed; the folder's name and the order of checkpoints.
+          state: a pytree of arrays (typed PRNG keys included) without Python scalars.
+          metadata: JSON values, such as the config, versions, seeds and wall-clock seconds.
+          score: what `best_step` ranks by, such as the mean evaluation return; None leaves the step unranked.
+
+        Raises:
+          CheckpointSaveError: if this or the previous save fails, or a field named in `finite` is not finite.
+        """
+        self.wait()
+        folder = self._directory / str(step)
+        if folder.exists():
+            if self._record(step) is not None:
+                raise CheckpointSaveError(f"{folder} exists already")
+            self._set_aside(step, "has no readable record")
+        leaves = {path: _describe(leaf) for path, leaf in _leaves(state)}
+        self._refuse_not_finite(step, state)
+        score = float(score) if score is not None and math.isfinite(score) else None
+        record = {"format": _FORMAT, "step": step, "score": score, "leaves": leaves, "metadata": metadata}
+        record["crc"] = _text_crc(record)
+        self._size = sum(leaf.nbytes for _, leaf in _leaves(state))
+        arguments = {_STATE: ocp.args.StandardSave(state), _RECORD: ocp.args.JsonSave(record)}
+        with self._save_errors(step):
+            if not self._opened().save(step, args=ocp.args.Composite(**arguments), force=True):
+                raise OSError("the checkpoint manager declined to write it")
+        self._pending = step
+
+    def poll(self) -> None:
+        """Raise if the save under way has failed; finish it if it is done. Never blocks on writing."""
+        if self._pending is not None and not self._opened().is_saving_in_progress():
+            self.wait()
+
+    def wait(self) -> None:
+        """Block until the save under way is on the disk, then delete what is no longer kept.
+
+        Raises:
+          CheckpointSaveError: if that save failed; every earlier checkpoint is still there.
+        """
+        if self._pending is None:
+            return
+        step, self._pending = self._pending, None
+        with self._save_errors(step):
+            self._opened().wait_until_finished()
+            if self._record(step) is None:
+                raise OSError("its record does not read back")
+            _flush_tree(self._directory / str(step))
+            _flush(self._directory)
+        self._prune()
+
+    def close(self) -> None:
+        """Finish the save under way and let go of the manager.
+
+        Raises:
+          CheckpointSaveError: as `wait`.
+        """
+        try:
+            self.wait()
+        finally:
+            if self._manager is not None:
+                self._manager.close()
+                self._manager = None
+
+    def restore(self, shapes: Any, step: int | None = None) -> Restored | None:
+        """Return the newest sound checkpoint, or the one at `step`, checked leaf by leaf; None if there is none.
+
+        A damaged newest checkpoint is reported in one log line and passed over for the one before it. Once that one has
+        been read, the damaged folder is renamed to `<step>.corrupt` and kept; if nothing can be read, all stays as it is.
+
+        Args:
+          shapes: a pytree of `jax.ShapeDtypeStruct` of the state, from `Trainer.state_shapes`.
+          step: a certain step; no other is tried.
+
+        Raises:
+          CheckpointMismatch: if the checkpoint is sound and belongs to another program.
+          CheckpointError: if checkpoints exist and none can be read, or the one asked for cannot.
+        """
+        candidates = sorted(self._numbered(), reverse=True) if step is None else [step]
+        damaged: dict[int, str] = {}
+        for candidate in candidates:
+            try:
+                restored = self._restore(candidate, shapes)
+            except _Damaged as error:
+                damaged[candidate] = str(error)
+                continue
+            for bad, reason in damaged.items():
+                self._set_aside(bad, f"{reason}; using step {candidate}")
+            return restored
+        if not damaged:
+            return None
+        reasons = "; ".join(f"step {bad}: {reason}" for bad, reason in damaged.items())
+        raise CheckpointError(f"no checkpoint in {self._directory} can be restored ({reasons})")
+
+    def _restore(self, step: int, shapes: Any) -> Restored:
+        record = self._record(step)
+        if record is None:
+            raise _Damaged("its record is missing or altered")
+        wanted = dict(_leaves(shapes))
+        _refuse_mismatch(self._directory / str(step), record["leaves"], wanted)
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), shapes)
+        arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
+        try:
+            with _quiet("absl"), _quiet("asyncio"):
+                state = self._opened().restore(step, args=arguments)[_STATE]
+        except (MemoryError, PermissionError):
+            raise
+        except Exception as error:
+            if "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
+                raise
+            raise _Damaged(f"{type(error).__name__} while reading it") from error
+        for path, leaf in _leaves(state):
+            if _describe(leaf) != record["leaves"][path]:
+                raise _Damaged(f"the checksum of {path} differs")
+        return Restored(step, state, record["metadata"])
+
+    def _numbered(self) -> list[int]:
+        if not self._directory.is_dir():
+            return []
+        names = (entry.name for entry in os.scandir(self._directory) if entry.is_dir(follow_symlinks=False))
+        return [int(name) for name in names if name.isascii() and name.isdigit() and str(int(name)) == name]
+
+    def _record(self, step: int) -> dict[str, Any] | None:
+        """Return the record of `step`, or None if it is missing, altered or of another step."""
+        try:
+            with open(self._directory / str(step) / _RECORD / "metadata", encoding="utf-8") as file:
+                record = json.load(file)
+            crc = record.pop("crc")
+            sound = crc == _text_crc(record) and record["step"] == step and record["format"] == _FORMAT
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return record if sound and (self._directory / str(step) / _STATE).is_dir() else None
+
+    def _opened(self) -> ocp.CheckpointManager:
+        """Return the manager, made at first use: a run that is only looked at needs none."""
+        if self._manager is None:
+            options = ocp.CheckpointManagerOptions(
+                create=not self._read_only,
+                read_only=self._read_only,
+                enable_async_checkpointing=not self._read_only,
+                save_root_metadata=False,
+                enable_should_save_is_saving_in_progress_check=False,
+            )
+            handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
+            self._manager = ocp.CheckpointManager(self._directory, options=options, item_handlers=handlers)
+        return self._manager
+
+    @contextlib.contextmanager
+    def _save_errors(self, step: int) -> Iterator[None]:
+        """Turn what a failed save raises into one clear error, and clear away its half-written folder."""
+        try:
+            with _quiet("absl"):
+                yield
+        except Exception as error:
+            self._abandon_manager()
+            self._clear_leftovers()
+            free = shutil.disk_usage(self._directory).free if self._directory.exists() else 0
+            kept = self.steps()
+            last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
+            raise CheckpointSaveError(
+                f"could not save step {step} in {self._directory}: {_first_line(error)} "
+                f"(state {self._size / 1e6:.1f} MB, free {free / 1e6:.1f} MB; {last})"
+            ) from error
+
+    def _abandon_manager(self) -> None:
+        """Drop a manager whose save failed: its idea of what is on the disk is stale, and its close may raise again."""
+        self._pending = None
+        if self._manager is not None:
+            with contextlib.suppress(Exception):
+                self._manager.close()
+            self._manager = None
+
+    def _prune(self) -> None:
+        """Delete the steps that are no longer kept. A step is renamed first, so that no half-deleted one looks whole."""
+        steps, best = self.steps(), self.best_step()
+        for step in steps[: -self._keep]:
+            if step != best:
+                doomed = self._directory / f"{step}.deleted"
+                os.rename(self._directory / str(step), doomed)
+                shutil.rmtree(doomed, ignore_errors=True)
+                if self._manager is not None:
+                    self._manager.reload()
+
+    def _clear_leftovers(self) -> None:
+        """Remove what a kill left: half-written and half-deleted steps."""
+        if not self._directory.is_dir():
+            return
+        for entry in list(os.scandir(self._directory)):
+            stem, _, ending = entry.name.partition(".")
+            if stem.isdigit() and (ending == "deleted" or ending.startswith("orbax-checkpoint-tmp")):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+    def _set_aside(self, step: int, reason: str) -> None:
+        """Rename a damaged step so that it is kept for inspection and never chosen again."""
+        if self._read_only:
+            _log.warning("checkpoint %d is damaged (%s)", step, reason)
+            return
+        target, count = self._directory / f"{step}.corrupt", 1
+        while target.exists():
+            count += 1
+            target = self._directory / f"{step}.corrupt{count}"
+        os.rename(self._directory / str(step), target)
+        _log.warning("checkpoint %d is damaged (%s); kept as %s", step, reason, target.name)
+        if self._manager is not None:
+            self._manager.reload()
+
+    def _refuse_not_finite(self, step: int, state: Any) -> None:
+        """Keep a state that has diverged from replacing a good one."""
+        for name in self._finite:
+            for path, leaf in _leaves(getattr(state, name)):
+                if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact) and not np.all(np.isfinite(_host(leaf))):
+                    raise CheckpointSaveError(f"step {step} is not saved: {name}{path} is not finite")
+
+
+class _Damaged(Exception):
+    """A checkpoint that cannot be read back as it was written."""
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def _host(leaf: jax.Array) -> np.ndarray:
+    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def _describe(leaf: jax.Array) -> list[Any]:
+    """Return the shape, dtype and CRC-32 of a leaf's bytes, as JSON values."""
+    flat = np.ascontiguousarray(_host(leaf)).reshape(-1)
+    return [list(leaf.shape), str(leaf.dtype), zlib.crc32(flat.view(np.uint8))]
+
+
+def _refuse_mismatch(folder: Path, saved: dict[str, list[Any]], wanted: dict[str, Any]) -> None:
+    """Raise CheckpointMismatch unless the saved leaves are the wanted ones; Orbax would cast dtypes silently."""
+    missing, extra = sorted(wanted.keys() - saved.keys()), sorted(saved.keys() - wanted.keys())
+    if missing or extra:
+        raise CheckpointMismatch(
+            f"{folder} holds another program's state: {len(missing)} leaves are missing and {len(extra)} are unknown, "
+            f"such as {(missing + extra)[0]}"
+        )
+    for path, leaf in wanted.items():
+        shape, dtype, _ = saved[path]
+        if tuple(shape) != tuple(leaf.shape) or dtype != str(leaf.dtype):
+            raise CheckpointMismatch(
+                f"{folder} holds {path} as {dtype}{shape}, this run needs {leaf.dtype}{list(leaf.shape)}"
+            )
+
+
+def _text_crc(record: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def _writing(path: Path, action: Callable[[], Any]) -> None:
+    try:
+        action()
+    except OSError as error:
+        raise CheckpointSaveError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_tree(folder: Path) -> None:
+    """Flush every file and folder: Orbax does so for array data, not for its small files and the last rename."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            _flush(Path(parent) / name)
+        _flush(Path(parent))
+
+
+@contextlib.contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Hold back a library's log: what matters of it reaches the user as our own one-line error."""
+    target = logging.getLogger(logger)
+    level = target.level
+    target.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        target.setLevel(level)

@@ -1,0 +1,229 @@
+"""What a run is: frozen dataclasses of static sizes, and `Hypers`, the floats that a sweep vmaps over.
+
+A static field shapes the compiled program, so changing one recompiles. A `Hypers` field is a traced value: one program
+serves a whole sweep. Defaults are the R2I paper's (arXiv 2403.04253) as its released code sets them, except where the
+comment says otherwise; presets for a suite and a size live in `experiments/presets.py`.
+"""
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from flax import struct
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; its message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """World model sizes and forms (static)."""
+
+    ssm_layers: int = 3
+    ssm_state: int = 128  # P, complex numbers per layer
+    ssm_blocks: int = 8  # HiPPO-LegS is block-diagonal: this many blocks of P / ssm_blocks
+    units: int = 512  # H, width of the residual stream and of every linear layer around the SSM
+    deter: int = 1024  # width of h, the SSM's read-out
+    discretization: Literal["bilinear", "zoh"] = "bilinear"
+    dt_min: float = 0.001
+    dt_max: float = 0.1
+    clip_eigenvalues: bool = False  # keep Re(lambda) <= -1e-4
+    initial_state: Literal["learned", "zeros"] = "learned"
+    scan: Literal["auto", "sequential", "associative"] = "auto"  # auto: sequential on CPU
+    reset: Literal["exact", "released", "none"] = "exact"  # "released" repeats the published code's defects, for study
+    stoch: int = 32  # S, categorical latents
+    classes: int = 32  # C, classes of each
+    unimix: float = 0.01
+    encoder_layers: int = 1
+    decoder_layers: int = 1
+    head_layers: int = 2  # reward and continue
+    head_units: int = 512
+    cnn_depth: int = 32
+    observation_loss: Literal["categorical", "symlog_mse"] = "categorical"  # the paper: symlog_mse; see docs/decisions
+    bins: int = 255  # two-hot bins of reward and critic, in [-20, 20] in symlog space
+
+
+@dataclass(frozen=True)
+class BehaviorConfig:
+    """Actor, critic and imagination (static)."""
+
+    policy_input: Literal["hidden", "output", "full"] = "hidden"  # (z, x), (z, h) or (z, h, x)
+    horizon: int = 15
+    imagination_starts: int = 0  # start states per update, drawn from the batch; 0 = every posterior state
+    actor_layers: int = 2
+    actor_units: int = 512
+    critic_layers: int = 2
+    critic_units: int = 512
+    actor_unimix: float = 0.01
+    actor_gradient: Literal["auto", "reinforce", "backprop"] = "auto"  # auto: backprop for continuous actions
+    continue_mode: Literal["mode", "mean"] = "mode"  # what imagination multiplies with: R2I takes the 0/1 mode
+    unroll: int = 1  # imagined steps unrolled in the compiled loop
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """On-device sequence replay (static)."""
+
+    capacity: int = 1_000_000  # environment steps kept, over all environments of a seed
+    batch_size: int = 4  # B
+    sequence_length: int = 1024  # T
+    start: Literal["episode", "paper"] = "episode"  # where sampled windows begin; see docs/decisions
+    train_ratio: float = 64.0  # replayed steps per environment step
+    prefill: int = 0  # random-policy steps before the first update; 0 = one batch (B * T)
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How collection and training take turns (static)."""
+
+    num_envs: int = 8
+    chunk_updates: int = 64  # updates per compiled chunk, rounded up to whole collect/train turns
+    precision: Literal["float32", "bfloat16"] = "float32"  # compute dtype; parameters and the scan stay float32
+    evaluation_episodes: int = 32
+    evaluation_greedy: bool = True  # most likely action; False samples, as R2I does
+
+
+class Hypers(struct.PyTreeNode):
+    """Floats that people sweep: traced, one value per seed."""
+
+    model_lr: float = 1e-4
+    ssm_lr: float = 1e-4  # lambda, b, c, d, log_dt
+    actor_lr: float = 3e-5
+    critic_lr: float = 3e-5
+    model_eps: float = 1e-8
+    actor_eps: float = 1e-5
+    critic_eps: float = 1e-5
+    model_clip: float = 1000.0  # global norm; the SSM group is clipped by its own norm
+    actor_clip: float = 100.0
+    critic_clip: float = 100.0
+    model_weight_decay: float = 0.0  # kernels only, never the SSM group
+    warmup_updates: float = 0.0  # linear learning-rate warm-up of all groups
+    observation_scale: float = 1.0
+    reward_loss_scale: float = 1.0
+    continue_scale: float = 1.0
+    dyn_scale: float = 0.5
+    rep_scale: float = 0.1
+    free_nats: float = 1.0
+    reward_scale: float = 1.0  # what the agent learns from is reward * reward_scale; reports are the game's own
+    discount: float = 1.0 - 1.0 / 333.0
+    return_lambda: float = 0.95
+    entropy_scale: float = 3e-4
+    return_decay: float = 0.99  # EMA of the return percentiles
+    slow_critic_rate: float = 0.02
+    slow_critic_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a run except its seeds and its length."""
+
+    env: str = "popgym/RepeatPreviousEasy"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    hypers: Hypers = field(default_factory=Hypers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """Return the indented JSON text of `config.json`."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Build a Config from `to_dict()`'s output.
+
+        Raises:
+          ConfigError: on an unknown key or a value of the wrong kind, naming both.
+        """
+        config = cls()
+        for key, value in flatten(values).items():
+            config = _set(config, key, value)
+        return config
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Build a Config from `to_json()`'s output."""
+        return cls.from_dict(json.loads(text))
+
+    def override(self, assignments: list[str] | tuple[str, ...]) -> "Config":
+        """Apply command-line assignments such as `model.units=128` or `hypers.model_lr=3e-4`.
+
+        Raises:
+          ConfigError: on a malformed assignment, an unknown key (near matches are named) or a bad value.
+        """
+        config = self
+        for assignment in assignments:
+            key, equals, text = assignment.partition("=")
+            if not equals:
+                raise ConfigError(f"--set {assignment!r}: expected key=value, such as model.units=128")
+            config = _set(config, key.strip(), text.strip())
+        return config
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def differences(saved: Config, asked: Config) -> list[str]:
+    """Return one `key: saved -> asked` line per field in which two configs differ."""
+    old, new = flatten(saved.to_dict()), flatten(asked.to_dict())
+    return [f"{key}: {old[key]!r} -> {new[key]!r}" for key in new if old[key] != new[key]]
+
+
+def _set(config: Config, key: str, value: Any) -> Config:
+    known = list(flatten(config.to_dict()))
+    if key not in known:
+        leaf = key.rsplit(".", 1)[-1]
+        near = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
+        near += [name for name in difflib.get_close_matches(key, known, n=3, cutoff=0.5) if name not in near]
+        hint = f"; did you mean {', '.join(near[:3])}?" if near else f"; keys start with {', '.join(_groups())}"
+        raise ConfigError(f"unknown config key {key!r}{hint}")
+    if "." not in key:
+        return dataclasses.replace(config, **{key: _parse(key, str, value)})
+    group_name, leaf = key.split(".", 1)
+    group = getattr(config, group_name)
+    kind = get_type_hints(type(group))[leaf]
+    group = dataclasses.replace(group, **{leaf: _parse(key, kind, value)})
+    return dataclasses.replace(config, **{group_name: group})
+
+
+def _groups() -> list[str]:
+    return [f.name + ("." if f.name != "env" else "") for f in dataclasses.fields(Config)]
+
+
+def _parse(key: str, kind: Any, value: Any) -> Any:
+    """Return `value` (a JSON value or a command-line text) as `kind`."""
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise ConfigError(f"{key}={value!r}: expected one of {', '.join(map(str, get_args(kind)))}")
+    if kind is bool:
+        if value in (True, False):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise ConfigError(f"{key}={value!r}: expected true or false")
+    try:
+        if kind is int:
+            number = float(value)
+            if number != int(number):
+                raise ValueError
+            return int(number)
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        noun = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        raise ConfigError(f"{key}={value!r}: expected {noun}") from None

@@ -1,0 +1,1 @@
+"""Network pieces: linear layers and MLPs, image encoder and decoder, distributions."""

@@ -1,0 +1,106 @@
+"""How agent and environment take turns: collect steps for replay, and play evaluation episodes."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs import episodes
+from envs.episodes import Stream
+from r2i_jit.agent import Agent, AgentState
+from r2i_jit.replay import Transitions
+from r2i_jit.world_model import Latent
+
+
+class Player(NamedTuple):
+    """Environments in mid-flight with what the agent carries between their steps; leading axis E."""
+
+    stream: Stream
+    latent: Latent
+    prev_action: jax.Array
+    episode_return: jax.Array  # (E,) of the running episode, in the game's own reward
+
+
+class EpisodeStats(NamedTuple):
+    """Sums over the episodes that ended."""
+
+    count: jax.Array
+    total_return: jax.Array
+    total_length: jax.Array
+
+
+def start(agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array, num_envs: int) -> Player:
+    """Reset the environments and the agent's latent."""
+    stream = episodes.start(env, params, key, num_envs)
+    nothing = agent.spec.random(jax.random.key(0), num_envs) * 0
+    return Player(stream, agent.initial_latent(state, num_envs), nothing, jnp.zeros(num_envs))
+
+
+def collect(
+    agent: Agent, env: Any, params: Any, state: AgentState, player: Player, key: jax.Array, steps: int, *, random: bool
+) -> tuple[Player, Transitions, EpisodeStats]:
+    """Play `steps` steps in every environment.
+
+    Args:
+      agent: acts, with sampled actions.
+      env: gymnax environment.
+      params: its parameters.
+      state: the agent's parameters.
+      player: where the last call left off.
+      key: typed PRNG key.
+      steps: K.
+      random: draw uniform actions instead and leave the latent alone (for prefill).
+
+    Returns:
+      (player, transitions (K, E, ...), statistics of the episodes that ended).
+    """
+
+    def step(player, key):
+        key_act, key_env = jax.random.split(key)
+        now = player.stream.step
+        if random:
+            action, latent = agent.spec.random(key_act, now.reward.shape[0]), player.latent
+        else:
+            action, latent = agent.act(state, player.latent, now.obs, player.prev_action, now.is_first, key_act)
+        running = player.episode_return + now.reward
+        stored = Transitions(now.obs, action, now.reward, now.is_first, now.is_terminal, player.stream.age)
+        ended = EpisodeStats(now.is_last, jnp.where(now.is_last, running, 0.0), now.is_last * player.stream.age)
+        stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
+        running = jnp.where(now.is_last, 0.0, running)
+        return Player(stream, latent, action, running), (stored, ended)
+
+    player, (block, ended) = jax.lax.scan(step, player, jax.random.split(key, steps))
+    return player, block, jax.tree.map(lambda x: jnp.sum(x).astype(jnp.float32), ended)
+
+
+def evaluate(
+    agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array, num_episodes: int, *, greedy: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Play fresh episodes side by side until each has ended once.
+
+    Returns:
+      (episode returns (num_episodes,) in the game's own reward, lengths in steps (num_episodes,) int32).
+    """
+    key_start, key_play = jax.random.split(key)
+    player = start(agent, env, params, state, key_start, num_episodes)
+    zeros = jnp.zeros(num_episodes)
+
+    def unfinished(carry):
+        return ~jnp.all(carry[3])
+
+    def step(carry):
+        player, returns, lengths, done, key = carry
+        key, key_act, key_env = jax.random.split(key, 3)
+        now = player.stream.step
+        returns = returns + jnp.where(done, 0.0, now.reward)
+        lengths = jnp.where(done, lengths, player.stream.age)
+        done = done | now.is_last
+        action, latent = agent.act(
+            state, player.latent, now.obs, player.prev_action, now.is_first, key_act, greedy=greedy
+        )
+        stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
+        return Player(stream, latent, action, player.episode_return), returns, lengths, done, key
+
+    carry = (player, zeros, zeros.astype(jnp.int32), jnp.zeros(num_episodes, bool), key_play)
+    _, returns, lengths, _, _ = jax.lax.while_loop(unfinished, step, carry)
+    return returns, lengths

@@ -1,0 +1,179 @@
+"""S5 layers and their stack, each in a parallel form over a sequence and a stepwise form, with the same parameters.
+
+The state is complex; outside this package it travels as real numbers, the real parts followed by the imaginary parts:
+(..., 2P). That makes both projections one real matrix product each (no complex matrix products anywhere), and the
+policy reads it without conversion. The recurrence itself runs in complex64 whatever the compute dtype.
+
+Owned by tests/equivalence/test_ssm.py: parallel = stepwise, whole = two pieces.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2i_jit.config import ModelConfig
+from r2i_jit.ssm import discretize, hippo
+from r2i_jit.ssm.scan import resolve, scan_with_resets
+
+HIGHEST = jax.lax.Precision.HIGHEST  # TF32 on Hopper would lose the slow modes
+
+
+class Discrete(NamedTuple):
+    """A layer's discretised system: what a step needs, computed once per sequence or rollout."""
+
+    lambda_bar: jax.Array  # (P,) complex
+    b_bar: jax.Array  # (H, 2P) real: u @ b_bar = [Re, Im] of B_bar u
+    c_tilde: jax.Array  # (2P, H) real: [Re x, Im x] @ c_tilde = Re(C x)
+
+
+def to_complex(x: jax.Array) -> jax.Array:
+    """Return (..., 2P) reals as (..., P) complex numbers."""
+    real, imaginary = jnp.split(x, 2, axis=-1)
+    return jax.lax.complex(real, imaginary)
+
+
+def to_real(x: jax.Array) -> jax.Array:
+    """Return (..., P) complex numbers as (..., 2P) reals."""
+    return jnp.concatenate([jnp.real(x), jnp.imag(x)], axis=-1)
+
+
+class S5Layer(nn.Module):
+    """Multi-input multi-output diagonal SSM: x_t = lambda_bar x_{t-1} + B_bar u_t, y_t = Re(C x_t) + D u_t.
+
+    Initialised from HiPPO-LegS (block-diagonal, all P eigenvalues kept: no conjugate symmetry), B and C rotated into its
+    eigenbasis, dt log-uniform per state. Parameters are real pairs.
+
+    Ref: S5, arXiv 2208.04933; R2I release `ssm/mimo.py`.
+    """
+
+    config: ModelConfig
+    width: int
+
+    def setup(self) -> None:
+        """Create the six SSM parameters and the learned initial state."""
+        cfg, p, h = self.config, self.config.ssm_state, self.width
+        eigenvalues, vectors = hippo.block_diagonal(p, cfg.ssm_blocks)
+
+        def init_b(key):
+            b = vectors.conj().T @ nn.initializers.lecun_normal()(key, (h, p)).T
+            return jnp.stack([b.real, b.imag], -1).astype(jnp.float32)  # (P, H, 2)
+
+        def init_c(key):
+            pair = nn.initializers.lecun_normal(in_axis=1, out_axis=0)(key, (h, p, 2))
+            c = jax.lax.complex(pair[..., 0], pair[..., 1]) @ jnp.asarray(vectors, jnp.complex64)
+            return jnp.stack([c.real, c.imag], -1)  # (H, P, 2)
+
+        def init_log_dt(key):
+            low, high = np.log(cfg.dt_min), np.log(cfg.dt_max)
+            return jax.random.uniform(key, (p,), minval=low, maxval=high)
+
+        self.lambda_re = self.param("lambda_re", lambda _: jnp.asarray(eigenvalues.real, jnp.float32))
+        self.lambda_im = self.param("lambda_im", lambda _: jnp.asarray(eigenvalues.imag, jnp.float32))
+        self.log_dt = self.param("log_dt", init_log_dt)
+        self.b = self.param("b", init_b)
+        self.c = self.param("c", init_c)
+        self.d = self.param("d", nn.initializers.normal(1.0), (h,))
+        if cfg.initial_state == "learned":
+            self.initial = self.param("initial", nn.initializers.zeros, (2 * p,))
+        else:
+            self.initial = jnp.zeros((2 * p,))
+
+    def discrete(self) -> Discrete:
+        """Discretise the layer's system."""
+        real = jnp.minimum(self.lambda_re, -1e-4) if self.config.clip_eigenvalues else self.lambda_re
+        eigenvalues = jax.lax.complex(real, self.lambda_im)
+        lambda_bar, gain = discretize.METHODS[self.config.discretization](eigenvalues, jnp.exp(self.log_dt))
+        b_bar = (gain[:, None] * jax.lax.complex(self.b[..., 0], self.b[..., 1])).T  # (H, P)
+        c_tilde = jnp.concatenate([self.c[..., 0], -self.c[..., 1]], axis=1).T  # (2P, H)
+        return Discrete(lambda_bar, to_real(b_bar), c_tilde)
+
+    def parallel(self, u: jax.Array, is_first: jax.Array, carry: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Map u (B, T, H), is_first (B, T), carry (B, 2P) to outputs y (B, T, H) and states x (B, T, 2P)."""
+        system = self.discrete()
+        u = u.astype(jnp.float32)
+        bu = to_complex(jnp.dot(u, system.b_bar, precision=HIGHEST))
+        method = resolve(self.config.scan)
+        x = scan_with_resets(system.lambda_bar, bu, to_complex(self.initial), is_first, to_complex(carry), method)
+        x = to_real(x)
+        return self._read_out(system, x, u), x
+
+    def step(self, system: Discrete, u: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Map u (N, H) and the state before the step x (N, 2P) to y (N, H) and the state after it."""
+        u = u.astype(jnp.float32)
+        x = to_real(system.lambda_bar * to_complex(x)) + jnp.dot(u, system.b_bar, precision=HIGHEST)
+        return self._read_out(system, x, u), x
+
+    def _read_out(self, system: Discrete, x: jax.Array, u: jax.Array) -> jax.Array:
+        return jnp.dot(x, system.c_tilde, precision=HIGHEST) + self.d * u
+
+
+class Block(nn.Module):
+    """S5 layer, GELU, gated linear unit, residual sum, then LayerNorm (post-norm).
+
+    Ref: R2I release `ssm/common.py:476-503`.
+    """
+
+    config: ModelConfig
+    width: int
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        """Create the layer, the gate's two projections as one matrix, and the norm."""
+        self.ssm = S5Layer(self.config, self.width)
+        self.gate = nn.Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
+        self.norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype)
+
+    def finish(self, u: jax.Array, y: jax.Array) -> jax.Array:
+        """Combine the layer's input u and its output y."""
+        value, gate = jnp.split(self.gate(nn.gelu(y.astype(self.dtype))), 2, axis=-1)
+        return self.norm(u + value * nn.sigmoid(gate))
+
+
+class Stack(nn.Module):
+    """L blocks in sequence. The state of the stack is (..., L, 2P)."""
+
+    config: ModelConfig
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        """Create the blocks."""
+        self.blocks = [Block(self.config, self.config.units, self.dtype) for _ in range(self.config.ssm_layers)]
+
+    def initial(self, batch: int) -> jax.Array:
+        """Return the learned state before an episode's first step, (batch, L, 2P)."""
+        x = jnp.stack([block.ssm.initial for block in self.blocks])
+        return jnp.broadcast_to(x, (batch, *x.shape))
+
+    def discrete(self) -> tuple[Discrete, ...]:
+        """Discretise every layer."""
+        return tuple(block.ssm.discrete() for block in self.blocks)
+
+    def parallel(self, u: jax.Array, is_first: jax.Array, carry: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Run over a sequence.
+
+        Args:
+          u: (B, T, H).
+          is_first: (B, T) bool; the state is replaced by the initial one before step t.
+          carry: (B, L, 2P), the state before t = 0.
+
+        Returns:
+          (y (B, T, H), x (B, T, L, 2P)): outputs, and the states after each step.
+        """
+        states = []
+        for i, block in enumerate(self.blocks):
+            y, x = block.ssm.parallel(u, is_first, carry[:, i])
+            u = block.finish(u, y)
+            states.append(x)
+        return u, jnp.stack(states, axis=-2)
+
+    def step(self, systems: tuple[Discrete, ...], u: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Take one step: u (N, H), x (N, L, 2P) before the step; returns y (N, H) and x after it."""
+        states = []
+        for i, (block, system) in enumerate(zip(self.blocks, systems, strict=True)):
+            y, x_i = block.ssm.step(system, u, x[:, i])
+            u = block.finish(u, y)
+            states.append(x_i)
+        return u, jnp.stack(states, axis=-2)

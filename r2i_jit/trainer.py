@@ -1,0 +1,296 @@
+"""The training loop as one compiled program per chunk.
+
+`Trainer._train_chunk` reads as the algorithm. Seeds are an axis: everything in `TrainState.seeds` has it in front,
+and the work inside a turn is one `vmap` over it. What all seeds share (the step counter, which places the replay's write
+position) is a scalar outside the `vmap`, so that no write becomes a scatter and no schedule a select.
+"""
+
+import math
+import time
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+import envs
+from envs.observation import Categorical, observation_parts
+from r2i_jit import replay, rollout
+from r2i_jit.actions import action_spec
+from r2i_jit.agent import Agent, AgentState
+from r2i_jit.config import Config, ConfigError, Hypers
+from r2i_jit.replay import Transitions
+from r2i_jit.rollout import EpisodeStats, Player
+from r2i_jit.world_model import Batch
+
+
+class SeedState(struct.PyTreeNode):
+    """One seed's part of the training state."""
+
+    agent: AgentState
+    player: Player
+    replay: Transitions
+    hypers: Hypers
+    key: jax.Array
+
+
+class TrainState(struct.PyTreeNode):
+    """The whole training state: restoring it resumes the run bit for bit."""
+
+    seeds: SeedState  # leading axis: seed
+    written: jax.Array  # int32, steps per environment collected so far; shared by all seeds
+    env_steps: jax.Array  # int32, environment steps per seed
+
+
+class Trainer:
+    """Compiles and runs the loop for one configuration and any number of seeds."""
+
+    def __init__(self, config: Config):
+        """Build the environment and the agent.
+
+        Raises:
+          ConfigError: when the configuration cannot work; the message names the key and what would be right.
+        """
+        try:
+            self.env, self.env_params = envs.make(config.env)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        self.config = config
+        self.turn_steps, self.turn_updates = _schedule(config)
+        self.turns = max(1, math.ceil(config.loop.chunk_updates / self.turn_updates))
+        num_envs, length = config.loop.num_envs, config.replay.sequence_length
+        self.capacity = -(-config.replay.capacity // (num_envs * self.turn_steps)) * self.turn_steps
+        wanted = max(config.replay.prefill, config.replay.batch_size * length)
+        self.prefill_turns = max(-(-wanted // (num_envs * self.turn_steps)), -(-length // self.turn_steps))
+        if self.capacity < length:
+            raise ConfigError(
+                f"replay.capacity={config.replay.capacity}: a stream of each of loop.num_envs={num_envs} environments "
+                f"must hold replay.sequence_length={length} steps; give at least {num_envs * length}"
+            )
+        self.prefill_turns = min(self.prefill_turns, self.capacity // self.turn_steps)
+        self.parts = observation_parts(self.env, self.env_params)
+        obs, _ = jax.eval_shape(self.env.reset_env, jax.random.key(0), self.env_params)
+        spec = action_spec(self.env, self.env_params)
+        _validate(config, spec)
+        self.agent = Agent(config, self.parts, spec, obs)
+        self.trace_counts = {"init": 0, "train_chunk": 0, "evaluate": 0}
+        self._init_jit = jax.jit(self._init)
+        self._chunk_jit = jax.jit(self._train_chunk, donate_argnums=0)
+        self._evaluate_jit = jax.jit(self._evaluate, static_argnames=("episodes", "greedy"))
+        self._compiled: dict[int, Any] = {}
+
+    # Public names ---------------------------------------------------------------------------------------------------
+
+    @property
+    def steps_per_chunk(self) -> int:
+        """Environment steps per seed in a chunk."""
+        return self.turns * self.turn_steps * self.config.loop.num_envs
+
+    @property
+    def updates_per_chunk(self) -> int:
+        """Training updates per seed in a chunk."""
+        return self.turns * self.turn_updates
+
+    @property
+    def prefill_steps(self) -> int:
+        """Environment steps per seed played at random before the first update."""
+        return self.prefill_turns * self.turn_steps * self.config.loop.num_envs
+
+    def compile(self, num_seeds: int) -> float:
+        """Compile the chunk for `num_seeds` seeds ahead of time; returns the seconds it took (0 when done before)."""
+        begin = time.perf_counter()
+        if num_seeds not in self._compiled:
+            self._compiled[num_seeds] = self._chunk_jit.lower(self.state_shapes(num_seeds)).compile()
+            return time.perf_counter() - begin
+        return 0.0
+
+    def state_shapes(self, num_seeds: int) -> TrainState:
+        """Return the shapes and dtypes of `init`'s result, without computing it."""
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
+        hypers = jax.tree.map(lambda _: jax.ShapeDtypeStruct((num_seeds,), jnp.float32), self.config.hypers)
+        count = self.trace_counts["init"]
+        shapes = jax.eval_shape(self._init, keys, hypers)
+        self.trace_counts["init"] = count
+        return shapes
+
+    def init(self, keys: jax.Array, hypers: Hypers | None = None) -> TrainState:
+        """Initialise one agent per key and fill replay with random play.
+
+        Args:
+          keys: (seeds,) typed PRNG keys.
+          hypers: values per seed, leaves (seeds,); by default the configuration's for every seed.
+        """
+        if hypers is None:
+            hypers = self.config.hypers
+        hypers = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), keys.shape), hypers)
+        return self._init_jit(keys, hypers)
+
+    def train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Collect and learn for `updates_per_chunk` updates; `state` is donated.
+
+        Returns:
+          (state, metrics): each metric (seeds,), averaged over the chunk; `episode_return` and `episode_length` are NaN
+          when no episode ended.
+        """
+        self.compile(state.seeds.key.shape[0])
+        return self._compiled[state.seeds.key.shape[0]](state)
+
+    def evaluate(
+        self, state: TrainState, key: jax.Array, episodes: int | None = None, greedy: bool | None = None
+    ) -> dict[str, jax.Array]:
+        """Play fresh episodes without learning.
+
+        Args:
+          state: parameters are read from it; it is not changed.
+          key: typed PRNG key; seed i plays with fold_in(key, i).
+          episodes: per seed; by default config.loop.evaluation_episodes.
+          greedy: most likely actions instead of samples; by default config.loop.evaluation_greedy.
+
+        Returns:
+          {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes)}.
+        """
+        loop = self.config.loop
+        episodes = loop.evaluation_episodes if episodes is None else episodes
+        greedy = loop.evaluation_greedy if greedy is None else greedy
+        returns, lengths = self._evaluate_jit(state.seeds.agent, key, episodes=episodes, greedy=greedy)
+        return {"episode_return": returns, "episode_length": lengths}
+
+    # The algorithm --------------------------------------------------------------------------------------------------
+
+    def _train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        self.trace_counts["train_chunk"] += 1
+
+        def turn(state, _):
+            seeds, block, stats = jax.vmap(partial(self._collect, random=False))(state.seeds)
+            storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
+            state = self._advance_clock(state.replace(seeds=seeds.replace(replay=storage)))
+            seeds, metrics = jax.vmap(self._learn, (0, None))(state.seeds, state.written)
+            return state.replace(seeds=seeds), (metrics, stats)
+
+        state, (metrics, stats) = jax.lax.scan(turn, state, None, length=self.turns)
+        return state, self._report(state, metrics, stats)
+
+    def _collect(self, seed: SeedState, *, random: bool) -> tuple[SeedState, Transitions, EpisodeStats]:
+        key, key_collect = jax.random.split(seed.key)
+        player, block, stats = rollout.collect(
+            self.agent,
+            self.env,
+            self.env_params,
+            seed.agent,
+            seed.player,
+            key_collect,
+            self.turn_steps,
+            random=random,
+        )
+        return seed.replace(player=player, key=key), block, stats
+
+    def _learn(self, seed: SeedState, written: jax.Array) -> tuple[SeedState, dict[str, jax.Array]]:
+        key, key_learn = jax.random.split(seed.key)
+
+        def update(agent_state, key):
+            key_sample, key_update = jax.random.split(key)
+            batch = self._sample(seed.replay, written, key_sample)
+            return self.agent.update(agent_state, batch, seed.hypers, key_update)
+
+        agent_state, metrics = jax.lax.scan(update, seed.agent, jax.random.split(key_learn, self.turn_updates))
+        return seed.replace(agent=agent_state, key=key), jax.tree.map(jnp.mean, metrics)
+
+    def _sample(self, storage: Transitions, written: jax.Array, key: jax.Array) -> Batch:
+        cfg = self.config.replay
+        steps = replay.sample(storage, written, key, cfg.batch_size, cfg.sequence_length, cfg.start)
+        action = self.agent.spec.encode(steps.action)
+        prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)
+        return Batch(steps.obs, prev_action, steps.reward, steps.is_first, steps.is_terminal)
+
+    def _init(self, keys: jax.Array, hypers: Hypers) -> TrainState:
+        self.trace_counts["init"] += 1
+        num_envs = self.config.loop.num_envs
+
+        def init_seed(key, hypers):
+            key, key_agent, key_player = jax.random.split(key, 3)
+            agent_state = self.agent.init(key_agent, hypers)
+            player = rollout.start(self.agent, self.env, self.env_params, agent_state, key_player, num_envs)
+            storage = replay.init(self._example(), self.capacity, num_envs)
+            return SeedState(agent=agent_state, player=player, replay=storage, hypers=hypers, key=key)
+
+        def prefill(state, _):
+            seeds, block, _ = jax.vmap(partial(self._collect, random=True))(state.seeds)
+            storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
+            return self._advance_clock(state.replace(seeds=seeds.replace(replay=storage))), None
+
+        def restart(seed):
+            """Begin fresh episodes: the agent did not follow the random ones."""
+            key, key_player = jax.random.split(seed.key)
+            player = rollout.start(self.agent, self.env, self.env_params, seed.agent, key_player, num_envs)
+            return seed.replace(player=player, key=key)
+
+        zero = jnp.zeros((), jnp.int32)
+        state = TrainState(seeds=jax.vmap(init_seed)(keys, hypers), written=zero, env_steps=zero)
+        state, _ = jax.lax.scan(prefill, state, None, length=self.prefill_turns)
+        return state.replace(seeds=jax.vmap(restart)(state.seeds))
+
+    def _evaluate(self, agents: AgentState, key: jax.Array, *, episodes: int, greedy: bool):
+        self.trace_counts["evaluate"] += 1
+
+        def play(agent_state, key):
+            return rollout.evaluate(
+                self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy
+            )
+
+        seeds = agents.updates.shape[0]
+        return jax.vmap(play)(agents, jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds)))
+
+    def _advance_clock(self, state: TrainState) -> TrainState:
+        steps = self.turn_steps
+        return state.replace(written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs)
+
+    def _example(self) -> Transitions:
+        spec = self.agent.spec
+        action = jax.ShapeDtypeStruct((), jnp.int32) if spec.discrete else jax.ShapeDtypeStruct((spec.size,), jnp.float32)
+        real, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+        return Transitions(self.agent.obs_example, action, real, flag, flag, jax.ShapeDtypeStruct((), jnp.int32))
+
+    def _report(self, state: TrainState, metrics, stats: EpisodeStats) -> dict[str, jax.Array]:
+        seeds = state.seeds.key.shape[0]
+        count, total_return, total_length = jax.tree.map(lambda x: x.sum(0), stats)
+        report = {name: value.mean(0) for name, value in metrics.items()}
+        report["env_steps"] = jnp.broadcast_to(state.env_steps, (seeds,))
+        report["updates"] = state.seeds.agent.updates
+        report["episodes"] = count
+        report["episode_return"] = total_return / count  # 0 / 0 = NaN: no episode ended
+        report["episode_length"] = total_length / count
+        return report
+
+
+def _schedule(config: Config) -> tuple[int, int]:
+    """Return (steps per environment, updates) of a turn: the smallest whole numbers with the configured train ratio."""
+    cfg = config.replay
+    if not cfg.train_ratio > 0:
+        raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: expected a number above 0")
+    tokens = cfg.batch_size * cfg.sequence_length
+    updates_per_step = Fraction(cfg.train_ratio).limit_denominator(10**6) * config.loop.num_envs / tokens
+    if updates_per_step.denominator > 10**4:
+        raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: no turn of at most 10000 steps has this ratio; round it")
+    return updates_per_step.denominator, updates_per_step.numerator
+
+
+def _validate(config: Config, spec) -> None:
+    positive = {
+        "loop.num_envs": config.loop.num_envs,
+        "loop.chunk_updates": config.loop.chunk_updates,
+        "replay.batch_size": config.replay.batch_size,
+        "replay.sequence_length": config.replay.sequence_length,
+        "behavior.horizon": config.behavior.horizon,
+        "model.ssm_layers": config.model.ssm_layers,
+    }
+    for key, value in positive.items():
+        if value < 1:
+            raise ConfigError(f"{key}={value}: expected a whole number of at least 1")
+    if config.model.ssm_state % config.model.ssm_blocks:
+        raise ConfigError(
+            f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
+        )
+    if spec.discrete and config.behavior.actor_gradient == "backprop":
+        raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")

@@ -1,0 +1,293 @@
+"""The world model: observe a sequence in parallel, take one step, imagine one step, and the losses.
+
+Time alignment (shared/design contract): at index t arrive together obs_t, reward_t, is_first_t, is_terminal_t;
+action_t is chosen after them. The dynamics at t consume (z_{t-1}, action_{t-1}), both zeroed where is_first_t; the SSM
+state is replaced by the initial one before step t where is_first_t. The posterior of z_t sees obs_t only (not h_t), which
+is what lets the whole sequence be encoded at once.
+
+Owned by tests/equivalence/test_world_model.py.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from envs.observation import Categorical, Image, Part
+from r2i_jit.config import ModelConfig
+from r2i_jit.nets import distributions as dist
+from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
+from r2i_jit.nets.mlp import MLP, Linear
+from r2i_jit.ssm.layer import Discrete, Stack
+
+
+class Latent(NamedTuple):
+    """What the agent knows after a step: leading axes (B,) or (B, T)."""
+
+    stoch: jax.Array  # (..., S * C), z: one-hot groups
+    deter: jax.Array  # (..., deter), h: the SSM's read-out
+    hidden: jax.Array  # (..., L, 2P), x: the SSM's state
+
+
+class Observed(NamedTuple):
+    """Result of `WorldModel.observe`, all (B, T, ...)."""
+
+    latent: Latent
+    post: jax.Array  # (B, T, S, C) log-probabilities of z_t given obs_t
+    prior: jax.Array  # (B, T, S, C) log-probabilities of z_t given h_t
+
+
+def flatten_observation(parts: tuple[Part, ...], obs: jax.Array) -> jax.Array:
+    """Return an observation batch as (..., D) float32, or (..., height, width, channels) in [-0.5, 0.5] for images.
+
+    A Discrete observation (an integer scalar) becomes one-hot.
+    """
+    if isinstance(parts[0], Image):
+        return obs.astype(jnp.float32) / 255.0 - 0.5
+    if len(parts) == 1 and isinstance(parts[0], Categorical) and jnp.issubdtype(obs.dtype, jnp.integer):
+        scalar = obs.shape[-1:] != (parts[0].size,)
+        if scalar:
+            return jax.nn.one_hot(obs, parts[0].classes)
+    return obs.astype(jnp.float32)
+
+
+class WorldModel(nn.Module):
+    """R2I's world model with an S3M core. Pure: every method goes through `apply(..., method=...)`."""
+
+    config: ModelConfig
+    parts: tuple[Part, ...]
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        """Create encoder, posterior, sequence model, prior and heads."""
+        cfg, dtype = self.config, self.dtype
+        self.is_image = isinstance(self.parts[0], Image)
+        logits = cfg.stoch * cfg.classes
+        if self.is_image:
+            self.encoder = ImageEncoder(cfg.cnn_depth, dtype)
+            self.decoder = ImageDecoder(cfg.cnn_depth, self.parts[0].shape, dtype)
+        else:
+            self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
+            size = sum(part.size for part in self.parts)
+            self.decoder = MLP(cfg.decoder_layers, cfg.units, size, dtype=dtype)
+        self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
+        self.input_net = Linear(cfg.units, dtype)
+        self.stack = Stack(cfg, dtype)
+        self.deter_net = nn.Dense(cfg.deter, dtype=dtype, use_bias=True)
+        self.prior_net = MLP(1, cfg.units, logits, dtype=dtype)
+        self.reward_head = MLP(cfg.head_layers, cfg.head_units, cfg.bins, 0.0, dtype)
+        self.continue_head = MLP(cfg.head_layers, cfg.head_units, 1, dtype=dtype)
+
+    def initial(self, batch: int) -> Latent:
+        """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
+        cfg = self.config
+        return Latent(
+            jnp.zeros((batch, cfg.stoch * cfg.classes)), jnp.zeros((batch, cfg.deter)), self.stack.initial(batch)
+        )
+
+    def encode(self, obs: jax.Array) -> jax.Array:
+        """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
+        x = flatten_observation(self.parts, obs)
+        if self.is_image:
+            x = self.encoder(x)
+        else:
+            x = dist.symlog(x)
+            for layer in self.encoder:
+                x = layer(x)
+        return self._log_probs(self.post_net(x))
+
+    def prior(self, deter: jax.Array) -> jax.Array:
+        """Return the prior log-probabilities (..., S, C) of z given h."""
+        return self._log_probs(self.prior_net(deter))
+
+    def observe(
+        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array
+    ) -> Observed:
+        """Encode a sequence, in parallel over time.
+
+        Args:
+          obs: (B, T, *obs_shape).
+          prev_action: (B, T, A); prev_action[:, t] is action[:, t - 1], index 0 from before the sequence. Zeroed here
+            where is_first.
+          is_first: (B, T) bool.
+          carry: latent before t = 0, ignored where is_first[:, 0].
+          key: for the posterior samples; step t uses row t of one draw, so a piece of a sequence cannot reuse the key.
+
+        Returns:
+          Observed with leading axes (B, T).
+        """
+        post = self.encode(obs)
+        stoch = dist.straight_through(dist.sample_one_hot(key, post), post)
+        return self.observe_latent(stoch, post, prev_action, is_first, carry)
+
+    def observe_latent(
+        self, stoch: jax.Array, post: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent
+    ) -> Observed:
+        """Run the sequence model over given posterior samples (B, T, S, C); otherwise as `observe`."""
+        stoch = stoch.reshape(*stoch.shape[:2], -1)
+        prev_stoch = jnp.concatenate([carry.stoch[:, None], stoch[:, :-1]], 1)
+        ssm_first, input_first = self._reset_flags(is_first)
+        u = self._input(prev_stoch, prev_action, input_first, is_first)
+        y, hidden = self.stack.parallel(u, ssm_first, carry.hidden)
+        deter = nn.silu(self.deter_net(y)).astype(jnp.float32)
+        return Observed(Latent(stoch, deter, hidden), post, self.prior(deter))
+
+    def observe_step(
+        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array
+    ) -> Latent:
+        """Take one step while acting: obs (E, *obs_shape), prev_action (E, A), is_first (E,), carry before the step."""
+        post = self.encode(obs)
+        stoch = dist.sample_one_hot(key, post).reshape(obs.shape[0], -1)
+        start = self.stack.initial(obs.shape[0])
+        hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
+        u = self._input(carry.stoch, prev_action, is_first, is_first)
+        deter, hidden = self._advance(self.stack.discrete(), u, hidden)
+        return Latent(stoch, deter, hidden)
+
+    def discrete(self) -> tuple[Discrete, ...]:
+        """Discretise the stack once, for many `imagine_step`s."""
+        return self.stack.discrete()
+
+    def imagine_step(self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+        """Predict the latent after `action` (N, A) from the one before it, sampling z from the prior."""
+        never = jnp.zeros(action.shape[0], bool)
+        u = self._input(latent.stoch, action, never, never)
+        deter, hidden = self._advance(systems, u, latent.hidden)
+        prior = self.prior(deter)
+        stoch = dist.straight_through(dist.sample_one_hot(key, prior), prior)
+        return Latent(stoch.reshape(stoch.shape[0], -1), deter, hidden)
+
+    def heads(self, latent: Latent) -> tuple[jax.Array, jax.Array]:
+        """Return (reward logits (..., bins), continue logit (...)) of latents."""
+        x = self._head_input(latent)
+        return self.reward_head(x), self.continue_head(x)[..., 0]
+
+    def reconstruct(self, latent: Latent) -> jax.Array:
+        """Return the decoder's raw output (..., D), or an image (..., height, width, channels) in [-0.5, 0.5]."""
+        return self.decoder(self._head_input(latent))
+
+    def __call__(self, obs, prev_action, is_first, key):
+        """Touch every parameter, for initialisation."""
+        carry = self.initial(obs.shape[0])
+        observed = self.observe(obs, prev_action, is_first, carry, key)
+        return self.heads(observed.latent), self.reconstruct(observed.latent)
+
+    def _log_probs(self, logits: jax.Array) -> jax.Array:
+        cfg = self.config
+        return dist.unimix_log_probs(logits.reshape(*logits.shape[:-1], cfg.stoch, cfg.classes), cfg.unimix)
+
+    def _head_input(self, latent: Latent) -> jax.Array:
+        return jnp.concatenate([latent.deter, latent.stoch], -1)
+
+    def _input(self, stoch: jax.Array, action: jax.Array, stoch_first: jax.Array, action_first: jax.Array) -> jax.Array:
+        stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
+        action = jnp.where(action_first[..., None], 0.0, action)
+        return self.input_net(jnp.concatenate([stoch, action], -1))
+
+    def _advance(self, systems: tuple[Discrete, ...], u: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y, hidden = self.stack.step(systems, u, hidden)
+        return nn.silu(self.deter_net(y)).astype(jnp.float32), hidden
+
+    def _reset_flags(self, is_first: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return (flags for the SSM state, flags for the previous latent) according to config.reset.
+
+        "released" repeats what the published training code does at interior boundaries, for the ablation: the flag of
+        t + 1 resets the state at t (only the last index is right), and the previous episode's last latent is not zeroed.
+        """
+        start = jnp.zeros_like(is_first).at[:, 0].set(is_first[:, 0])
+        if self.config.reset == "exact":
+            return is_first, is_first
+        if self.config.reset == "none":
+            return start, start
+        early = jnp.concatenate([is_first[:, 1:-1], jnp.zeros_like(is_first[:, :1]), is_first[:, -1:]], 1)
+        return early.at[:, 0].set(is_first[:, 0] | early[:, 0]), start
+
+
+def observation_loss(
+    config: ModelConfig, parts: tuple[Part, ...], prediction: jax.Array, obs: jax.Array
+) -> jax.Array:
+    """Return the reconstruction loss of `WorldModel.reconstruct`'s output, summed over the observation, (B, T).
+
+    Images: squared error in [0, 1] space, summed over pixels. Categorical parts: cross-entropy (or, with
+    config.observation_loss = "symlog_mse", the paper's squared error). Continuous parts: squared error in symlog space.
+    """
+    target = flatten_observation(parts, obs)
+    prediction = prediction.astype(jnp.float32)
+    if isinstance(parts[0], Image):
+        return jnp.sum((prediction - target) ** 2, (-3, -2, -1))
+    total, offset = 0.0, 0
+    for part in parts:
+        p, t = prediction[..., offset : offset + part.size], target[..., offset : offset + part.size]
+        offset += part.size
+        if isinstance(part, Categorical) and config.observation_loss == "categorical":
+            shape = (*p.shape[:-1], part.count, part.classes)
+            total += -jnp.sum(t.reshape(shape) * jax.nn.log_softmax(p.reshape(shape)), (-2, -1))
+        else:
+            total += jnp.sum((p - dist.symlog(t)) ** 2, -1)
+    return total
+
+
+class Batch(NamedTuple):
+    """Training sequences, (B, T, ...)."""
+
+    obs: jax.Array
+    prev_action: jax.Array  # (B, T, A): what the dynamics at t consume
+    reward: jax.Array
+    is_first: jax.Array
+    is_terminal: jax.Array
+
+
+def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
+    """Return the world model's loss.
+
+    L = observation + reward + continue + dyn_scale max(free, KL(sg post, prior)) + rep_scale max(free, KL(post, sg prior)),
+    the KL summed over latents and floored per time step, everything averaged over (B, T).
+
+    Args:
+      model: the module.
+      params: its parameters.
+      batch: sequences whose first step is marked is_first.
+      hypers: loss scales and free nats.
+      key: for posterior samples.
+
+    Returns:
+      (loss, (metrics, latent (B, T, ...) without gradient)).
+
+    Ref: R2I release `nets.py:203-228`, `agent.py:187-195`.
+    """
+
+    def apply(method, *args):
+        return model.apply({"params": params}, *args, method=method)
+
+    carry = apply(WorldModel.initial, batch.obs.shape[0])
+    observed = apply(WorldModel.observe, batch.obs, batch.prev_action, batch.is_first, carry, key)
+    reward_logits, continue_logit = apply(WorldModel.heads, observed.latent)
+    reconstruction = apply(WorldModel.reconstruct, observed.latent)
+
+    sg = jax.lax.stop_gradient
+    dyn = dist.kl(sg(observed.post), observed.prior).sum(-1)
+    rep = dist.kl(observed.post, sg(observed.prior)).sum(-1)
+    losses = {
+        "observation": observation_loss(model.config, model.parts, reconstruction, batch.obs),
+        "reward": dist.two_hot_loss(reward_logits, batch.reward * hypers.reward_scale),
+        "continue": dist.bernoulli_loss(continue_logit, 1.0 - batch.is_terminal),
+        "dyn": jnp.maximum(hypers.free_nats, dyn),
+        "rep": jnp.maximum(hypers.free_nats, rep),
+    }
+    scales = {
+        "observation": hypers.observation_scale,
+        "reward": hypers.reward_loss_scale,
+        "continue": hypers.continue_scale,
+        "dyn": hypers.dyn_scale,
+        "rep": hypers.rep_scale,
+    }
+    assert all(value.shape == batch.reward.shape for value in losses.values())
+    means = {name: value.mean() for name, value in losses.items()}
+    total = sum(scales[name] * value for name, value in means.items())
+    metrics = {f"model/{name}_loss": value for name, value in means.items()}
+    metrics["model/loss"] = total
+    metrics["model/kl"] = dyn.mean()
+    metrics["model/post_entropy"] = dist.entropy(observed.post).sum(-1).mean()
+    metrics["model/prior_entropy"] = dist.entropy(observed.prior).sum(-1).mean()
+    return total, (metrics, jax.tree.map(sg, observed.latent))
