@@ -99,7 +99,7 @@ class PreviousActionAndStart(Wrapper):
     its space is all zeros. Where the observation is uint8 (or `Discrete`: it is then one-hot, too) and the action
     discrete, the result is uint8, else float32.
 
-    Ref: popgym/wrappers/previous_action.py:110, popgym/wrappers/antialias.py:57, as flattened by gymnasium.
+    Ref: popgym/wrappers/previous_action.py:110, popgym/wrappers/antialias.py:84, as flattened by gymnasium.
     """
 
     def __init__(self, env: Environment):
@@ -128,18 +128,10 @@ class PreviousActionAndStart(Wrapper):
         Raises:
           ValueError: as the constructor.
         """
-        size = sum(part.size for part in self.observation_parts(params))
-        inner = self.env.observation_space(params)
-        action = self.action_space(params)
-        low, high = np.zeros(size, np.float32), np.ones(size, np.float32)
-        if isinstance(inner, spaces.Box):
-            low[: math.prod(inner.shape)] = np.broadcast_to(inner.low, inner.shape).ravel()
-            high[: math.prod(inner.shape)] = np.broadcast_to(inner.high, inner.shape).ravel()
-        if isinstance(action, spaces.Box):
-            before_flag = slice(size - 2 - math.prod(action.shape), size - 2)
-            low[before_flag] = np.broadcast_to(action.low, action.shape).ravel()
-            high[before_flag] = np.broadcast_to(action.high, action.shape).ravel()
-        return spaces.Box(low, high, (size,), self._dtype(params))
+        self.observation_parts(params)  # Refuses what nothing can be appended to.
+        both = (self.env.observation_space(params), self.action_space(params), spaces.Discrete(2))
+        low, high = (jnp.concatenate(bounds) for bounds in zip(*map(_flat_bounds, both), strict=True))
+        return spaces.Box(low, high, low.shape, self._dtype(params))
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """Start an episode."""
@@ -163,13 +155,11 @@ class PreviousActionAndStart(Wrapper):
         return jnp.dtype(jnp.uint8 if narrow and not isinstance(self.action_space(params), spaces.Box) else jnp.float32)
 
     def _append(self, obs: jax.Array, action: jax.Array | None, params: EnvParams) -> jax.Array:
-        dtype = self._dtype(params)
-        inner, space = self.env.observation_space(params), self.action_space(params)
-        if isinstance(inner, spaces.Discrete):
-            obs = jax.nn.one_hot(obs, inner.n)
+        space = self.action_space(params)
         flag = jnp.array([0, 1] if action is None else [1, 0])
-        encoded = _encode(space, _null_action(space) if action is None else action)
-        return jnp.concatenate([part.ravel().astype(dtype) for part in (obs, encoded, flag)])
+        action = _null_action(space) if action is None else action
+        vectors = (_encode(self.env.observation_space(params), obs), _encode(space, action), flag)
+        return jnp.concatenate([vector.astype(self._dtype(params)) for vector in vectors])
 
 
 class FlattenActions(Wrapper):
@@ -226,17 +216,26 @@ def _action_parts(space: spaces.Space) -> tuple[Part, ...]:
     raise ValueError(f"action space {space!r} is not supported; give a Discrete, a MultiDiscrete or a Box")
 
 
-def _encode(space: spaces.Space, action: jax.Array) -> jax.Array:
-    """Return `action` as a vector: one-hot where it is discrete."""
+def _encode(space: spaces.Space, value: jax.Array) -> jax.Array:
+    """Return `value` as a vector: one-hot where it is discrete."""
     if isinstance(space, spaces.Discrete):
-        return jax.nn.one_hot(action, space.n)
+        return jax.nn.one_hot(value, space.n)
     if isinstance(space, MultiDiscrete):
-        return jnp.concatenate([jax.nn.one_hot(action[i], n) for i, n in enumerate(space.nvec)])
-    return jnp.asarray(action).ravel()
+        return jnp.concatenate([jax.nn.one_hot(value[i], n) for i, n in enumerate(space.nvec)])
+    return jnp.asarray(value).ravel()
+
+
+def _flat_bounds(space: spaces.Space) -> tuple[jax.Array, jax.Array]:
+    """Return the least and greatest value of every entry of `space`'s vectors, as `_encode` makes them."""
+    if isinstance(space, spaces.Box):
+        low, high = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
+        return jnp.broadcast_to(low, space.shape).ravel(), jnp.broadcast_to(high, space.shape).ravel()
+    size = sum(space.nvec) if isinstance(space, MultiDiscrete) else space.n
+    return jnp.zeros(size), jnp.ones(size)
 
 
 def _null_action(space: spaces.Space) -> jax.Array:
-    zero = np.zeros(space.shape, space.dtype)
-    if isinstance(space, spaces.Box) and not (np.all(zero >= space.low) and np.all(zero <= space.high)):
-        zero = np.broadcast_to(space.low, space.shape)
-    return jnp.asarray(zero)
+    zero = jnp.zeros(space.shape, space.dtype)
+    if not isinstance(space, spaces.Box):
+        return zero
+    return jnp.where(jnp.all((zero >= space.low) & (zero <= space.high)), zero, space.low)

@@ -17,8 +17,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(prog="python -m experiments.evaluate", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="a run directory")
-    parser.add_argument("--episodes", type=cli.whole(1, 10**6), default=128, metavar="N", help="per seed (default: 128)")
-    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="of the episodes (default: 0)")
+    parser.add_argument(
+        "--episodes", type=cli.whole(1, 10**6), default=128, metavar="N", help="per seed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="of the episodes (default: %(default)s)"
+    )
     parser.add_argument("--step", type=_step, metavar="K|best", help="checkpoint (default: the newest)")
     args = parser.parse_args(argv)
 
@@ -57,6 +61,7 @@ def _restore(args: Any, trainer: Any, num_seeds: int) -> tuple[int, Any]:
         if step is not None and step not in steps:
             cli.fail(f"{args.run_dir} has no checkpoint at step {step}; it has steps {_list(steps)}")
         restored = checkpoints.restore(trainer.state_shapes(num_seeds), step)
+    assert restored is not None  # there are steps, and damage raises
     return restored.step, restored.state
 
 

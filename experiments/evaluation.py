@@ -41,7 +41,8 @@ def report(env: str, result: dict[str, Any]) -> str:
     body = [[identity(row), _show(row["mean"], row["stderr"]), f"{row['length']:.1f}"] for row in result["members"]]
     text = table(["seed", "return (mean ± s.e.)", "episode length"], body)
     over = "seeds" if len(body) > 1 else "episodes"
-    text += f"\nmean return {_show(result['mean'], result['stderr'])} (s.e. over {over}; {result['episodes']} episodes each)"
+    mean = _show(result["mean"], result["stderr"])
+    text += f"\nmean return {mean} (s.e. over {over}; {result['episodes']} episodes each)"
     known = summary(env)
     return text + (f"\nknown for {env}: {known}" if known else "")
 

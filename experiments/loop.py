@@ -6,6 +6,7 @@ resumed writes the same metrics as one that was not. Only saving and printing lo
 
 import dataclasses
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from experiments import evaluation, rundir
 from experiments.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, StopSignal, fail
 from experiments.display import Display, clock, display
 from r2i_jit import metrics as sinks
-from r2i_jit.checkpoint import CheckpointError, Checkpoints, CheckpointSaveError
+from r2i_jit.checkpoint import CheckpointError, CheckpointNotFinite, Checkpoints, CheckpointSaveError
 from r2i_jit.config import Config
 
 
 @dataclasses.dataclass
 class Run:
-    """A run on its way: what stays the same, then the cursor."""
+    """A run on its way: what it is, then how far it is."""
 
     trainer: Any
     config: Config
@@ -50,7 +51,7 @@ class Run:
         }
 
 
-def run(
+def execute(
     trainer: Any, config: Config, info: rundir.RunInfo, path: Path, stop: StopSignal, args: Any, keys: Any, hypers: Any
 ) -> tuple[int, dict[str, Any] | None]:
     """Train until `info.steps`, from the newest checkpoint of `path` if it has one.
@@ -65,144 +66,150 @@ def run(
       The exit code (0, or 130 / 143 after a signal) and the final evaluation, if it came to that.
     """
     try:
-        with Checkpoints(path / "checkpoints", finite=("params",)) as checkpoints:
-            this = Run(trainer, config, info, path, checkpoints, [], stop, args.checkpoint_every)
-            _begin(this, args, keys, hypers)
+        with Checkpoints(path / "checkpoints", finite=(".seeds.agent",)) as checkpoints:
+            run = Run(trainer, config, info, path, checkpoints, [], stop, args.checkpoint_every)
+            _begin(run, args, keys, hypers)
             try:
-                _train(this)
-                _save(this)
+                _train(run)
+                _save(run)
                 checkpoints.wait()
             finally:
-                for sink in this.sinks:
+                for sink in run.sinks:
                     sink.close()
         if stop.number is not None:
-            print(f"stopped at step {this.step:,}; go on with: python -m experiments.{info.kind} {info.suite}"
-                  f" --run-dir {path} --resume", flush=True)  # fmt: skip
+            command = f"python -m experiments.{info.kind} {info.suite} --run-dir {shlex.quote(str(path))} --resume"
+            print(f"stopped at step {run.step:,}; go on with: {command}", flush=True)
             return 128 + stop.number, None
-        return 0, _finish(this)
+        return 0, _finish(run)
+    except CheckpointNotFinite as error:
+        fail(error, NOT_FINITE)
     except CheckpointSaveError as error:
         fail(error, SAVE_FAILED)
     except CheckpointError as error:
         fail(error, BAD_CHECKPOINT)
     except OSError as error:
-        fail(f"cannot write to {path}: {error.strerror or error}", SAVE_FAILED)
+        fail(f"cannot write to {path}: {error}", SAVE_FAILED)
 
 
-def _begin(this: Run, args: Any, keys: Any, hypers: Any) -> None:
+def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
     """Compile, then restore or initialise the state, and bring the logs to the same step."""
-    members = len(this.info.members)
-    seconds = this.trainer.compile(members)
+    members = len(run.info.members)
+    seconds = run.trainer.compile(members)
     print(f"compiled in {seconds:.1f} s", flush=True)
-    restored = this.checkpoints.restore(this.trainer.state_shapes(members))
+    restored = run.checkpoints.restore(run.trainer.state_shapes(members))
     if restored is not None:
-        this.state, this.step, this.saved = restored.state, restored.step, restored.step
-        this.wall = restored.metadata["wall_seconds"]
-        if (best := this.checkpoints.best_step()) is not None:
-            this.best = this.checkpoints.score(best)
-        print(f"resumed {this.path} at step {this.step:,}", flush=True)
-    log = this.path / "metrics.jsonl"
-    earlier = sinks.truncate(log, this.step if restored is not None else -1)
-    this.sinks = [sinks.JsonLines(log), sinks.TensorBoard(this.path / "tensorboard", earlier, this.info.created)]
+        run.state, run.step, run.saved = restored.state, restored.step, restored.step
+        run.wall = restored.metadata["wall_seconds"]
+        if (best := run.checkpoints.best_step()) is not None:
+            run.best = run.checkpoints.score(best)
+        print(f"resumed {run.path} at step {run.step:,}", flush=True)
+    log = run.path / "metrics.jsonl"
+    earlier = sinks.truncate(log, run.step if restored is not None else -1)
+    run.sinks = [sinks.JsonLines(log), sinks.TensorBoard(run.path / "tensorboard", earlier, run.info.created)]
     if args.wandb:
-        this.sinks.append(sinks.Wandb(this.path, this.path.name, this.config.to_dict()))
+        run.sinks.append(sinks.Wandb(run.path, run.path.name, run.config.to_dict()))
     if restored is None:
-        this.state = this.trainer.init(keys) if hypers is None else this.trainer.init(keys, hypers)
-        this.step = this.trainer.prefill_steps
-        _save(this)
+        run.state = run.trainer.init(keys) if hypers is None else run.trainer.init(keys, hypers)
+        run.step = run.trainer.prefill_steps
+        _save(run)
 
 
-def _train(this: Run) -> None:
+def _train(run: Run) -> None:
     """Run chunks until the length is reached or a signal came."""
-    screen = display(this.info.steps, this.step)
-    start, first, wall = time.monotonic(), this.step, this.wall
-    last_save, updates_first = start, None
+    screen = display(run.info.steps, run.step)
+    start, first, wall = time.monotonic(), run.step, run.wall
+    last_save, chunks = start, 0
     try:
-        while this.step < this.info.steps and this.stop.number is None:
-            this.state, chunk = this.trainer.train_chunk(this.state)
+        while run.step < run.info.steps and run.stop.number is None:
+            run.state, chunk = run.trainer.train_chunk(run.state)
             chunk = {name: np.asarray(value) for name, value in jax.device_get(chunk).items()}
-            _refuse_not_finite(this, chunk)
-            before, this.step = this.step, int(chunk["env_steps"][0])
-            evaluated = _evaluate_if_due(this, before)
+            _refuse_not_finite(run, chunk)
+            before, run.step = run.step, int(chunk["env_steps"][0])
+            evaluated = _evaluate_if_due(run, before)
             now = time.monotonic()
-            this.wall = wall + now - start
-            _log(this, chunk, evaluated)
-            updates_first = int(chunk["updates"][0]) - this.trainer.updates_per_chunk if updates_first is None else updates_first
-            _show(this, screen, chunk, evaluated, (this.step - first, int(chunk["updates"][0]) - updates_first, now - start))
+            run.wall = wall + now - start
+            _log(run, chunk, evaluated)
+            chunks += 1
+            _show(run, screen, chunk, evaluated, (run.step - first) / (now - start), chunks / (now - start))
             score = float(evaluated.mean()) if evaluated is not None else None
-            if (score is not None and score > this.best) or now - last_save >= this.checkpoint_every:
-                _save(this, score)
+            if (score is not None and score > run.best) or now - last_save >= run.checkpoint_every:
+                _save(run, score)
                 last_save = now
             else:
-                this.checkpoints.poll()
+                run.checkpoints.poll()
     finally:
         screen.close()
-    print(f"step {this.step:,} after {clock(this.wall)} of training", flush=True)
+    print(f"step {run.step:,} after {clock(run.wall)} of training", flush=True)
 
 
-def _evaluate_if_due(this: Run, before: int) -> np.ndarray | None:
+def _evaluate_if_due(run: Run, before: int) -> np.ndarray | None:
     """Return the mean evaluation return of each member if a multiple of `eval_every` was just passed."""
-    if this.step // this.info.eval_every == before // this.info.eval_every:
+    if run.step // run.info.eval_every == before // run.info.eval_every:
         return None
-    key = evaluation.evaluation_key(this.info.seed, evaluation.DURING, this.step)
-    played = this.trainer.evaluate(this.state, key)
+    key = evaluation.evaluation_key(run.info.seed, evaluation.DURING, run.step)
+    played = run.trainer.evaluate(run.state, key)
     return np.asarray(played["episode_return"], np.float64).mean(axis=1)
 
 
-def _log(this: Run, chunk: dict[str, np.ndarray], evaluated: np.ndarray | None) -> None:
+def _log(run: Run, chunk: dict[str, np.ndarray], evaluated: np.ndarray | None) -> None:
     extra = {} if evaluated is None else {"eval_return": evaluated}
-    rows = sinks.rows(chunk, this.info.members, **extra, wall_seconds=round(this.wall, 3))
-    for sink in this.sinks:
+    rows = sinks.rows(chunk, run.info.members, **extra, wall_seconds=round(run.wall, 3))
+    for sink in run.sinks:
         sink.write(rows)
 
 
 def _show(
-    this: Run, screen: Display, chunk: dict[str, np.ndarray], evaluated: np.ndarray | None, done: tuple[int, int, float]
+    run: Run,
+    screen: Display,
+    chunk: dict[str, np.ndarray],
+    evaluated: np.ndarray | None,
+    steps_per_second: float,
+    chunks_per_second: float,
 ) -> None:
-    steps, updates, seconds = done
-    scale = len(this.info.members) / max(seconds, 1e-9)
+    members = len(run.info.members)
+    rates = (steps_per_second * members, chunks_per_second * run.trainer.updates_per_chunk * members)
     returns = [float(value) for value in chunk["episode_return"]]
-    mean = None if evaluated is None else float(evaluated.mean())
-    screen.update(this.step, (steps * scale, updates * scale), returns, mean)
+    screen.update(run.step, rates, returns, None if evaluated is None else float(evaluated.mean()))
 
 
-def _save(this: Run, score: float | None = None) -> None:
+def _save(run: Run, score: float | None = None) -> None:
     """Save unless this step is saved already; the logs reach the disk before the checkpoint that counts on them."""
-    if this.saved == this.step:
+    if run.saved == run.step:
         return
-    for sink in this.sinks:
+    for sink in run.sinks:
         sink.flush()
-    this.checkpoints.save(this.step, this.state, this.metadata(), score)
-    this.saved = this.step
+    run.checkpoints.save(run.step, run.state, run.metadata(), score)
+    run.saved = run.step
     if score is not None:
-        this.best = max(this.best, score)
+        run.best = max(run.best, score)
 
 
-def _refuse_not_finite(this: Run, chunk: dict[str, np.ndarray]) -> None:
+def _refuse_not_finite(run: Run, chunk: dict[str, np.ndarray]) -> None:
     """Stop a run that has diverged, before it is saved."""
     bad = sinks.not_finite(chunk)
     if bad:
-        this.checkpoints.wait()
+        run.checkpoints.wait()
         name, index = bad[0]
-        member = sinks.identity(this.info.members[index])
+        member = sinks.identity(run.info.members[index])
         step = int(chunk["env_steps"][0])
-        kept = this.checkpoints.steps()
+        kept = run.checkpoints.steps()
         fail(
             f"{name} of {member} is {chunk[name][index]} at step {step:,} ({len(bad)} metrics are not finite); "
-            f"the last finite checkpoint is step {kept[-1]} in {this.path / 'checkpoints'}",
+            f"the last finite checkpoint is step {kept[-1]} in {run.path / 'checkpoints'}",
             NOT_FINITE,
         )
 
 
-def _finish(this: Run) -> dict[str, Any]:
+def _finish(run: Run) -> dict[str, Any]:
     """Evaluate the finished run, print the result, write evaluation.json and draw the learning curve."""
-    key = evaluation.evaluation_key(this.info.seed, evaluation.FINAL, this.step)
+    key = evaluation.evaluation_key(run.info.seed, evaluation.FINAL, run.step)
     episodes = evaluation.FINAL_EPISODES
-    result = evaluation.evaluate(this.trainer, this.state, key, this.info.members, episodes)
-    print(evaluation.report(this.config.env, result), flush=True)
-    document = evaluation.document(this.config.env, this.step, result)
-    rundir.replace_text(this.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
+    result = evaluation.evaluate(run.trainer, run.state, key, run.info.members, episodes)
+    print(evaluation.report(run.config.env, result), flush=True)
+    document = evaluation.document(run.config.env, run.step, result)
+    rundir.replace_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
     from experiments.plot import plot_runs
 
-    figure = plot_runs([this.path], this.path / "plots" / "learning_curve.png")
+    figure = plot_runs([run.path], run.path / "plots" / "learning_curve.png")
     print(f"learning curve: {figure}", flush=True)
     return result

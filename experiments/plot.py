@@ -40,14 +40,15 @@ class Curve:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(prog="python -m experiments.plot", description=__doc__)
-    parser.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="run directories; several are compared")
+    parser.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="several are compared")
     parser.add_argument(
-        "--out", type=Path, metavar="PNG", help="default: RUN_DIR/plots/learning_curve.png, of several learning_curves.png"
+        "--out", type=Path, metavar="PNG", help="default: RUN_DIR/plots/learning_curve.png, or ./learning_curves.png"
     )
     args = parser.parse_args(argv)
     single = args.run_dirs[0] / "plots" / "learning_curve.png"
+    default = single if len(args.run_dirs) == 1 else Path("learning_curves.png")
     try:
-        print(plot_runs(args.run_dirs, args.out or (single if len(args.run_dirs) == 1 else Path("learning_curves.png"))))
+        print(plot_runs(args.run_dirs, args.out or default))
     except OSError as error:
         cli.fail(f"cannot write the figure: {error.strerror or error}")
     return 0
@@ -82,8 +83,12 @@ def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:
         seeds = [name for name, owner in names.items() if owner == setting]
         own = {name: [row for row in rows if identity(row) == name] for name in seeds}
         label = ", ".join(part for part in (run_dir.name if several else "", setting) if part)
-        curves.append(_curve(label or f"mean of {len(seeds)} seeds", list(own.values())))
+        curves.append(_curve(label or _seeds(len(seeds)), list(own.values())))
     return curves
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"mean of {count} seeds, 95 % interval"
 
 
 def _setting(member: dict[str, Any]) -> str:

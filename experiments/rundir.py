@@ -1,9 +1,9 @@
 """Run directories: what lies in one, how one is started, found again and checked against what was asked.
 
-    config.json       the resolved Config
-    run.json          seeds, length, evaluation interval, versions (RunInfo); its presence makes the folder a run
-    metrics.jsonl     one object per chunk and seed
-    checkpoints/  tensorboard/  plots/  evaluation.json
+config.json       the resolved Config
+run.json          seeds, length, evaluation interval, versions (RunInfo); its presence makes the folder a run
+metrics.jsonl     one object per chunk and seed
+checkpoints/  tensorboard/  plots/  evaluation.json
 """
 
 import dataclasses
@@ -159,7 +159,8 @@ def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: 
 def warn_versions(info: RunInfo) -> None:
     """Say what differs from the software that the run was started with; the result is then not bit-exact."""
     now = versions()
-    changed = [f"{name} {info.versions.get(name)} -> {now[name]}" for name in now if info.versions.get(name) != now[name]]
+    then = info.versions
+    changed = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if changed:
         note(f"resuming under other versions, so not bit-exact: {'; '.join(changed)}")
 

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.Parser(prog="python -m experiments.sweep", description=__doc__)
     cli.add_run_arguments(parser)
     parser.add_argument(
-        "--grid", nargs="+", action="extend", default=[], metavar="KEY=V1,V2,...", help="values of a hypers.* key to try"
+        "--grid", nargs="+", action="extend", default=[], metavar="KEY=V1,V2,...", help="values of a hypers.* key"
     )
     args = parser.parse_args(argv)
     if not args.grid and not args.resume:

@@ -6,6 +6,7 @@ failed, 5 training diverged, 6 run directory in use, 130 / 143 stopped by SIGINT
 """
 
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ def start(
     resumed = _to_resume(args, kind)
     if resumed is not None:
         path, config, info = resumed
+        _refuse_other_members(path, info, args, config, members_of)
         trainer = _trainer(config)
     else:
         config, info = _new_run(args, kind, members_of)
@@ -58,8 +60,9 @@ def start(
             if resumed is None:
                 rundir.refuse_occupied(path)  # again, now that nobody else can fill it
             rundir.write(path, config, info)
-            print(f"{config.env} ({info.size}), {len(info.members)} seeds, {info.steps:,} steps each -> {path}", flush=True)
-            code, result = loop.run(trainer, config, info, path, stop, args, keys, hypers)
+            seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
+            print(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}", flush=True)
+            code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers)
     except RunLocked as error:
         cli.fail(error, cli.LOCKED)
     return code, path, result
@@ -94,17 +97,27 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
             rundir.refuse_occupied(args.run_dir)
         cli.note(f"nothing to resume in {args.run_dir}: starting the run there")
         return None
-    asked = rundir.asked_config(args, rundir.resolved_size(args.size), args.env)
+    # Checks the suite, --env, --size and --set before any run is looked at.
+    size = rundir.resolved_size(args.size)
+    asked = rundir.asked_config(args, size, args.env)
     path = args.run_dir or rundir.newest(asked.env, kind)
     saved, info = rundir.load(path)
+    # Only what was typed is compared; the rest is the saved run's.
+    env = args.env or (saved.env if info.suite == args.suite else asked.env)
     if args.size is None:
-        # Only what was typed is compared: the rest is the saved run's.
-        base = saved if args.env is None and info.suite == args.suite else dataclasses.replace(saved, env=asked.env)
-        asked = base.override(args.assignments)
+        asked = dataclasses.replace(saved, env=env).override(args.assignments)
+    else:
+        asked = rundir.asked_config(args, size, env)
     rundir.check_resumable(path, args, saved, info, asked, kind)
     rundir.warn_versions(info)
-    changes = {"steps": args.steps or info.steps, "eval_every": args.eval_every or info.eval_every}
-    return path, saved, dataclasses.replace(info, **changes)
+    steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
+    return path, saved, dataclasses.replace(info, steps=steps, eval_every=eval_every)
+
+
+def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: Callable[..., Any]) -> None:
+    """Exit 2 if a resumed sweep is asked for with another grid."""
+    if getattr(args, "grid", None) and members_of(config, info.num_seeds) != info.members:
+        cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
 
 
 def _trainer(config: Any) -> Any:
@@ -126,19 +139,19 @@ def _rows(config: Any, info: Any) -> tuple[Any, Any]:
     keys = jax.random.split(jax.random.key(info.seed), info.num_seeds)[seeds]
     if info.kind != "sweep":
         return keys, None
-    columns = {
-        field.name: np.array(
-            [member.get(f"hypers.{field.name}", getattr(config.hypers, field.name)) for member in info.members], np.float32
-        )
-        for field in dataclasses.fields(config.hypers)
-    }
+    names = [field.name for field in dataclasses.fields(config.hypers)]
+    rows = [dataclasses.asdict(config.hypers) | _swept(member) for member in info.members]
+    columns = {name: np.array([row[name] for row in rows], np.float32) for name in names}
     return keys, dataclasses.replace(config.hypers, **columns)
+
+
+def _swept(member: dict[str, Any]) -> dict[str, float]:
+    """Return a sweep member's own values by their names in Hypers."""
+    return {key.removeprefix("hypers."): value for key, value in member.items() if key.startswith("hypers.")}
 
 
 def _refuse_too_large(trainer: Any, num_seeds: int) -> None:
     """Exit 2 if the state alone does not fit the device: the replay buffer is its bulk."""
-    import os
-
     import jax
 
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trainer.state_shapes(num_seeds)))

@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,10 @@ class CheckpointError(RuntimeError):
 
 class CheckpointSaveError(CheckpointError):
     """A checkpoint could not be written; earlier ones are as they were."""
+
+
+class CheckpointNotFinite(CheckpointError):
+    """The state has diverged; it was not saved."""
 
 
 class CheckpointMismatch(CheckpointError):
@@ -85,7 +90,7 @@ class Checkpoints:
     Args:
       directory: where the steps lie; created when first written to.
       keep: how many of the newest steps stay (at least 2, so that damage to one leaves another).
-      finite: names of the state's fields that must hold no NaN or infinity; `save` refuses a state that does.
+      finite: paths in the state, such as `.seeds.agent`, below which `save` refuses a NaN or an infinity.
       read_only: never create, move or delete anything (for a reader beside a running writer).
     """
 
@@ -143,7 +148,8 @@ class Checkpoints:
           score: what `best_step` ranks by, such as the mean evaluation return; None leaves the step unranked.
 
         Raises:
-          CheckpointSaveError: if this or the previous save fails, or a field named in `finite` is not finite.
+          CheckpointSaveError: if this or the previous save fails.
+          CheckpointNotFinite: if a leaf below a path in `finite` is not finite.
         """
         self.wait()
         folder = self._directory / str(step)
@@ -202,7 +208,7 @@ class Checkpoints:
         """Return the newest sound checkpoint, or the one at `step`, checked leaf by leaf; None if there is none.
 
         A damaged newest checkpoint is reported in one log line and passed over for the one before it. Once that one has
-        been read, the damaged folder is renamed to `<step>.corrupt` and kept; if nothing can be read, all stays as it is.
+        been read, the damaged folder is renamed to `<step>.corrupt`; if nothing can be read, all stays as it is.
 
         Args:
           shapes: a pytree of `jax.ShapeDtypeStruct` of the state, from `Trainer.state_shapes`.
@@ -290,7 +296,11 @@ class Checkpoints:
                 yield
         except Exception as error:
             self._abandon_manager()
-            self._clear_leftovers()
+            for _ in range(20):  # Orbax may still be writing other files of it
+                self._clear_leftovers()
+                if not self._leftovers():
+                    break
+                time.sleep(0.05)
             free = shutil.disk_usage(self._directory).free if self._directory.exists() else 0
             kept = self.steps()
             last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
@@ -300,7 +310,7 @@ class Checkpoints:
             ) from error
 
     def _abandon_manager(self) -> None:
-        """Drop a manager whose save failed: its idea of what is on the disk is stale, and its close may raise again."""
+        """Drop a manager whose save failed: what it knows of the disk is stale, and its close may raise again."""
         self._pending = None
         if self._manager is not None:
             with contextlib.suppress(Exception):
@@ -318,14 +328,15 @@ class Checkpoints:
                 if self._manager is not None:
                     self._manager.reload()
 
+    def _leftovers(self) -> list[Path]:
+        """Return half-written and half-deleted steps."""
+        endings = ("deleted", "orbax-checkpoint-tmp")
+        split = [(path, *path.name.partition(".")[::2]) for path in self._directory.glob("[0-9]*.*")]
+        return [path for path, stem, ending in split if stem.isdigit() and ending.startswith(endings)]
+
     def _clear_leftovers(self) -> None:
-        """Remove what a kill left: half-written and half-deleted steps."""
-        if not self._directory.is_dir():
-            return
-        for entry in list(os.scandir(self._directory)):
-            stem, _, ending = entry.name.partition(".")
-            if stem.isdigit() and (ending == "deleted" or ending.startswith("orbax-checkpoint-tmp")):
-                shutil.rmtree(entry.path, ignore_errors=True)
+        for path in self._leftovers():
+            shutil.rmtree(path, ignore_errors=True)
 
     def _set_aside(self, step: int, reason: str) -> None:
         """Rename a damaged step so that it is kept for inspection and never chosen again."""
@@ -343,10 +354,10 @@ class Checkpoints:
 
     def _refuse_not_finite(self, step: int, state: Any) -> None:
         """Keep a state that has diverged from replacing a good one."""
-        for name in self._finite:
-            for path, leaf in _leaves(getattr(state, name)):
-                if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact) and not np.all(np.isfinite(_host(leaf))):
-                    raise CheckpointSaveError(f"step {step} is not saved: {name}{path} is not finite")
+        for path, leaf in _leaves(state):
+            checked = path.startswith(self._finite) and jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
+            if checked and not np.all(np.isfinite(_host(leaf))):
+                raise CheckpointNotFinite(f"the state at step {step} is not saved: {path} is not finite")
 
 
 class _Damaged(Exception):
@@ -365,7 +376,7 @@ def _host(leaf: jax.Array) -> np.ndarray:
 def _describe(leaf: jax.Array) -> list[Any]:
     """Return the shape, dtype and CRC-32 of a leaf's bytes, as JSON values."""
     flat = np.ascontiguousarray(_host(leaf)).reshape(-1)
-    return [list(leaf.shape), str(leaf.dtype), zlib.crc32(flat.view(np.uint8))]
+    return [list(leaf.shape), str(leaf.dtype), zlib.crc32(memoryview(flat.view(np.uint8)))]
 
 
 def _refuse_mismatch(folder: Path, saved: dict[str, list[Any]], wanted: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ class ModelConfig:
     stoch: int = 32  # S, categorical latents
     classes: int = 32  # C, classes of each
     unimix: float = 0.01
+    action_scale: float = 1.0  # factor of the action's one-hot in the dynamics' input, beside S ones of the latent
     encoder_layers: int = 1
     decoder_layers: int = 1
     head_layers: int = 2  # reward and continue

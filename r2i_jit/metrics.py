@@ -17,6 +17,7 @@ import numpy as np
 Row = dict[str, Any]
 _STEP = "env_steps"
 # Keys that say who and where a row is; everything else in it is a quantity to draw.
+_FIRST = (_STEP, "updates", "episode_return", "episode_length", "episodes")  # for whoever reads the file
 _NOT_DRAWN = frozenset({_STEP, "seed", "wall_seconds"})
 
 
@@ -44,7 +45,8 @@ def rows(metrics: Mapping[str, Any], members: Sequence[Row], **shared: Any) -> l
     Returns:
       One dict of JSON values per seed; NaN and infinity become None.
     """
-    host = {name: np.asarray(value) for name, value in metrics.items()}
+    order = [name for name in _FIRST if name in metrics] + sorted(metrics.keys() - set(_FIRST))
+    host = {name: np.asarray(metrics[name]) for name in order}
     split = {name: np.asarray(value) for name, value in shared.items() if np.ndim(value) == 1}
     constant = {name: value for name, value in shared.items() if name not in split}
     result = []

@@ -182,7 +182,7 @@ class WorldModel(nn.Module):
 
     def _input(self, stoch: jax.Array, action: jax.Array, stoch_first: jax.Array, action_first: jax.Array) -> jax.Array:
         stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
-        action = jnp.where(action_first[..., None], 0.0, action)
+        action = jnp.where(action_first[..., None], 0.0, self.config.action_scale * action)
         return self.input_net(jnp.concatenate([stoch, action], -1))
 
     def _advance(self, systems: tuple[Discrete, ...], u: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -4,9 +4,11 @@ Observations, rewards, lengths and flags equal the original's step for step, qui
 names the source lines that it is faithful to. Observations are what gymnasium's `flatten` makes of the original's.
 """
 
+from typing import Any
+
 from envs.registry import Lazy, register
 
-_LEVELS = {
+_LEVELS: dict[str, dict[str, dict[str, Any]]] = {
     "repeat_first:RepeatFirst": {
         "Easy": {"num_decks": 1},
         "Medium": {"num_decks": 8},

@@ -127,7 +127,7 @@ class Concentration(CardGame):
             face_up=state.face_up | (match & pair),
             turned=jnp.where(is_second, jnp.stack([first, card]), jnp.stack([opened, _NONE])),
         )
-        reward = jnp.where(match, 1.0 / self.reward_scale, failure)
+        reward = jnp.where(match, 1.0 / self.reward_scale, failure).astype(jnp.float32)
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: ConcentrationState, params: EnvParams) -> jax.Array:

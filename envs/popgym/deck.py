@@ -160,6 +160,6 @@ class SuitGame(CardGame):
 
 
 def judge(action: jax.Array, suit: jax.Array) -> jax.Array:
-    """Return +1.0 if `action` names `suit` and -1.0 for any other action, ids outside the action space included."""
+    """Return float32 +1 if `action` names `suit`, -1 for any other action, ids outside the action space included."""
     # Compared as int32: a weakly typed action would be narrowed to the deck's uint8, where 256 is 0.
-    return jnp.where(action == suit.astype(jnp.int32), 1.0, -1.0)
+    return jnp.where(action == suit.astype(jnp.int32), 1.0, -1.0).astype(jnp.float32)

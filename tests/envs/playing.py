@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import envs
 
@@ -15,64 +16,57 @@ POPGYM = tuple(
     for level in ("Easy", "Medium", "Hard")
 )
 RECALL = tuple(env_id for env_id in POPGYM if "Concentration" not in env_id)
-
-
-class Played(NamedTuple):
-    """Episodes side by side; index t of all but `first` is what step t returned."""
-
-    first: jax.Array  # (B, ...) observation of the reset
-    observations: jax.Array  # (B, T, ...)
-    rewards: jax.Array  # (B, T)
-    terminated: jax.Array  # (B, T)
-    truncated: jax.Array  # (B, T)
-    states: Any  # leaves (B, T, ...)
-
+EPISODES = 32  # Side by side in every rollout: one shape is one compilation.
+BEYOND = 3  # Steps that a rollout goes on after the longest episode.
 
 make = functools.cache(envs.make)
 
 
+class Played(NamedTuple):
+    """Episodes side by side; index t of the sequences is what step t returned."""
+
+    first: Any  # (B, ...) observation of the reset
+    observations: Any  # (B, T, ...)
+    rewards: Any  # (B, T)
+    terminated: Any  # (B, T)
+    truncated: Any  # (B, T)
+    last: Any  # state after step T, leaves (B, ...)
+
+
 def replay(env, params, state, actions) -> Played:
-    """Step one episode through `actions` (T,), beyond its end if they go on."""
+    """Step one episode through `actions` (T,), beyond its end if they go on; the game must draw nothing after reset."""
 
     def step(state, action):
         obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
-        return state, (obs, reward, terminated, env.is_truncated(state, params), state)
+        return state, (obs, reward, terminated, env.is_truncated(state, params))
 
-    key = jax.random.key(0)  # The card games draw nothing after the reset.
+    key = jax.random.key(0)
     first = env.observe(key, state, None, params)
-    return Played(first, *jax.lax.scan(step, state, actions)[1])
+    last, sequences = jax.lax.scan(step, state, actions)
+    return Played(first, *sequences, last)
 
 
 @functools.cache
-def replayer(env_id: str):
-    """Return a compiled function (cards (B, N), actions (B, T)) -> Played, for decks put in place of shuffled ones."""
+def _compiled(env_id: str):
     env, params = make(env_id)
-
-    def run(cards, actions):
-        _, state = env.reset_env(jax.random.key(0), params)
-        name = "cards" if hasattr(state, "cards") else "suits"
-        return replay(env, params, dataclasses.replace(state, **{name: cards.astype(jnp.uint8)}), actions)
-
-    return jax.jit(jax.vmap(run))
+    reset = jax.jit(jax.vmap(lambda key: env.reset_env(key, params)))
+    return reset, jax.jit(jax.vmap(lambda state, actions: replay(env, params, state, actions)))
 
 
-@functools.cache
-def random_player(env_id: str, batch: int):
-    """Return a compiled function key -> (return, length), each (batch,), of uniformly random play through `env.step`."""
-    env, params = make(env_id)
+def start(env_id: str, seed: int) -> Any:
+    """Return EPISODES fresh observations and states."""
+    return _compiled(env_id)[0](jax.random.split(jax.random.key(seed), EPISODES))
 
-    def step(carry, key):
-        obs, state, over, total, length = carry
-        key_act, key_step = jax.random.split(key)
-        action = env.action_space(params).sample(key_act)
-        obs, state, reward, terminated, truncated, _ = env.step(key_step, state, action, params)
-        total, length = total + jnp.where(over, 0.0, reward), length + ~over
-        return (obs, state, over | terminated | truncated, total, length), None
 
-    def run(key):
-        key_reset, key_steps = jax.random.split(key)
-        carry = (*env.reset(key_reset, params), jnp.array(False), jnp.array(0.0), jnp.array(0))
-        (_, _, over, total, length), _ = jax.lax.scan(step, carry, jax.random.split(key_steps, env.max_episode_steps))
-        return total, length, over
+def play(env_id: str, states: Any, actions: np.ndarray) -> Played:
+    """Play EPISODES episodes from `states`; `actions` (EPISODES, any T) are made up to the usual length with zeros."""
+    env, _ = make(env_id)
+    padded = np.zeros((EPISODES, env.max_episode_steps + BEYOND), np.int32)
+    padded[:, : actions.shape[1]] = actions
+    return jax.device_get(_compiled(env_id)[1](states, padded))
 
-    return jax.jit(lambda key: jax.vmap(run)(jax.random.split(key, batch)))
+
+def with_cards(state: Any, cards: np.ndarray) -> Any:
+    """Return `state` of a card game with another deck."""
+    name = "cards" if hasattr(state, "cards") else "suits"
+    return dataclasses.replace(state, **{name: jnp.asarray(cards, jnp.uint8)})

@@ -8,10 +8,7 @@ import pytest
 pytest.importorskip("popgym", reason="the original is a test dependency")
 
 from tests.envs import originals
-from tests.envs.playing import POPGYM, RECALL, make, replayer
-
-EPISODES = 32
-LONG = {"popgym/RepeatFirstMedium": 12, "popgym/RepeatFirstHard": 6}
+from tests.envs.playing import EPISODES, POPGYM, RECALL, make, play, start, with_cards
 
 
 def episodes_of(env_id: str) -> tuple[list[originals.Episode], Counter]:
@@ -19,7 +16,7 @@ def episodes_of(env_id: str) -> tuple[list[originals.Episode], Counter]:
     env, rng, branches = originals.original(env_id), np.random.default_rng(7), Counter()
     skills = [1.0, 0.0, 0.5, 0.9]
     episodes = []
-    for number in range(LONG.get(env_id, EPISODES)):
+    for number in range(EPISODES):
         skill = skills[number % len(skills)]
         if env_id in RECALL:
             policy = originals.recall_policy(rng, branches, skill, invalid=0.2)
@@ -33,13 +30,13 @@ def episodes_of(env_id: str) -> tuple[list[originals.Episode], Counter]:
 
 @pytest.mark.parametrize("env_id", POPGYM)
 def test_whole_episodes_equal_the_original(env_id):
-    env, params = make(env_id)
+    env, _ = make(env_id)
     episodes, branches = episodes_of(env_id)
-    actions = np.zeros((len(episodes), env.max_episode_steps), np.int32)
+    actions = np.zeros((EPISODES, env.max_episode_steps), np.int32)
     for row, episode in zip(actions, episodes, strict=True):
         row[: len(episode.actions)] = episode.actions
-    cards = np.stack([episode.cards for episode in episodes])
-    ours = replayer(env_id)(cards, actions)
+    _, states = start(env_id, seed=0)
+    ours = play(env_id, with_cards(states, np.stack([episode.cards for episode in episodes])), actions)
 
     for number, episode in enumerate(episodes):
         steps = len(episode.actions)

@@ -1,0 +1,76 @@
+# Every recipe makes the .venv that it needs: plain Python 3.11+ and pip are enough. `just` alone lists the recipes.
+set positional-arguments
+
+python := env("PYTHON", "python3")
+
+[private]
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Train an agent, e.g. `just train popgym --seeds 4` (--help lists the options)
+[group("run")]
+train *args: _run
+    @.venv/bin/python -m experiments.train "$@"
+
+# Train a grid of hyper-parameters in one program, e.g. `just sweep popgym --grid hypers.model_lr=1e-4,3e-4`
+[group("run")]
+sweep *args: _run
+    @.venv/bin/python -m experiments.sweep "$@"
+
+# Play fresh episodes with a run's checkpoint, e.g. `just evaluate runs/… --step best`
+[group("run")]
+evaluate *args: _run
+    @.venv/bin/python -m experiments.evaluate "$@"
+
+# Draw or compare learning curves, e.g. `just plot runs/a runs/b`
+[group("run")]
+plot *args: _run
+    @.venv/bin/python -m experiments.plot "$@"
+
+# Measure the speed figures of the docs
+[group("develop")]
+bench *args: _dev
+    @.venv/bin/python -m benchmarks "$@"
+
+# Run the tests (`just test -m slow` for the slow ones)
+[group("develop")]
+test *args: _dev
+    @.venv/bin/python -m pytest "$@"
+
+# Lint, check the format and the types
+[group("develop")]
+check: _dev
+    @.venv/bin/ruff check .
+    @.venv/bin/ruff format --check .
+    @.venv/bin/mypy
+
+# Use an NVIDIA GPU: install JAX's CUDA libraries into .venv
+[group("develop")]
+cuda: _run
+    @.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[cuda]'
+
+# Resolve constraints.txt anew from pyproject.toml
+[group("develop")]
+lock: _run
+    @.venv/bin/pip install --quiet uv
+    @.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header --no-annotate --quiet --upgrade --output-file constraints.txt
+
+_run: (_install "run" ".")
+
+_dev: (_install "dev" ".[dev]")
+
+# Install the package unless .venv holds it already, newer than what it was made from.
+_install stamp target:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    stamp=".venv/installed-$1"
+    if [[ "$stamp" -nt pyproject.toml && "$stamp" -nt constraints.txt ]]; then exit 0; fi
+    if [[ "$1" == run && ".venv/installed-dev" -nt pyproject.toml && ".venv/installed-dev" -nt constraints.txt ]]; then exit 0; fi
+    if ! "{{ python }}" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        echo "error: Python 3.11 or newer is needed; name one with PYTHON=python3.12 just …" >&2
+        exit 2
+    fi
+    [[ -x .venv/bin/python ]] || "{{ python }}" -m venv .venv
+    echo "installing $2 into .venv (a minute or two, once)" >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable "$2"
+    touch "$stamp"

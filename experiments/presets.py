@@ -1,0 +1,123 @@
+"""Configurations by suite and size: what `just train` uses before `--set`.
+
+`paper` is the published agent's configuration, corrected where the release says it is wrong. `tiny` learns on two CPU
+cores while a person waits; `small` is for one GPU. docs/results.md has what they reach.
+"""
+
+import dataclasses
+import difflib
+
+import envs
+from r2i_jit.config import BehaviorConfig, Config, ConfigError, Hypers, LoopConfig, ModelConfig, ReplayConfig
+
+SUITES = ("popgym",)
+SIZES = ("tiny", "small", "paper")
+DEFAULT_ENV = {"popgym": "popgym/RepeatPreviousEasy"}
+# Environment steps of a full run, where the suite's default is not enough or more than is needed.
+STEPS = {
+    "popgym/RepeatFirstEasy": 100_000,
+    "popgym/RepeatPreviousEasy": 150_000,
+}
+
+
+def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
+    """Return the configuration for a suite's environment at a size.
+
+    Args:
+      suite: "popgym".
+      size: "tiny", "small" or "paper".
+      env: an id of the suite; by default the suite's first example.
+
+    Raises:
+      ConfigError: for an unknown suite, size or environment, naming near matches.
+    """
+    if suite not in SUITES:
+        raise ConfigError(f"unknown suite {suite!r}{_near(suite, SUITES)}; suites: {', '.join(SUITES)}")
+    if size not in SIZES:
+        raise ConfigError(f"unknown size {size!r}{_near(size, SIZES)}; sizes: {', '.join(SIZES)}")
+    env = env or DEFAULT_ENV[suite]
+    if not env.startswith(f"{suite}/"):
+        raise ConfigError(f"environment {env!r} is not of suite {suite!r}; its ids start with {suite}/")
+    try:
+        environment, _ = envs.make(env)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    config = {"tiny": _popgym_tiny, "small": _popgym_small, "paper": _popgym_paper}[size](env, environment)
+    hypers = config.hypers.replace(reward_scale=float(environment.reward_scale))
+    return dataclasses.replace(config, hypers=hypers)
+
+
+def default_steps(config: Config) -> int:
+    """Return how many environment steps a full run of this configuration takes."""
+    return STEPS.get(config.env, 500_000)
+
+
+def _popgym_tiny(env: str, environment) -> Config:
+    """About 0.3M parameters; a training sequence is one whole episode (the final observation included)."""
+    length = min(environment.max_episode_steps + 1, 1024)
+    batch = max(1, 832 // length)
+    return Config(
+        env=env,
+        model=ModelConfig(
+            ssm_layers=2,
+            ssm_state=64,
+            ssm_blocks=4,
+            units=96,
+            deter=96,
+            dt_max=1.0,
+            stoch=8,
+            classes=8,
+            head_layers=1,
+            head_units=96,
+        ),
+        behavior=BehaviorConfig(horizon=8, imagination_starts=208, actor_units=96, critic_units=96),
+        replay=ReplayConfig(capacity=500_000, batch_size=batch, sequence_length=length, train_ratio=32.0),
+        loop=LoopConfig(num_envs=16, chunk_updates=64),
+        hypers=Hypers(model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, entropy_scale=3e-3),
+    )
+
+
+def _popgym_small(env: str, environment) -> Config:
+    """About 5M parameters, for one GPU."""
+    length = min(environment.max_episode_steps + 1, 1024)
+    batch = max(1, 4096 // length)
+    return Config(
+        env=env,
+        model=ModelConfig(
+            ssm_layers=3,
+            ssm_state=128,
+            ssm_blocks=8,
+            units=256,
+            deter=256,
+            dt_max=1.0,
+            stoch=16,
+            classes=16,
+            head_layers=2,
+            head_units=256,
+        ),
+        behavior=BehaviorConfig(horizon=15, imagination_starts=1024, actor_units=256, critic_units=256),
+        replay=ReplayConfig(capacity=1_000_000, batch_size=batch, sequence_length=length, train_ratio=64.0),
+        loop=LoopConfig(num_envs=64, chunk_updates=64),
+        hypers=Hypers(model_lr=6e-4, ssm_lr=6e-4, actor_lr=2e-4, critic_lr=2e-4, entropy_scale=3e-3),
+    )
+
+
+def _popgym_paper(env: str, environment) -> Config:
+    """Return R2I's POPGym configuration with the authors' correction of its network sizes.
+
+    Ref: R2I release, branch popgym (pull request 4): 5 layers, P = 512, H = 1024, deter = 512; B x T = 4 x 1024, 8
+    environments, train ratio 64, replay 1e7 steps, policy input (z, x). The published run is 2e8 steps long. Kept from
+    this project: categorical observation loss, episode-aligned windows and the reward scale (`--set` takes them back).
+    """
+    return Config(
+        env=env,
+        model=ModelConfig(ssm_layers=5, ssm_state=512, ssm_blocks=8, units=1024, deter=512, head_units=512),
+        replay=ReplayConfig(capacity=10_000_000, batch_size=4, sequence_length=1024, train_ratio=64.0, prefill=32_768),
+        loop=LoopConfig(num_envs=8, chunk_updates=64),
+        hypers=Hypers(),
+    )
+
+
+def _near(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""

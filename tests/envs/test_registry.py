@@ -1,0 +1,100 @@
+"""Names of environments. About 3 s."""
+
+import subprocess
+import sys
+
+import gymnax
+import pytest
+
+import envs
+from envs import registry
+from envs.popgym.repeat_first import RepeatFirst
+from tests.envs.playing import POPGYM
+
+
+@pytest.fixture
+def scratch(monkeypatch):
+    """Let a test register what it likes."""
+    envs.registered()  # Load the suites first: they register once per process.
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+
+def test_every_registered_popgym_id_can_be_made():
+    assert tuple(env_id for env_id in envs.registered() if env_id.startswith("popgym/")) == tuple(sorted(POPGYM))
+    for env_id in POPGYM:
+        env, params = envs.make(env_id)
+        assert isinstance(env, gymnax.environments.environment.Environment)
+        assert params == env.default_params
+        assert isinstance(env.reward_scale, float)
+    assert envs.make(POPGYM[0])[0] is not envs.make(POPGYM[0])[0]
+
+
+def test_numbers_in_ids_sort_by_value(scratch):
+    for name in ("11x11", "9x9", "100", "Zoo"):
+        envs.register(f"sizes/{name}", RepeatFirst)
+    assert [env_id for env_id in envs.registered() if env_id.startswith("sizes/")] == [
+        "sizes/9x9",
+        "sizes/11x11",
+        "sizes/100",
+        "sizes/Zoo",
+    ]
+
+
+def test_a_users_own_environment_joins_by_one_call(scratch):
+    envs.register("mine/First", RepeatFirst)
+    envs.register("mine/CartPole", lambda: gymnax.make("CartPole-v1"), reward_scale=0.5)
+    own, _ = envs.make("mine/First")
+    assert own.reward_scale == 51.0  # The environment's own figure goes first.
+    cartpole, params = envs.make("mine/CartPole")
+    assert cartpole.reward_scale == 0.5
+    assert params == cartpole.default_params
+    assert {"mine/First", "mine/CartPole"} <= set(envs.registered())
+
+
+def test_an_id_belongs_to_one_factory(scratch):
+    envs.register("mine/First", RepeatFirst)
+    envs.register("mine/First", RepeatFirst)  # The same again does no harm.
+    for env_id in ("mine/First", "popgym/RepeatFirstEasy"):
+        with pytest.raises(ValueError, match=f"{env_id}' is already registered"):
+            envs.register(env_id, lambda: RepeatFirst(2))
+    assert envs.make("mine/First")[0].num_decks == 1
+
+
+@pytest.mark.parametrize("env_id", ["First", "/First", "mine/", ""])
+def test_ids_without_a_suite_are_refused(env_id, scratch):
+    with pytest.raises(ValueError, match="suite/Name"):
+        envs.register(env_id, RepeatFirst)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("popgym/RepeatPreviosEasy", "popgym/RepeatPreviousEasy"),
+        ("popgym/repeatfirsthard", "popgym/RepeatFirstHard"),
+        ("AutoencodeMedium", "popgym/AutoencodeMedium"),
+        ("pop/ConcentrationHard", "popgym/ConcentrationHard"),
+        ("qqq/zzz", "suites: "),
+    ],
+)
+def test_unknown_ids_are_answered_in_one_line(wrong, near):
+    with pytest.raises(ValueError) as caught:
+        envs.make(wrong)
+    message = str(caught.value)
+    assert repr(wrong) in message and near in message
+    assert "\n" not in message
+
+
+def test_a_suite_whose_package_is_missing_does_not_stop_the_others(scratch, monkeypatch):
+    monkeypatch.setitem(registry._SUITES, "absent", "no_such_package.envs")
+    assert set(POPGYM) <= set(envs.registered())
+    with pytest.raises(ValueError, match="'absent/Game' needs the package 'no_such_package'"):
+        envs.make("absent/Game")
+
+
+def test_importing_envs_imports_neither_jax_nor_a_suite():
+    script = "import sys, envs; print([m for m in ('jax', 'gymnax', 'numpy', 'envs.popgym') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+    script = "import sys, envs; envs.registered(); print('envs.popgym.autoencode' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

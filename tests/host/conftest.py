@@ -1,0 +1,69 @@
+"""Fixtures of the host tests: runs on the stand-in trainer, in this process or in ones that can be killed."""
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the user's compilation cache out of the tests, in this process and its children."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("xla")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(path))
+        yield path
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Return a function that runs an entry point on the stand-in trainer, in a folder of its own."""
+    import r2i_jit
+    from tests.host import fake as module
+
+    # Restored after the test: install() replaces both.
+    monkeypatch.setattr(r2i_jit, "Trainer", r2i_jit.Trainer)
+    monkeypatch.setitem(sys.modules, "experiments.presets", sys.modules.get("experiments.presets"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv: object) -> int:
+        """Return the exit code, whether returned or raised."""
+        try:
+            return module.main([str(word) for word in argv])
+        except SystemExit as error:
+            assert isinstance(error.code, int)
+            return error.code
+
+    return run
+
+
+def _child(argv: list[str], environment: dict[str, str]) -> None:
+    """Run the stand-in as a process of its own."""
+    import os
+
+    os.environ.update(environment)
+    from tests.host import fake
+
+    sys.exit(fake.main(argv))
+
+
+@pytest.fixture(scope="session")
+def launch(private_cache: Path) -> Callable[..., multiprocessing.process.BaseProcess]:
+    """Return a function that starts the stand-in in a process that may be killed.
+
+    The processes are forked from a server that has imported everything and initialised nothing, so that one costs
+    tenths of a second.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.host.preload"])
+
+    def start(*argv: object, **environment: object) -> multiprocessing.process.BaseProcess:
+        words = {name: str(value) for name, value in environment.items()}
+        words["JAX_COMPILATION_CACHE_DIR"] = str(private_cache)
+        process = context.Process(target=_child, args=([str(word) for word in argv], words))
+        process.start()
+        return process
+
+    return start

@@ -1,0 +1,170 @@
+"""A small stand-in for `r2i_jit.Trainer`: jitted, vmapped over seeds, donated, driven by keys, with a replay ring.
+
+It learns nothing, but its state has every kind of leaf the real one has and each chunk depends on all of it, so a
+resume that restores anything wrongly changes the metrics. Compiles in under a second.
+
+Run as a program, it is `experiments.train` (or, with `sweep` or `evaluate` first, that one) on the stand-in. The
+variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_NAN_AT makes the loss NaN from that step on.
+"""
+
+import importlib
+import os
+import sys
+import time
+import types
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2i_jit.config import Config, ConfigError
+
+STEPS_PER_CHUNK, PREFILL, RING, WIDTH = 40, 80, 64, 16
+
+
+class FakeAgent(NamedTuple):
+    weights: jax.Array  # (WIDTH, WIDTH)
+    half: jax.Array  # bfloat16
+    spectrum: jax.Array  # complex64
+    updates: jax.Array  # int32
+
+
+class FakeSeeds(NamedTuple):
+    agent: FakeAgent
+    replay: dict[str, jax.Array]
+    hypers: Any
+    key: jax.Array
+
+
+class FakeState(NamedTuple):
+    seeds: FakeSeeds
+    env_steps: jax.Array
+
+
+def _init_seed(key: jax.Array, hypers: Any) -> FakeSeeds:
+    key, key_weights, key_replay = jax.random.split(key, 3)
+    weights = jax.random.normal(key_weights, (WIDTH, WIDTH)) / WIDTH
+    agent = FakeAgent(weights, weights[0].astype(jnp.bfloat16), jnp.exp(1j * weights[1]), jnp.int32(0))
+    ring = {
+        "obs": jax.random.randint(key_replay, (RING, 8), 0, 256).astype(jnp.uint8),
+        "is_first": jnp.zeros(RING, bool),
+        "reward": jnp.full(RING, jnp.nan).at[0].set(0.0),
+    }
+    return FakeSeeds(agent, ring, hypers, key)
+
+
+def _step_seed(seeds: FakeSeeds, _: None) -> tuple[FakeSeeds, jax.Array]:
+    key, key_act, key_sample = jax.random.split(seeds.key, 3)
+    agent, at = seeds.agent, seeds.agent.updates % RING
+    obs = jax.random.randint(key_act, (8,), 0, 256).astype(jnp.uint8)
+    row = seeds.replay["obs"][jax.random.randint(key_sample, (), 0, RING)].astype(jnp.float32) / 255
+    noise = jnp.concatenate([row, jnp.abs(agent.spectrum[:8])]) + agent.half.astype(jnp.float32)
+    weights = jnp.tanh(agent.weights + seeds.hypers.model_lr * jnp.outer(noise, agent.weights @ noise))
+    ring = {
+        "obs": seeds.replay["obs"].at[at].set(obs),
+        "is_first": seeds.replay["is_first"].at[at].set(obs[0] < 8),
+        "reward": seeds.replay["reward"].at[at].set(weights[0, 0]),
+    }
+    spectrum = agent.spectrum * jnp.exp(1j * weights[2])
+    agent = FakeAgent(weights, (agent.half + weights[3].astype(jnp.bfloat16)) / 2, spectrum, agent.updates + 1)
+    return FakeSeeds(agent, ring, seeds.hypers, key), jnp.sum(weights)
+
+
+class FakeTrainer:
+    """See the module's docstring."""
+
+    steps_per_chunk, updates_per_chunk, prefill_steps = STEPS_PER_CHUNK, 10, PREFILL
+
+    def __init__(self, config: Config) -> None:
+        if config.loop.num_envs < 1:
+            raise ConfigError(f"loop.num_envs={config.loop.num_envs}: expected a whole number of at least 1")
+        self.config = config
+        self._init = jax.jit(self._init_all)
+        self._chunk = jax.jit(self._chunk_all, donate_argnums=0)
+        self._nan_at = int(os.environ.get("FAKE_NAN_AT", 2**31 - 1))
+        self._slow = float(os.environ.get("FAKE_CHUNK_SECONDS", 0))
+
+    def compile(self, num_seeds: int) -> float:
+        begin = time.perf_counter()
+        self._compiled = self._chunk.lower(self.state_shapes(num_seeds)).compile()
+        return time.perf_counter() - begin
+
+    def state_shapes(self, num_seeds: int) -> FakeState:
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
+        hypers = jax.tree.map(lambda _: jax.ShapeDtypeStruct((num_seeds,), jnp.float32), self.config.hypers)
+        return jax.eval_shape(self._init_all, keys, hypers)
+
+    def init(self, keys: jax.Array, hypers: Any = None) -> FakeState:
+        hypers = self.config.hypers if hypers is None else hypers
+        return self._init(keys, jax.tree.map(lambda x: jnp.broadcast_to(jnp.float32(x), keys.shape), hypers))
+
+    def _init_all(self, keys: jax.Array, hypers: Any) -> FakeState:
+        return FakeState(jax.vmap(_init_seed)(keys, hypers), jnp.int32(PREFILL))
+
+    def train_chunk(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
+        time.sleep(self._slow)
+        return self._compiled(state)
+
+    def _chunk_all(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
+        seeds, sums = jax.vmap(lambda seeds: jax.lax.scan(_step_seed, seeds, None, self.updates_per_chunk))(state.seeds)
+        steps = state.env_steps + self.steps_per_chunk
+        ended = (steps // self.steps_per_chunk) % 3 > 0  # in some chunks no episode ends
+        num_seeds = sums.shape[0]
+        poison = jnp.where(steps >= self._nan_at, jnp.nan, 0.0)
+        metrics = {
+            "env_steps": jnp.full(num_seeds, steps),
+            "updates": seeds.agent.updates,
+            "episodes": jnp.full(num_seeds, jnp.where(ended, 3, 0)),
+            "episode_return": jnp.where(ended, jnp.tanh(sums[:, -1]), jnp.nan),
+            "episode_length": jnp.where(ended, jnp.full(num_seeds, 51.0), jnp.nan),
+            "loss/model": jnp.mean(sums, 1).at[-1].add(poison),
+            "loss/actor": jnp.std(seeds.replay["obs"].astype(jnp.float32), axis=(1, 2)),
+        }
+        return FakeState(seeds, steps), metrics
+
+    def evaluate(self, state: FakeState, key: jax.Array, episodes: int | None = None) -> dict[str, jax.Array]:
+        episodes = episodes or 4
+        noise = jax.random.normal(key, (state.seeds.key.shape[0], episodes))
+        returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise)
+        return {"episode_return": returns, "episode_length": jnp.full(returns.shape, 51)}
+
+
+def arrays(state: FakeState) -> list[np.ndarray]:
+    """Return the state's leaves on the host, keys as their bits."""
+
+    def host(leaf: jax.Array) -> np.ndarray:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.array(jax.random.key_data(leaf) if is_key else leaf)
+
+    return [host(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
+    """Stand in for `experiments.presets.preset`."""
+    if suite != "fake":
+        raise ConfigError(f"unknown suite {suite!r}; did you mean fake?")
+    if env not in (None, "fake/A", "fake/B"):
+        raise ConfigError(f"unknown environment {env!r}; did you mean fake/A?")
+    return Config(env=env or "fake/A").override(["model.units=64"] if size == "tiny" else [])
+
+
+def install() -> None:
+    """Put the stand-ins in the place of the Trainer and the presets."""
+    import r2i_jit
+
+    module = types.ModuleType("experiments.presets")
+    module.preset, module.default_steps = preset, lambda config: 2000
+    sys.modules["experiments.presets"] = module
+    r2i_jit.Trainer = FakeTrainer
+
+
+def main(argv: list[str]) -> int:
+    """Run an entry point on the stand-in."""
+    install()
+    name = argv.pop(0) if argv[0] in ("evaluate", "sweep") else "train"
+    return importlib.import_module(f"experiments.{name}").main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
