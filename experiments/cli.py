@@ -82,7 +82,9 @@ def add_run_arguments(parser: Parser) -> None:
     parser.add_argument("--size", choices=SIZES, help="preset (default: auto = small with an accelerator, else tiny)")
     parser.add_argument("--seeds", type=whole(1, 4096), metavar="N", help="seeds, trained at once (default: 1)")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="S", help="the run's root seed (default: 0)")
-    parser.add_argument("--steps", type=whole(1), metavar="N", help="env steps per seed (default: the preset's)")
+    parser.add_argument(
+        "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"
+    )
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
     parser.add_argument("--resume", action="store_true", help="go on with --run-dir, or with the env's newest run")
     parser.add_argument(

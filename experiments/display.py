@@ -3,16 +3,24 @@
 import math
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+
+class Rates(NamedTuple):
+    """How fast it goes, over all seeds, and the seconds that are left."""
+
+    env_steps: float  # per second of training
+    updates: float  # per second of training
+    remaining: float  # seconds, evaluations and saves included
 
 
 class Display(Protocol):
     """One run's output."""
 
-    def update(self, step: int, rates: tuple[float, float], returns: list[float], evaluation: float | None) -> None:
-        """Show one chunk: its step, env steps/s and updates/s over all seeds, the returns per seed."""
+    def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:
+        """Show one chunk: its step, the rates, the training return per seed, the evaluation if there was one."""
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -32,17 +40,13 @@ class Lines:
     def __init__(self, total: int, interval: float = 5.0) -> None:
         self._total, self._interval, self._shown = total, interval, -math.inf
 
-    def update(self, step: int, rates: tuple[float, float], returns: list[float], evaluation: float | None) -> None:
+    def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:
         """Print a line if it is time for one."""
         now = time.monotonic()
         if evaluation is None and now - self._shown < self._interval and step < self._total:
             return
         self._shown = now
-        self.say(f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation, self._eta(step, rates, returns))}")
-
-    def _eta(self, step: int, rates: tuple[float, float], returns: list[float]) -> float:
-        per_seed = rates[0] / max(1, len(returns))
-        return (self._total - step) / per_seed if per_seed > 0 and step < self._total else 0.0
+        self.say(f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation)}")
 
     def say(self, line: str) -> None:
         """Print a line."""
@@ -56,18 +60,16 @@ class Bar:
     """A rich progress bar with the rates and returns behind it."""
 
     def __init__(self, total: int, start: int) -> None:
-        self._lines = Lines(total)
         columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
         self._progress = Progress(*columns)
         self._task = self._progress.add_task("train", total=total, completed=start, text="")
         self._evaluation: float | None = None
         self._progress.start()
 
-    def update(self, step: int, rates: tuple[float, float], returns: list[float], evaluation: float | None) -> None:
+    def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:
         """Move the bar; the last evaluation stays shown."""
         self._evaluation = self._evaluation if evaluation is None else evaluation
-        text = _text(rates, returns, self._evaluation, self._lines._eta(step, rates, returns))
-        self._progress.update(self._task, completed=step, text=text)
+        self._progress.update(self._task, completed=step, text=_text(rates, returns, self._evaluation))
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -78,14 +80,15 @@ class Bar:
         self._progress.stop()
 
 
-def _text(rates: tuple[float, float], returns: list[float], evaluation: float | None, eta: float) -> str:
+def _text(rates: Rates, returns: list[float], evaluation: float | None) -> str:
     known = [value for value in returns if math.isfinite(value)]
     text = f"return {sum(known) / len(known):.3f}" if known else "return –"
-    if 1 < len(returns) <= 6:
+    if known and 1 < len(returns) <= 6:
         text += f" [{' '.join(f'{value:.2f}' if math.isfinite(value) else '–' for value in returns)}]"
     if evaluation is not None:
         text += f"  eval {evaluation:.3f}"
-    return f"{text}  {rates[0]:,.0f} env steps/s  {rates[1]:,.1f} updates/s  ETA {clock(eta)}"
+    speed = f"{rates.env_steps:,.0f} env steps/s  {rates.updates:,.1f} updates/s"
+    return f"{text}  {speed}  ETA {clock(rates.remaining)}"
 
 
 def clock(seconds: float) -> str:

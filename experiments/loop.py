@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments import evaluation, rundir
 from experiments.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, StopSignal, fail
-from experiments.display import Display, clock, display
+from experiments.display import Display, Rates, clock, display
 from r2i_jit import metrics as sinks
 from r2i_jit.checkpoint import CheckpointError, CheckpointNotFinite, Checkpoints, CheckpointSaveError
 from r2i_jit.config import Config
@@ -118,19 +118,20 @@ def _train(run: Run) -> None:
     """Run chunks until the length is reached or a signal came."""
     screen = display(run.info.steps, run.step)
     start, first, wall = time.monotonic(), run.step, run.wall
-    last_save, chunks = start, 0
+    last_save, training = start, 0.0
     try:
         while run.step < run.info.steps and run.stop.number is None:
+            begin = time.monotonic()
             run.state, chunk = run.trainer.train_chunk(run.state)
             chunk = {name: np.asarray(value) for name, value in jax.device_get(chunk).items()}
+            training += time.monotonic() - begin
             _refuse_not_finite(run, chunk)
             before, run.step = run.step, int(chunk["env_steps"][0])
             evaluated = _evaluate_if_due(run, before)
             now = time.monotonic()
             run.wall = wall + now - start
             _log(run, chunk, evaluated)
-            chunks += 1
-            _show(run, screen, chunk, evaluated, (run.step - first) / (now - start), chunks / (now - start))
+            _show(run, screen, chunk, evaluated, run.step - first, training, now - start)
             score = float(evaluated.mean()) if evaluated is not None else None
             if (score is not None and score > run.best) or now - last_save >= run.checkpoint_every:
                 _save(run, score)
@@ -163,11 +164,14 @@ def _show(
     screen: Display,
     chunk: dict[str, np.ndarray],
     evaluated: np.ndarray | None,
-    steps_per_second: float,
-    chunks_per_second: float,
+    steps: int,
+    training: float,
+    elapsed: float,
 ) -> None:
-    members = len(run.info.members)
-    rates = (steps_per_second * members, chunks_per_second * run.trainer.updates_per_chunk * members)
+    """Show a chunk; `steps` were done in `training` seconds, or `elapsed` with evaluations and saves."""
+    per_second = steps * len(run.info.members) / training
+    updates = per_second * run.trainer.updates_per_chunk / run.trainer.steps_per_chunk
+    rates = Rates(per_second, updates, max(0, run.info.steps - run.step) * elapsed / steps)
     returns = [float(value) for value in chunk["episode_return"]]
     screen.update(run.step, rates, returns, None if evaluated is None else float(evaluated.mean()))
 

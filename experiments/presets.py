@@ -64,16 +64,18 @@ def _popgym_tiny(env: str, environment) -> Config:
             ssm_blocks=4,
             units=96,
             deter=96,
+            dt_min=0.01,
             dt_max=1.0,
             stoch=8,
             classes=8,
+            action_scale=3.0,
             head_layers=1,
             head_units=96,
         ),
-        behavior=BehaviorConfig(horizon=8, imagination_starts=208, actor_units=96, critic_units=96),
+        behavior=BehaviorConfig(horizon=6, imagination_starts=128, actor_units=96, critic_units=96),
         replay=ReplayConfig(capacity=500_000, batch_size=batch, sequence_length=length, train_ratio=32.0),
         loop=LoopConfig(num_envs=16, chunk_updates=64),
-        hypers=Hypers(model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, entropy_scale=3e-3),
+        hypers=Hypers(model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=3e-3, discount=0.95),
     )
 
 

@@ -1,9 +1,13 @@
 """Train R2I on a suite: `python -m experiments.train popgym`.
 
-Parse, resolve the config, build the Trainer, then hand over to `experiments.loop`. Nothing is created on disk before
-everything the user typed has been found right. Exit codes: 0 done, 2 usage or config, 3 no usable checkpoint, 4 save
-failed, 5 training diverged, 6 run directory in use, 130 / 143 stopped by SIGINT / SIGTERM after saving.
+Writes a run directory with metrics, checkpoints, TensorBoard files and a learning curve, and ends with an evaluation.
+SIGINT (Ctrl-C) and SIGTERM save first; `--resume` goes on as if nothing had happened. Exit codes: 0 done, 2 usage or
+config, 3 no usable checkpoint, 4 save failed, 5 training diverged, 6 run directory in use, 130 / 143 stopped by
+SIGINT / SIGTERM after saving.
 """
+
+# Parse, resolve the config, build the Trainer, then hand over to `experiments.loop`. Nothing is created on disk before
+# everything that the user typed has been found right.
 
 import dataclasses
 import os
@@ -47,11 +51,10 @@ def start(
     if resumed is not None:
         path, config, info = resumed
         _refuse_other_members(path, info, args, config, members_of)
-        trainer = _trainer(config)
+        trainer = _trainer(config, args, len(info.members))
     else:
         config, info = _new_run(args, kind, members_of)
-        trainer = _trainer(config)
-        _refuse_too_large(trainer, len(info.members))
+        trainer = _trainer(config, args, len(info.members))
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
         rundir.claim(path)
     keys, hypers = _rows(config, info)
@@ -120,14 +123,26 @@ def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members
         cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
 
 
-def _trainer(config: Any) -> Any:
+def _trainer(config: Any, args: Any, num_seeds: int) -> Any:
+    """Return the Trainer, having traced its state; exit 2 if the config cannot work."""
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
     try:
-        return Trainer(config)
+        trainer = Trainer(config)
+        shapes = trainer.state_shapes(num_seeds)
     except ConfigError as error:
         cli.fail(error)
+    except Exception as error:
+        # The presets work, so what was set by hand is at fault; without any, this is a bug and its traceback is wanted.
+        if not args.assignments:
+            raise
+        reason = str(error).strip().splitlines() or [""]
+        cli.fail(
+            f"--set {' '.join(args.assignments)}: no program has these sizes ({type(error).__name__}: {reason[0]})"
+        )
+    _refuse_too_large(shapes, num_seeds)
+    return trainer
 
 
 def _rows(config: Any, info: Any) -> tuple[Any, Any]:
@@ -150,11 +165,11 @@ def _swept(member: dict[str, Any]) -> dict[str, float]:
     return {key.removeprefix("hypers."): value for key, value in member.items() if key.startswith("hypers.")}
 
 
-def _refuse_too_large(trainer: Any, num_seeds: int) -> None:
+def _refuse_too_large(shapes: Any, num_seeds: int) -> None:
     """Exit 2 if the state alone does not fit the device: the replay buffer is its bulk."""
     import jax
 
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trainer.state_shapes(num_seeds)))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     stats = jax.devices()[0].memory_stats() or {}
     limit = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > limit:

@@ -96,7 +96,7 @@ class Agent:
           prev_action: (E,) or (E, A) stored actions; ignored where is_first.
           is_first: (E,) bool.
           key: typed PRNG key.
-          greedy: take the policy's mode instead of a sample.
+          greedy: take the most likely latent and action instead of samples.
 
         Returns:
           (stored actions, latent after this step).
@@ -105,7 +105,13 @@ class Agent:
         variables = {"params": state.model}
         encoded = self.spec.encode(prev_action)
         latent = self.model.apply(
-            variables, obs, encoded, is_first, latent, key_model, method=WorldModel.observe_step
+            variables,
+            obs,
+            encoded,
+            is_first,
+            latent,
+            None if greedy else key_model,
+            method=WorldModel.observe_step,
         )
         raw = self.actor.apply({"params": state.actor}, behavior.features(latent, self.config.behavior.policy_input))
         policy = Policy(self.spec, self.config.behavior.actor_unimix, raw)
@@ -144,54 +150,77 @@ class Agent:
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):
+        actor_tx, critic_tx = optimizers(hypers)[1:]
+        (metrics, trajectory, returns, norm), actor_grads, critic_parts = self._actor_gradient(
+            state, start, start_cont, hypers, key
+        )
+        metrics["actor/grad_norm"] = optax.global_norm(actor_grads)
+        actor, actor_opt = _apply(actor_tx, actor_grads, state.actor_opt, state.actor, hypers, state.updates)
+
+        logits, pull_back = critic_parts
+        slow = dist.two_hot_mean(self.critic.apply({"params": state.slow_critic}, trajectory.feat))
+
+        def critic_objective(logits):
+            return behavior.critic_loss(logits, slow, trajectory, returns, hypers)
+
+        (_, critic_metrics), logits_grad = jax.value_and_grad(critic_objective, has_aux=True)(logits)
+        (critic_grads,) = pull_back(logits_grad)
+        metrics["critic/grad_norm"] = optax.global_norm(critic_grads)
+        critic, critic_opt = _apply(critic_tx, critic_grads, state.critic_opt, state.critic, hypers, state.updates)
+        slow_critic = optax.incremental_update(critic, state.slow_critic, hypers.slow_critic_rate)
+        first = state.updates == 0
+        slow_critic = jax.tree.map(lambda new, old: jnp.where(first, new, old), critic, slow_critic)
+        state = state._replace(
+            actor=actor,
+            actor_opt=actor_opt,
+            critic=critic,
+            critic_opt=critic_opt,
+            slow_critic=slow_critic,
+            return_norm=norm,
+        )
+        return state, metrics | critic_metrics
+
+    def _actor_gradient(self, state, start, start_cont, hypers, key):
+        """Imagine, and differentiate the actor's loss.
+
+        The critic is run forward once: its logits and their pull-back serve the returns here and the critic's own loss.
+
+        Returns:
+          ((metrics, trajectory, returns, updated normaliser), actor gradient, (critic logits, pull-back to parameters)).
+        """
         cfg, spec = self.config.behavior, self.spec
 
         def rollout(actor_params):
-            return behavior.imagine(
-                cfg, spec, self.model, self.actor, state.model, actor_params, start, start_cont, key
-            )
+            return behavior.imagine(cfg, spec, self.model, self.actor, state.model, actor_params, start, start_cont, key)
 
-        def evaluate(trajectory):
-            value = dist.two_hot_mean(self.critic.apply({"params": state.critic}, trajectory.feat))
+        def run_critic(feat):
+            return jax.vjp(lambda params: self.critic.apply({"params": params}, feat), state.critic)
+
+        def objective(actor_params, trajectory, logits):
+            value = dist.two_hot_mean(logits)
             returns = behavior.lambda_returns(
                 trajectory.reward[1:], trajectory.cont[1:], value, hypers.discount, hypers.return_lambda
             )
-            return returns, value
-
-        def actor_objective(actor_params, fixed):
-            """Return the actor's loss; only backpropagation through the dynamics needs the rollout differentiated."""
-            trajectory, returns, value = fixed or (rollout(actor_params), None, None)
-            if fixed is None:
-                returns, value = evaluate(trajectory)
             norm = state.return_norm.update(jax.lax.stop_gradient(returns), hypers.return_decay)
             loss, metrics = behavior.actor_loss(
                 cfg, spec, self.actor, actor_params, trajectory, returns, value[:-1], norm, hypers
             )
             return loss, (metrics, trajectory, returns, norm)
 
-        fixed = None
-        if not behavior.uses_backprop(cfg, spec):
-            trajectory = rollout(state.actor)
-            fixed = (trajectory, *evaluate(trajectory))
-        (_, (metrics, trajectory, returns, norm)), grads = jax.value_and_grad(actor_objective, has_aux=True)(
-            state.actor, fixed
-        )
-        _, actor_tx, critic_tx = optimizers(hypers)
-        actor, actor_opt = _apply(actor_tx, grads, state.actor_opt, state.actor, hypers, state.updates)
-        metrics["actor/grad_norm"] = optax.global_norm(grads)
+        if behavior.uses_backprop(cfg, spec):
 
-        def critic_objective(params):
-            return behavior.critic_loss(self.critic, params, state.slow_critic, trajectory, returns, hypers)
+            def through_dynamics(actor_params):
+                trajectory = rollout(actor_params)
+                logits = self.critic.apply({"params": state.critic}, trajectory.feat)
+                return objective(actor_params, trajectory, logits)
 
-        (_, critic_metrics), grads = jax.value_and_grad(critic_objective, has_aux=True)(state.critic)
-        critic, critic_opt = _apply(critic_tx, grads, state.critic_opt, state.critic, hypers, state.updates)
-        metrics["critic/grad_norm"] = optax.global_norm(grads)
-        slow = optax.incremental_update(critic, state.slow_critic, hypers.slow_critic_rate)
-        slow = jax.tree.map(lambda new, old: jnp.where(state.updates == 0, new, old), critic, slow)
-        state = state._replace(
-            actor=actor, actor_opt=actor_opt, critic=critic, critic_opt=critic_opt, slow_critic=slow, return_norm=norm
-        )
-        return state, metrics | critic_metrics
+            grads, results = jax.grad(through_dynamics, has_aux=True)(state.actor)
+            return results, grads, run_critic(jax.lax.stop_gradient(results[1].feat))
+
+        trajectory = rollout(state.actor)
+        critic_parts = run_critic(trajectory.feat)
+        grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
+        return results, grads, critic_parts
 
 
 def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:

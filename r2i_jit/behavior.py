@@ -256,16 +256,23 @@ def actor_loss(
     return loss, metrics
 
 
-def critic_loss(critic: Critic, params, slow_params, trajectory: Trajectory, returns: jax.Array, hypers):
+def critic_loss(logits: jax.Array, slow_value: jax.Array, trajectory: Trajectory, returns: jax.Array, hypers):
     """Return the critic's loss: two-hot cross-entropy with the returns and with the slow critic's own prediction.
+
+    Args:
+      logits: (I + 1, N, bins), the critic's output for every imagined state; the last one has no return.
+      slow_value: (I + 1, N), the slow critic's values.
+      trajectory: the imagined states.
+      returns: (I, N) lambda-returns.
+      hypers: discount and the scale of the second term.
+
+    Returns:
+      (loss, metrics).
 
     Ref: R2I release `agent.py:342-360`.
     """
-    feat = sg(trajectory.feat[:-1])
-    logits = critic.apply({"params": params}, feat)
-    slow = dist.two_hot_mean(critic.apply({"params": slow_params}, feat))
-    fit = dist.two_hot_loss(logits, sg(returns))
-    regular = dist.two_hot_loss(logits, sg(slow))
+    fit = dist.two_hot_loss(logits[:-1], sg(returns))
+    regular = dist.two_hot_loss(logits[:-1], sg(slow_value[:-1]))
     weight = weights(trajectory, hypers.discount)[:-1]
     loss = jnp.mean(weight * (fit + hypers.slow_critic_scale * regular))
     return loss, {"critic/loss": loss, "critic/return": returns.mean(), "critic/reward": trajectory.reward[1:].mean()}

@@ -134,11 +134,20 @@ class WorldModel(nn.Module):
         return Observed(Latent(stoch, deter, hidden), post, self.prior(deter))
 
     def observe_step(
-        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array
+        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
     ) -> Latent:
-        """Take one step while acting: obs (E, *obs_shape), prev_action (E, A), is_first (E,), carry before the step."""
+        """Take one step while acting.
+
+        Args:
+          obs: (E, *obs_shape).
+          prev_action: (E, A), zeroed here where is_first.
+          is_first: (E,) bool.
+          carry: latent before the step, replaced where is_first.
+          key: for the posterior sample; None takes the most likely latent.
+        """
         post = self.encode(obs)
-        stoch = dist.sample_one_hot(key, post).reshape(obs.shape[0], -1)
+        stoch = dist.mode_one_hot(post) if key is None else dist.sample_one_hot(key, post)
+        stoch = stoch.reshape(obs.shape[0], -1)
         start = self.stack.initial(obs.shape[0])
         hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
         u = self._input(carry.stoch, prev_action, is_first, is_first)

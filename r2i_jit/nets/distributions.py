@@ -52,6 +52,11 @@ def sample_one_hot(key: jax.Array, log_probs: jax.Array) -> jax.Array:
     return jnp.concatenate([ones, passed], -1) - jnp.concatenate([passed, zeros], -1)
 
 
+def mode_one_hot(log_probs: jax.Array) -> jax.Array:
+    """Return the most likely one-hot of (..., C) log-probabilities."""
+    return jax.nn.one_hot(jnp.argmax(log_probs, -1), log_probs.shape[-1])
+
+
 def straight_through(sample: jax.Array, log_probs: jax.Array) -> jax.Array:
     """Return `sample`, with the gradient of the probabilities."""
     probs = jnp.exp(log_probs)

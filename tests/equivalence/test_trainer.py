@@ -1,0 +1,136 @@
+"""The compiled loop: pieces = whole, one seed = one row of many, one compilation per program. About 90 seconds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2i_jit import ConfigError, Trainer
+from tests.agents import small_config
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return Trainer(small_config())
+
+
+def keys(num, seed=0):
+    return jax.random.split(jax.random.key(seed), num)
+
+
+def leaves(tree):
+    def plain(x):
+        return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+    return [np.asarray(plain(x)) for x in jax.tree.leaves(tree)]
+
+
+def assert_same(a, b):
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_two_chunks_equal_one_of_twice_the_length_bit_for_bit(trainer):
+    whole = Trainer(small_config(loop__chunk_updates=2 * trainer.updates_per_chunk))
+    assert whole.updates_per_chunk == 2 * trainer.updates_per_chunk
+    expected, _ = whole.train_chunk(whole.init(keys(2)))
+    state, _ = trainer.train_chunk(trainer.init(keys(2)))
+    state, _ = trainer.train_chunk(state)
+    assert_same(state, expected)
+
+
+def test_same_seed_same_bits_and_one_compilation_each(trainer):
+    """Calls with the same number of seeds never trace again."""
+    runs = []
+    before = dict(trainer.trace_counts)
+    for _ in range(2):
+        state = trainer.init(keys(2))
+        for _ in range(2):
+            state, metrics = trainer.train_chunk(state)
+        returns = trainer.evaluate(state, jax.random.key(9))
+        runs.append((state, metrics, returns))
+    assert_same(runs[0], runs[1])
+    assert trainer.trace_counts == {"init": 1, "train_chunk": 1, "evaluate": 1}
+    assert before["train_chunk"] <= 1
+
+
+def test_each_seed_equals_its_single_run(trainer):
+    """Up to float reassociation; compared before differences can flip an action."""
+    single = Trainer(small_config())
+    many, _ = trainer.train_chunk(trainer.init(keys(2)))
+    for seed in range(2):
+        one, _ = single.train_chunk(single.init(keys(2)[seed : seed + 1]))
+        np.testing.assert_array_equal(one.seeds.replay.obs[0], many.seeds.replay.obs[seed])
+        np.testing.assert_array_equal(one.seeds.replay.action[0], many.seeds.replay.action[seed])
+        for a, b in zip(leaves(one.seeds.agent), leaves(many.seeds.agent), strict=True):
+            np.testing.assert_allclose(a[0], b[seed], rtol=1e-3, atol=1e-4)
+
+
+def test_seeds_differ(trainer):
+    state = trainer.init(keys(2))
+    kernels = [x for x in leaves(state.seeds.agent.model) if x.ndim > 2]
+    assert all(not np.array_equal(x[0], x[1]) for x in kernels)
+    assert not np.array_equal(state.seeds.replay.obs[0], state.seeds.replay.obs[1])
+
+
+def test_hypers_are_traced_per_seed(trainer):
+    """A learning rate of zero freezes that seed's world model and no other's, without compiling again."""
+    hypers = jax.tree.map(lambda x: jnp.full(2, x, jnp.float32), trainer.config.hypers)
+    hypers = hypers.replace(model_lr=jnp.array([0.0, 1e-3]), ssm_lr=jnp.array([0.0, 1e-3]))
+    state = trainer.init(keys(2), hypers)
+    before = [x.copy() for x in leaves(state.seeds.agent.model)]
+    state, _ = trainer.train_chunk(state)
+    after = leaves(state.seeds.agent.model)
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(before, after, strict=True))
+    assert not all(np.array_equal(a[1], b[1]) for a, b in zip(before, after, strict=True))
+    assert trainer.trace_counts["train_chunk"] == 1
+
+
+def test_counters_and_metrics(trainer):
+    state = trainer.init(keys(2))
+    assert int(state.env_steps) == trainer.prefill_steps
+    state, metrics = trainer.train_chunk(state)
+    assert int(state.env_steps) == trainer.prefill_steps + trainer.steps_per_chunk
+    assert (metrics["updates"] == trainer.updates_per_chunk).all()
+    ratio = trainer.updates_per_chunk * 2 * 20 / trainer.steps_per_chunk
+    assert ratio == trainer.config.replay.train_ratio
+    finite = {name: np.isfinite(value).all() for name, value in metrics.items() if not name.startswith("episode_")}
+    assert all(finite.values()), finite
+    assert all(value.shape == (2,) for value in metrics.values())
+
+
+def test_stored_episodes_obey_the_contract(trainer):
+    """Every episode in replay begins with is_first, has reward 0 there, and its terminal observation is a step."""
+    state = trainer.init(keys(1))
+    for _ in range(3):
+        state, _ = trainer.train_chunk(state)
+    storage = jax.tree.map(lambda x: np.asarray(x[0]), state.seeds.replay)
+    written = int(state.written)
+    order = np.arange(max(0, written - trainer.capacity), written) % trainer.capacity
+    first, terminal, age = storage.is_first[order], storage.is_terminal[order], storage.age[order]
+    reward = storage.reward[order]
+    np.testing.assert_array_equal(first, age == 0)
+    assert (reward[first] == 0).all() and terminal.any()
+    np.testing.assert_array_equal(terminal, age == 51)  # RepeatPreviousEasy: 51 steps
+    assert first[1:][terminal[:-1]].all()
+    assert (storage.obs[order].sum(-1) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"replay__capacity": 30}, "replay.capacity=30"),
+        ({"replay__train_ratio": 0}, "replay.train_ratio"),
+        ({"model__ssm_blocks": 3}, "model.ssm_blocks=3 must divide"),
+        ({"loop__num_envs": 0}, "loop.num_envs=0"),
+        ({"behavior__actor_gradient": "backprop"}, "continuous"),
+    ],
+)
+def test_impossible_configurations_are_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(small_config(**override))
+
+
+def test_unknown_environment_names_the_nearest():
+    with pytest.raises(ConfigError, match="RepeatPreviousEasy"):
+        Trainer(small_config(env="popgym/RepeatPreviousEazy"))

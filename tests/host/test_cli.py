@@ -1,0 +1,276 @@
+"""The command lines: what is typed wrong is said in one line, with nothing created; runs resume and refuse. About 60 s."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import cli, sweep
+from r2i_jit.config import Config
+
+ENTRY_POINTS = ("train", "sweep", "evaluate", "plot")
+
+
+def error_line(capsys: pytest.CaptureFixture) -> str:
+    """Return stderr, which must be one line that begins with `error: `."""
+    text = capsys.readouterr().err
+    assert text.startswith("error: ") and text.count("\n") == 1 and text.endswith("\n"), text
+    return text
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_help_and_mistyped_options_do_not_wait_for_jax(name):
+    code = f"""
+import sys
+from experiments import {name}
+for words, wanted in ((["--help"], 0), (["--verson"], 2), ([], 2)):
+    try:
+        {name}.main(words)
+    except SystemExit as error:
+        assert error.code == wanted, (words, error.code)
+    else:
+        raise AssertionError(words)
+assert not {{"jax", "flax", "matplotlib", "orbax"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: python -m experiments.{name}" in done.stdout
+    assert [line[:7] for line in done.stderr.splitlines()] == ["error: "] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["fak"], "did you mean fake"),
+        (["fake", "--env", "fake/C"], "unknown environment 'fake/C'"),
+        (["fake", "--sed", "1"], "did you mean --seed?"),
+        (["fake", "--size", "tinny"], "choose from"),
+        (["fake", "--seeds", "0"], "0 is not between 1"),
+        (["fake", "--seeds", "two"], "'two' is no whole number"),
+        (["fake", "--seed", "4294967296"], "not between 0 and 4294967295"),
+        (["fake", "--steps", "1.5"], "'1.5' is no whole number"),
+        (["fake", "--steps", "nan"], "'nan' is no whole number"),
+        (["fake", "--steps", "inf"], "'inf' is no whole number"),
+        (["fake", "--checkpoint-every", "-1"], "from 0 up"),
+        (["fake", "--set", "model.unit=3"], "did you mean model.units"),
+        (["fake", "--set", "model.units=x"], "expected a whole number"),
+        (["fake", "--set", "loop.num_envs=0"], "loop.num_envs=0"),
+        (["fake", "--resume"], "there is no train run of fake/A under runs/"),
+        (["fake", "--run-dir", "/dev/null/run"], "cannot write to run directory /dev/null/run"),
+        (["fake", "--run-dir", "/dev/null"], "run directory /dev/null is a file"),
+        (["sweep", "fake"], "give at least one --grid"),
+        (["sweep", "fake", "--grid", "model.units=32,64"], "start separate runs with --set model.units=..."),
+        (["sweep", "fake", "--grid", "hypers.model_l=1"], "did you mean hypers.model_lr"),
+        (["sweep", "fake", "--grid", "hypers.model_lr"], "expected key=value,value"),
+        (["sweep", "fake", "--grid", "hypers.model_lr=1,x"], "expected a number"),
+        (["sweep", "fake", "--grid", "hypers.model_lr=1,1.0"], "twice"),
+        (["evaluate", "nowhere"], "nowhere is no run directory"),
+        (["evaluate", "nowhere", "--step", "last"], "neither a step nor 'best'"),
+    ],
+)
+def test_mistakes_exit_2_with_one_line_and_create_nothing(fake, capsys, words, expected):
+    assert fake(*words) == 2
+    assert expected in error_line(capsys)
+    assert os.listdir() == []
+
+
+def test_sizes_that_give_no_program_exit_2(fake, capsys, monkeypatch):
+    """A trace that fails is the fault of what was set by hand; without --set it is ours, and raises."""
+    from tests.host.fake import FakeTrainer
+
+    def fail(self, num_seeds):
+        raise TypeError("shapes (3,) and (4,)\nare not compatible")
+
+    monkeypatch.setattr(FakeTrainer, "state_shapes", fail)
+    assert fake("fake", "--set", "model.units=3") == 2
+    assert "--set model.units=3: no program has these sizes (TypeError: shapes (3,) and (4,))" in error_line(capsys)
+    with pytest.raises(TypeError):
+        fake("fake")
+    assert os.listdir() == []
+
+
+def test_a_state_that_does_not_fit_is_refused_before_anything_is_allocated(fake, capsys, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: 8)
+    assert fake("fake") == 2
+    assert "lower replay.capacity or --seeds" in error_line(capsys)
+    assert os.listdir() == []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A finished run of two seeds, made in a process of its own with its output beside it."""
+    run_dir = tmp_path_factory.mktemp("finished") / "runs" / "a run"
+    words = ["fake", "--seeds", "2", "--steps", "800", "--set", "hypers.actor_lr=0.5", "--run-dir", str(run_dir)]
+    command = [sys.executable, "-m", "tests.host.fake", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    run_dir.with_name("stdout").write_text(done.stdout)
+    return run_dir
+
+
+def test_a_run_directory_holds_what_is_promised(finished):
+    config = Config.from_json((finished / "config.json").read_text())
+    assert config.env == "fake/A" and config.model.units == 64 and config.hypers.actor_lr == 0.5
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["env_steps"], row["seed"]) for row in rows] == [(s, i) for s in range(120, 801, 40) for i in (0, 1)]
+    assert {row["env_steps"] for row in rows if "eval_return" in row} == set(range(120, 801, 40))  # every 40 steps
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert evaluation["env_steps"] == 800 and evaluation["episodes"] == 128
+    assert [row["seed"] for row in evaluation["members"]] == [0, 1]
+    assert evaluation["mean"] == pytest.approx(np.mean([row["mean"] for row in evaluation["members"]]))
+    assert (finished / "plots" / "learning_curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert sorted(os.listdir(finished / "tensorboard")) == ["seed0", "seed1"]
+    assert "800" in os.listdir(finished / "checkpoints")
+    output = (finished.with_name("stdout")).read_text()
+    assert "compiled in" in output and "| seed1 |" in output and "step 800/800" in output and "\x1b" not in output
+
+
+def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert fake("fake", "--run-dir", finished) == 2
+    assert "add --resume" in error_line(capsys)
+    Path("mine").mkdir()
+    Path("mine/thesis.tex").write_text("")
+    assert fake("fake", "--run-dir", "mine") == 2
+    assert "is not empty (it holds thesis.tex)" in error_line(capsys)
+    assert fake("fake", "--run-dir", "mine", "--resume") == 2
+    assert "is not empty" in error_line(capsys)
+    assert os.listdir("mine") == ["thesis.tex"]
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--set", "hypers.model_lr=5", "model.units=32"], "model.units: 64 -> 32; hypers.model_lr: 0.0001 -> 5.0"),
+        (["--size", "small"], "model.units: 64 -> 512; hypers.actor_lr: 0.5 -> 3e-05"),
+        (["--env", "fake/B"], "env: 'fake/A' -> 'fake/B'"),
+        (["--seeds", "3", "--seed", "1"], "seeds: 2 -> 3; seed: 0 -> 1"),
+    ],
+)
+def test_resuming_with_another_config_names_every_difference(finished, fake, capsys, words, expected):
+    assert fake("fake", "--run-dir", finished, "--resume", *words) == 2
+    assert f"was started with another config ({expected})" in error_line(capsys)
+
+
+def test_resuming_as_another_kind_is_refused(finished, fake, capsys):
+    assert fake("sweep", "fake", "--run-dir", finished, "--resume") == 2
+    assert "experiments.train fake --resume" in error_line(capsys)
+
+
+def test_a_longer_run_equals_one_that_was_extended(finished, fake, tmp_path, capsys):
+    """The evaluation interval stays the first run's, so it is given to the run that is long from the start."""
+    extended = Path("runs/extended")
+    assert fake("fake", "--seeds", 2, "--set", "hypers.actor_lr=0.5", "--steps", 400, "--run-dir", extended) == 0
+    assert fake("fake", "--resume", "--steps", 600) == 0  # finds the run, and needs neither --set nor --seeds
+    assert "resumed runs/extended at step 400" in capsys.readouterr().out
+    assert fake("fake", "--resume", "--set", "hypers.actor_lr=0.5", "--steps", 800) == 0
+    rows, whole = ([json.loads(line) for line in (run / "metrics.jsonl").open()] for run in (extended, finished))
+    assert len(rows) == len(whole)
+    for row, want in zip(rows, whole, strict=True):
+        del row["wall_seconds"], want["wall_seconds"]
+        row.pop("eval_return", None), want.pop("eval_return", None)
+        assert row == want
+
+
+def test_resuming_what_was_never_started_starts_it(fake, capsys):
+    assert fake("fake", "--run-dir", "new", "--resume", "--steps", 200) == 0
+    assert "nothing to resume in new: starting the run there" in capsys.readouterr().err
+    assert fake("fake", "--run-dir", "new", "--resume") == 0  # finished: evaluates again and ends
+    assert "resumed new at step 200" in capsys.readouterr().out
+
+
+def test_a_diverged_run_stops_with_5_and_keeps_the_last_finite_checkpoint(fake, capsys, monkeypatch):
+    monkeypatch.setenv("FAKE_NAN_AT", "400")
+    assert fake("fake", "--seeds", 2, "--steps", 800, "--run-dir", "run", "--checkpoint-every", 0) == 5
+    line = error_line(capsys)
+    assert "loss/model of seed1 is nan at step 400" in line and "the last finite checkpoint is step 360" in line
+    rows = [json.loads(row) for row in Path("run/metrics.jsonl").open()]
+    assert rows[-1]["env_steps"] == 360 and all(row["loss/model"] is not None for row in rows)
+    monkeypatch.delenv("FAKE_NAN_AT")
+    assert fake("fake", "--run-dir", "run", "--resume") == 0
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_exits_3(fake, capsys):
+    assert fake("fake", "--steps", 200, "--run-dir", "run") == 0
+    for record in Path("run/checkpoints").glob("*/record/metadata"):
+        record.write_text("{")
+    capsys.readouterr()
+    metrics = Path("run/metrics.jsonl").read_bytes()
+    assert fake("fake", "--run-dir", "run", "--resume") == 3
+    assert "no checkpoint in" in error_line(capsys)
+    assert Path("run/metrics.jsonl").read_bytes() == metrics
+    assert fake("evaluate", "run") == 3
+    assert "has no checkpoint yet" in error_line(capsys)
+
+
+def test_evaluate_prints_each_seed_and_writes_nothing(finished, fake, capsys):
+    before = sorted(finished.rglob("*"))
+    assert fake("evaluate", finished, "--episodes", 16) == 0
+    first = capsys.readouterr().out
+    assert "fake/A at step 800" in first and "| seed1 |" in first and "16 episodes each" in first
+    assert fake("evaluate", finished, "--episodes", 16, "--step", "best", "--seed", 1) == 0
+    assert capsys.readouterr().out != first
+    assert fake("evaluate", finished, "--step", 3) == 2
+    assert "has no checkpoint at step 3; it has steps" in error_line(capsys)
+    assert sorted(finished.rglob("*")) == before
+
+
+def test_evaluation_statistics_on_known_returns():
+    from experiments import evaluation
+
+    class Known:
+        def evaluate(self, state, key, episodes):
+            returns = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]])
+            return {"episode_return": returns, "episode_length": np.full(returns.shape, 7)}
+
+    result = evaluation.evaluate(Known(), None, None, [{"seed": 0}, {"seed": 1}], 4)
+    first, second = result["members"]
+    assert (first["mean"], second["mean"], second["stderr"], first["length"]) == (1.5, 5.0, 0.0, 7.0)
+    assert first["stderr"] == pytest.approx(np.sqrt(5 / 3) / 2)
+    assert result["mean"] == 3.25 and result["stderr"] == pytest.approx(1.75)
+    text = evaluation.report("popgym/RepeatPreviousEasy", result)
+    assert "3.250 ± 1.750 (s.e. over seeds" in text and "random play -0.500" in text and "R2I 0.82" in text
+
+
+def test_a_sweep_is_every_combination_times_every_seed(fake, capsys):
+    grid = ("--grid", "hypers.model_lr=1e-4,0.5", "hypers.discount=0.9,0.99")
+    assert fake("sweep", "fake", *grid, "--seeds", 2, "--steps", 200, "--run-dir", "sweep") == 0
+    rows = [json.loads(line) for line in Path("sweep/metrics.jsonl").open()]
+    last = {(row["hypers.model_lr"], row["hypers.discount"], row["seed"]): row for row in rows[-8:]}
+    assert len(last) == 8
+    losses = {key: row["loss/model"] for key, row in last.items()}
+    assert losses[1e-4, 0.9, 0] == losses[1e-4, 0.99, 0]  # the stand-in uses model_lr alone, and keys are per seed
+    assert losses[1e-4, 0.9, 0] != losses[0.5, 0.9, 0] and losses[1e-4, 0.9, 0] != losses[1e-4, 0.9, 1]
+    entries = json.loads(Path("sweep/sweep.json").read_text())
+    assert [entry["mean"] for entry in entries] == sorted((entry["mean"] for entry in entries), reverse=True)
+    assert all(len(entry["seeds"]) == 2 and entry["stderr"] > 0 for entry in entries)
+    table = Path("sweep/sweep.md").read_text()
+    assert table.count("\n") == 6 and table in capsys.readouterr().out
+    assert sorted(os.listdir("sweep/tensorboard"))[0] == "model_lr=0.0001,discount=0.9,seed0"
+    assert fake("sweep", "fake", "--run-dir", "sweep", "--resume", "--steps", 240) == 0
+    capsys.readouterr()
+    assert fake("sweep", "fake", "--run-dir", "sweep", "--resume", "--grid", "hypers.model_lr=1,2") == 2
+    assert "was started with another --grid" in error_line(capsys)
+
+
+def test_a_sweeps_member_equals_a_run_of_its_own(fake):
+    assert fake("sweep", "fake", "--grid", "hypers.model_lr=0.1,0.5", "--steps", 200, "--run-dir", "sweep") == 0
+    assert fake("fake", "--set", "hypers.model_lr=0.5", "--steps", 200, "--run-dir", "alone") == 0
+    rows = [json.loads(line) for line in Path("sweep/metrics.jsonl").open()]
+    swept = [row["loss/model"] for row in rows if row["hypers.model_lr"] == 0.5]
+    alone = [json.loads(line)["loss/model"] for line in Path("alone/metrics.jsonl").open()]
+    np.testing.assert_allclose(swept, alone, rtol=1e-5)
+
+
+def test_grid_order_puts_seeds_innermost():
+    found = sweep.members(Config(), ["hypers.model_lr=1,2"], 2)
+    assert [(row["hypers.model_lr"], row["seed"]) for row in found] == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
+
+
+def test_whole_numbers_are_read_as_people_write_them():
+    assert [cli.whole(1)(text) for text in ("7", "2e5", "200_000", "3.0")] == [7, 200_000, 200_000, 3]

@@ -1,0 +1,105 @@
+"""Learning curves and reference returns. About 10 s."""
+
+import json
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import plot, references, rundir
+from r2i_jit import metrics
+from r2i_jit.config import Config
+
+
+def make_run(path: Path, members: list[dict], steps: int = 400, env: str = "popgym/RepeatPreviousEasy") -> Path:
+    """Write a run directory with a made-up log: seed i's return rises from i / 10, every third chunk ends no episode."""
+    path.mkdir(parents=True)
+    rundir.write(path, Config(env=env), rundir.RunInfo("train", "popgym", "tiny", 0, members, steps, 100, 0.0, {}))
+    sink = metrics.JsonLines(path / "metrics.jsonl")
+    offset = np.array([member["seed"] / 10 for member in members])
+    for index, step in enumerate(range(10, steps + 1, 10)):
+        ended = index % 3 > 0
+        chunk = {
+            "env_steps": np.full(len(members), step),
+            "episode_return": offset + step / steps if ended else np.full(len(members), math.nan),
+            "episodes": np.full(len(members), 2 if ended else 0),
+        }
+        extra = {"eval_return": offset + 0.5} if step % 100 == 0 else {}
+        sink.write(metrics.rows(chunk, members, **extra))
+    sink.close()
+    return path
+
+
+def size(png: Path) -> tuple[int, int]:
+    data = png.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[-8:-4] == b"IEND"
+    return struct.unpack(">II", data[16:24])
+
+
+def test_one_run_several_runs_and_a_sweep_give_pictures(tmp_path, capsys):
+    seeds = [{"seed": 0}, {"seed": 1}, {"seed": 2}]
+    first = make_run(tmp_path / "first", seeds)
+    second = make_run(tmp_path / "second", [{"seed": 0}], env="popgym/RepeatFirstEasy")
+    sweep = make_run(tmp_path / "sweep", [{"hypers.model_lr": lr, "seed": 0} for lr in (1e-4, 1e-3)])
+    assert plot.main([str(first)]) == 0
+    out = Path(capsys.readouterr().out.strip())
+    assert out == first / "plots" / "learning_curve.png"
+    assert size(out) == (1200, 704)
+    for runs in ([first, second], [sweep]):
+        figure = plot.plot_runs(runs, tmp_path / "out.png")
+        assert size(figure) == (1200, 704)
+        assert len(set(figure.read_bytes())) > 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "out.png", "second", "sweep"]
+
+
+def test_a_run_without_an_episode_or_without_a_log_gives_an_empty_picture(tmp_path):
+    run = make_run(tmp_path / "run", [{"seed": 0}], steps=10)
+    assert size(plot.plot_runs([run], tmp_path / "a.png"))
+    (run / "metrics.jsonl").unlink()
+    assert size(plot.plot_runs([run], tmp_path / "b.png"))
+
+
+def test_a_curve_averages_its_seeds_and_ignores_a_torn_end(tmp_path):
+    run = make_run(tmp_path / "run", [{"seed": 0}, {"seed": 1}])
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"env_steps": 410, "seed": 0, "episode_return": 99.0}\n{"env_steps": 410, "se')
+    (curve,) = plot._curves(run, rundir.load(run)[1], several=False)
+    assert curve.returns.shape == (2, 40) and curve.steps[0] == 10 and curve.steps[-1] == 400
+    np.testing.assert_array_equal(np.isnan(curve.returns[0]), np.arange(40) % 3 == 0)
+    np.testing.assert_allclose(np.nanmax(curve.returns, 1), [39 / 40, 39 / 40 + 0.1])
+    np.testing.assert_array_equal(curve.eval_steps, [100, 200, 300, 400])
+    np.testing.assert_allclose(curve.evaluations, [[0.5] * 4, [0.6] * 4])
+    mean, width = plot.interval(curve.returns)
+    np.testing.assert_allclose(mean[1], 0.1)
+
+
+def test_long_curves_are_averaged_by_episodes():
+    rows = [[{"env_steps": i, "episode_return": float(i % 2), "episodes": 1 + 2 * (i % 2)} for i in range(600)]]
+    curve = plot._curve("x", rows)
+    assert curve.steps.shape == (plot.POINTS,)
+    np.testing.assert_allclose(curve.returns, 0.75)  # 3 of 4 episodes returned 1
+
+
+def test_the_interval_is_students_t():
+    mean, width = plot.interval(np.array([[1.0, np.nan, 1.0], [2.0, 5.0, 1.0], [3.0, np.nan, np.nan]]))
+    np.testing.assert_allclose(mean, [2.0, 5.0, 1.0])
+    np.testing.assert_allclose(width, [4.302653 / math.sqrt(3), 0.0, 0.0], rtol=1e-6)
+    mean, width = plot.interval(np.full((2, 1), np.nan))
+    assert np.isnan(mean[0]) and width[0] == 0
+
+
+def test_references_are_complete_and_sourced():
+    table = json.loads(Path(references.__file__).with_name("reference_returns.json").read_text())
+    popgym = [env for env in table["envs"] if env.startswith("popgym/")]
+    assert len(popgym) == 48
+    for env, known in table["envs"].items():
+        assert known["random"]["mean"] < known["best"]["mean"], env
+        for name in ("random", "best"):
+            assert known[name]["source"] in table["sources"]
+        if "published" in known:
+            assert all(source.split(": ")[-1] in table["sources"] for source in known["published_source"].split("; "))
+    assert references.lines("popgym/RepeatPreviousEasy") == [("random play", -0.5), ("optimal (perfect memory)", 1.0)]
+    assert references.summary("popgym/NoSuchGame") == ""
+    assert references.references("popgym/RepeatPreviousHard")["published"]["R2I"] == pytest.approx(0.75)

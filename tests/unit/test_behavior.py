@@ -1,0 +1,99 @@
+"""Lambda-returns, weights and the two policy gradients. About 20 seconds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2i_jit import behavior
+from r2i_jit.actions import ActionSpec
+from r2i_jit.behavior import Policy, ReturnNorm, Trajectory
+from r2i_jit.config import BehaviorConfig, Hypers
+
+HYPERS = Hypers(discount=0.9, return_lambda=0.8, entropy_scale=0.01)
+
+
+def test_lambda_returns_equal_the_definition():
+    rng = np.random.default_rng(0)
+    reward, value = rng.normal(size=(5, 3)), rng.normal(size=(6, 3))
+    cont = rng.integers(0, 2, (5, 3)).astype(float)
+    expected, following = np.zeros((5, 3)), value[-1]
+    for k in reversed(range(5)):
+        following = reward[k] + 0.9 * cont[k] * ((1 - 0.8) * value[k + 1] + 0.8 * following)
+        expected[k] = following
+    got = behavior.lambda_returns(*(jnp.asarray(x, jnp.float32) for x in (reward, cont, value)), 0.9, 0.8)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_one_step_and_monte_carlo_limits():
+    reward, cont, value = jnp.ones((3, 1)), jnp.ones((3, 1)), jnp.array([[5.0], [6.0], [7.0], [8.0]])
+    td = behavior.lambda_returns(reward, cont, value, 0.5, 0.0)
+    np.testing.assert_allclose(td[:, 0], [1 + 0.5 * 6, 1 + 0.5 * 7, 1 + 0.5 * 8])
+    mc = behavior.lambda_returns(reward, cont, value, 0.5, 1.0)
+    np.testing.assert_allclose(mc[:, 0], [1 + 0.5 * (1 + 0.5 * (1 + 4)), 1 + 0.5 * (1 + 4), 1 + 4])
+
+
+def test_states_after_an_end_have_no_weight():
+    cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    trajectory = Trajectory(jnp.zeros((4, 2, 1)), jnp.zeros((4, 2, 1)), jnp.zeros((4, 2)), cont)
+    weight = behavior.weights(trajectory, 0.9)
+    np.testing.assert_allclose(weight, [[1, 0], [0.9, 0], [0, 0], [0, 0]], rtol=1e-6)
+
+
+def test_return_norm_tracks_percentiles_and_never_amplifies():
+    norm = ReturnNorm(jnp.zeros(()), jnp.zeros(()))
+    assert float(norm.scale()) == 1.0
+    for _ in range(400):
+        norm = norm.update(jnp.linspace(-10.0, 10.0, 201), 0.95)
+    assert float(norm.high) == pytest.approx(9.0, abs=1e-3) and float(norm.scale()) == pytest.approx(18.0, abs=1e-2)
+
+
+class Logits:
+    """An "actor" whose parameters are the logits themselves."""
+
+    def apply(self, variables, feat):
+        return jnp.broadcast_to(variables["params"], (*feat.shape[:-1], variables["params"].shape[-1]))
+
+
+def test_reinforce_gradient_is_that_of_the_expected_return():
+    """Over all actions of a bandit, weighted by their probability, the estimator equals the exact gradient."""
+    logits, payoff = jnp.array([0.2, -0.5, 1.0]), jnp.array([1.0, 3.0, -2.0])
+    spec, config = ActionSpec(3, discrete=True), BehaviorConfig(actor_unimix=0.0)
+    hypers = HYPERS.replace(entropy_scale=0.0)
+    norm = ReturnNorm(jnp.zeros(()), jnp.ones(()))
+
+    def estimate(action):
+        one_hot = jnp.tile(jax.nn.one_hot(action, 3), (2, 1, 1))
+        trajectory = Trajectory(jnp.zeros((2, 1, 1)), one_hot, jnp.zeros((2, 1)), jnp.ones((2, 1)))
+        returns, baseline = payoff[action][None, None], jnp.full((1, 1), 0.7)
+        loss = lambda p: behavior.actor_loss(config, spec, Logits(), p, trajectory, returns, baseline, norm, hypers)[0]  # noqa: E731
+        return jax.grad(loss)(logits)
+
+    probs = jax.nn.softmax(logits)
+    got = sum(probs[a] * estimate(a) for a in range(3))
+    exact = jax.grad(lambda p: -jnp.sum(jax.nn.softmax(p) * payoff))(logits)
+    np.testing.assert_allclose(got, exact, rtol=1e-4, atol=1e-5)
+
+
+def test_policy_samples_and_probabilities_agree():
+    raw = jnp.tile(jnp.array([0.5, 0.0, -1.0]), (20_000, 1))
+    policy = Policy(ActionSpec(3, discrete=True), 0.1, raw)
+    sample = policy.sample(jax.random.key(0))
+    probs = jnp.exp(jnp.stack([policy.log_prob(jnp.tile(jax.nn.one_hot(a, 3), (20_000, 1)))[0] for a in range(3)]))
+    assert float(probs.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert np.abs(sample.mean(0) - probs).max() < 5 * 0.5 / np.sqrt(20_000)
+    assert (policy.mode()[0] == jnp.array([1.0, 0.0, 0.0])).all()
+    assert float(policy.entropy()[0]) == pytest.approx(float(-(probs * jnp.log(probs)).sum()), rel=1e-4)
+
+
+def test_continuous_actions_are_reparameterised():
+    raw = jnp.array([[0.3, -0.2, 0.1, 0.4]])
+    spec = ActionSpec(2, False, np.full(2, -1.0), np.full(2, 1.0))
+    gradient = jax.grad(lambda raw: Policy(spec, 0.0, raw).sample(jax.random.key(1)).sum())(raw)
+    assert (np.abs(gradient) > 0).all()
+
+
+@pytest.mark.parametrize(("actor_gradient", "discrete", "expected"), [("auto", True, False), ("auto", False, True)])
+def test_gradient_estimator_follows_the_action_space(actor_gradient, discrete, expected):
+    config = BehaviorConfig(actor_gradient=actor_gradient)
+    assert behavior.uses_backprop(config, ActionSpec(2, discrete)) == expected
