@@ -40,9 +40,10 @@ def report(env: str, result: dict[str, Any]) -> str:
     """Return the table of an evaluation, its overall mean and the known returns of the environment."""
     body = [[identity(row), _show(row["mean"], row["stderr"]), f"{row['length']:.1f}"] for row in result["members"]]
     text = table(["seed", "return (mean ± s.e.)", "episode length"], body)
-    over = "seeds" if len(body) > 1 else "episodes"
-    mean = _show(result["mean"], result["stderr"])
-    text += f"\nmean return {mean} (s.e. over {over}; {result['episodes']} episodes each)"
+    if not any(key.startswith("hypers.") for key in result["members"][0]):  # else the mean is over unlike agents
+        over = "seeds" if len(body) > 1 else "episodes"
+        mean = _show(result["mean"], result["stderr"])
+        text += f"\nmean return {mean} (s.e. over {over}; {result['episodes']} episodes each)"
     known = summary(env)
     return text + (f"\nknown for {env}: {known}" if known else "")
 

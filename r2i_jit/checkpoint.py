@@ -318,7 +318,7 @@ class Checkpoints:
             self._manager = None
 
     def _prune(self) -> None:
-        """Delete the steps that are no longer kept. A step is renamed first, so that no half-deleted one looks whole."""
+        """Delete the steps that are no longer kept; each is renamed first, so that none is left half there."""
         steps, best = self.steps(), self.best_step()
         for step in steps[: -self._keep]:
             if step != best:

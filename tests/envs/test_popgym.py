@@ -1,4 +1,4 @@
-"""What must hold of every POPGym game, whatever the deck and the actions. About 45 s, most of it compilation."""
+"""What must hold of every POPGym game, whatever the deck and the actions. About 25 s, most of it compilation."""
 
 import json
 import pathlib

@@ -10,11 +10,23 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the user's compilation cache out of the tests, in this process and its children."""
+    """Keep the user's compilation cache out of the tests and give them one: they compile the stand-in many times."""
+    import jax
+
+    path = tmp_path_factory.mktemp("xla")
+    options = {
+        "jax_compilation_cache_dir": str(path),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
     with pytest.MonkeyPatch.context() as patch:
-        path = tmp_path_factory.mktemp("xla")
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(path))
+        for name, value in options.items():
+            patch.setenv(name.upper(), str(value))
+            jax.config.update(name, value)
         yield path
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture
@@ -60,8 +72,9 @@ def launch(private_cache: Path) -> Callable[..., multiprocessing.process.BasePro
     context.set_forkserver_preload(["tests.host.preload"])
 
     def start(*argv: object, **environment: object) -> multiprocessing.process.BaseProcess:
-        words = {name: str(value) for name, value in environment.items()}
-        words["JAX_COMPILATION_CACHE_DIR"] = str(private_cache)
+        # Apart from this process's cache: a kill can tear an entry, which JAX then passes over with a warning.
+        words = {"JAX_COMPILATION_CACHE_DIR": str(private_cache / "children")}
+        words |= {name: str(value) for name, value in environment.items()}
         process = context.Process(target=_child, args=([str(word) for word in argv], words))
         process.start()
         return process

@@ -1,4 +1,4 @@
-"""The command lines: what is typed wrong is said in one line, with nothing created; runs resume and refuse. About 60 s."""
+"""The command lines: mistakes are said in one line with nothing created; runs resume and refuse. About 60 s."""
 
 import json
 import os
@@ -20,6 +20,11 @@ def error_line(capsys: pytest.CaptureFixture) -> str:
     text = capsys.readouterr().err
     assert text.startswith("error: ") and text.count("\n") == 1 and text.endswith("\n"), text
     return text
+
+
+def read(run_dir: Path | str) -> list[dict]:
+    """Return the rows of a run's metrics."""
+    return [json.loads(line) for line in (Path(run_dir) / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
@@ -102,7 +107,7 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_is_allocated(fake,
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A finished run of two seeds, made in a process of its own with its output beside it."""
+    """Return a finished run of two seeds, made in a process of its own, with what it printed beside it."""
     run_dir = tmp_path_factory.mktemp("finished") / "runs" / "a run"
     words = ["fake", "--seeds", "2", "--steps", "800", "--set", "hypers.actor_lr=0.5", "--run-dir", str(run_dir)]
     command = [sys.executable, "-m", "tests.host.fake", *words]
@@ -115,7 +120,7 @@ def finished(tmp_path_factory) -> Path:
 def test_a_run_directory_holds_what_is_promised(finished):
     config = Config.from_json((finished / "config.json").read_text())
     assert config.env == "fake/A" and config.model.units == 64 and config.hypers.actor_lr == 0.5
-    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    rows = read(finished)
     assert [(row["env_steps"], row["seed"]) for row in rows] == [(s, i) for s in range(120, 801, 40) for i in (0, 1)]
     assert {row["env_steps"] for row in rows if "eval_return" in row} == set(range(120, 801, 40))  # every 40 steps
     evaluation = json.loads((finished / "evaluation.json").read_text())
@@ -169,7 +174,7 @@ def test_a_longer_run_equals_one_that_was_extended(finished, fake, tmp_path, cap
     assert fake("fake", "--resume", "--steps", 600) == 0  # finds the run, and needs neither --set nor --seeds
     assert "resumed runs/extended at step 400" in capsys.readouterr().out
     assert fake("fake", "--resume", "--set", "hypers.actor_lr=0.5", "--steps", 800) == 0
-    rows, whole = ([json.loads(line) for line in (run / "metrics.jsonl").open()] for run in (extended, finished))
+    rows, whole = (read(run) for run in (extended, finished))
     assert len(rows) == len(whole)
     for row, want in zip(rows, whole, strict=True):
         del row["wall_seconds"], want["wall_seconds"]
@@ -189,7 +194,7 @@ def test_a_diverged_run_stops_with_5_and_keeps_the_last_finite_checkpoint(fake, 
     assert fake("fake", "--seeds", 2, "--steps", 800, "--run-dir", "run", "--checkpoint-every", 0) == 5
     line = error_line(capsys)
     assert "loss/model of seed1 is nan at step 400" in line and "the last finite checkpoint is step 360" in line
-    rows = [json.loads(row) for row in Path("run/metrics.jsonl").open()]
+    rows = read("run")
     assert rows[-1]["env_steps"] == 360 and all(row["loss/model"] is not None for row in rows)
     monkeypatch.delenv("FAKE_NAN_AT")
     assert fake("fake", "--run-dir", "run", "--resume") == 0
@@ -240,7 +245,7 @@ def test_evaluation_statistics_on_known_returns():
 def test_a_sweep_is_every_combination_times_every_seed(fake, capsys):
     grid = ("--grid", "hypers.model_lr=1e-4,0.5", "hypers.discount=0.9,0.99")
     assert fake("sweep", "fake", *grid, "--seeds", 2, "--steps", 200, "--run-dir", "sweep") == 0
-    rows = [json.loads(line) for line in Path("sweep/metrics.jsonl").open()]
+    rows = read("sweep")
     last = {(row["hypers.model_lr"], row["hypers.discount"], row["seed"]): row for row in rows[-8:]}
     assert len(last) == 8
     losses = {key: row["loss/model"] for key, row in last.items()}
@@ -248,9 +253,11 @@ def test_a_sweep_is_every_combination_times_every_seed(fake, capsys):
     assert losses[1e-4, 0.9, 0] != losses[0.5, 0.9, 0] and losses[1e-4, 0.9, 0] != losses[1e-4, 0.9, 1]
     entries = json.loads(Path("sweep/sweep.json").read_text())
     assert [entry["mean"] for entry in entries] == sorted((entry["mean"] for entry in entries), reverse=True)
-    assert all(len(entry["seeds"]) == 2 and entry["stderr"] > 0 for entry in entries)
+    assert [len(entry["seeds"]) for entry in entries] == [2] * 4
+    assert entries[-1]["stderr"] == pytest.approx(abs(np.subtract(*entries[-1]["seeds"])) / 2)
     table = Path("sweep/sweep.md").read_text()
-    assert table.count("\n") == 6 and table in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert table.count("\n") == 6 and table in output and "mean return" not in output
     assert sorted(os.listdir("sweep/tensorboard"))[0] == "model_lr=0.0001,discount=0.9,seed0"
     assert fake("sweep", "fake", "--run-dir", "sweep", "--resume", "--steps", 240) == 0
     capsys.readouterr()
@@ -261,9 +268,9 @@ def test_a_sweep_is_every_combination_times_every_seed(fake, capsys):
 def test_a_sweeps_member_equals_a_run_of_its_own(fake):
     assert fake("sweep", "fake", "--grid", "hypers.model_lr=0.1,0.5", "--steps", 200, "--run-dir", "sweep") == 0
     assert fake("fake", "--set", "hypers.model_lr=0.5", "--steps", 200, "--run-dir", "alone") == 0
-    rows = [json.loads(line) for line in Path("sweep/metrics.jsonl").open()]
+    rows = read("sweep")
     swept = [row["loss/model"] for row in rows if row["hypers.model_lr"] == 0.5]
-    alone = [json.loads(line)["loss/model"] for line in Path("alone/metrics.jsonl").open()]
+    alone = [row["loss/model"] for row in read("alone")]
     np.testing.assert_allclose(swept, alone, rtol=1e-5)
 
 

@@ -14,7 +14,7 @@ from r2i_jit.config import Config
 
 
 def make_run(path: Path, members: list[dict], steps: int = 400, env: str = "popgym/RepeatPreviousEasy") -> Path:
-    """Write a run directory with a made-up log: seed i's return rises from i / 10, every third chunk ends no episode."""
+    """Write a run with a made-up log: seed i's return rises from i / 10; every third chunk ends no episode."""
     path.mkdir(parents=True)
     rundir.write(path, Config(env=env), rundir.RunInfo("train", "popgym", "tiny", 0, members, steps, 100, 0.0, {}))
     sink = metrics.JsonLines(path / "metrics.jsonl")

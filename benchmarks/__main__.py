@@ -1,0 +1,26 @@
+"""`python -m benchmarks NAME …`: run one of the benchmarks; without a name, list them."""
+
+import importlib
+import sys
+
+NAMES = {
+    "envs": "steps per second of each environment, beside the original",
+    "update": "one training update and its parts, at growing sequence length",
+    "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
+    "ablation": "what matters for learning to recall",
+}
+
+
+def main() -> None:
+    """Dispatch to a benchmark's main."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in NAMES:
+        for known, what in NAMES.items():
+            print(f"{known:12s} {what}")
+        raise SystemExit(0 if name in ("", "-h", "--help") else 2)
+    sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
+    importlib.import_module(f"benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

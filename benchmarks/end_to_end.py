@@ -1,0 +1,75 @@
+"""Environment steps per second of the whole loop, for several numbers of seeds in one program.
+
+    python -m benchmarks end_to_end
+    python -m benchmarks end_to_end --seeds 1 4 --train-ratio 64
+
+Per row: compile time of the chunk, environment steps per second over all seeds, the same per seed, the time of N seeds
+relative to N single runs, the share spent on collecting, and the resident memory of the process at its peak.
+"""
+
+import argparse
+import resource
+import time
+
+import jax
+
+from benchmarks import machine
+from experiments.presets import preset
+from r2i_jit import Trainer
+
+
+def measure(config, seeds: int, seconds: float) -> dict[str, float]:
+    """Return rates of the compiled chunk."""
+    trainer = Trainer(config)
+    compile_seconds = trainer.compile(seeds)
+    state = trainer.init(jax.random.split(jax.random.key(0), seeds))
+    state, _ = trainer.train_chunk(state)
+    jax.block_until_ready(state)
+    begin, chunks = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        state, _ = trainer.train_chunk(state)
+        jax.block_until_ready(state)
+        chunks += 1
+    elapsed = time.perf_counter() - begin
+    collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
+    collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
+    return {
+        "compile": compile_seconds,
+        "rate": chunks * trainer.steps_per_chunk * seeds / elapsed,
+        "collect": collecting / elapsed,
+        "updates": chunks * trainer.updates_per_chunk * seeds / elapsed,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the command line and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks end_to_end", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--env", default="popgym/RepeatPreviousEasy", help="environment (%(default)s)")
+    parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8], help="numbers of seeds (%(default)s)")
+    parser.add_argument("--train-ratio", type=float, default=64.0, help="replayed steps per step (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
+    args = parser.parse_args(argv)
+    print(machine.describe())
+    config = preset("popgym", args.size, args.env)
+    config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
+    print(f"{args.env}, size {args.size}, train ratio {args.train_ratio:g} {' '.join(args.set)}\n")
+    print("| seeds | compile (s) | env steps/s, all seeds | per seed | time / N single runs | updates/s | collecting "
+          "| peak memory (MB) |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    single = None
+    for seeds in args.seeds:
+        r = measure(config, seeds, args.seconds)
+        single = single or r["rate"] / seeds
+        print(
+            f"| {seeds} | {r['compile']:.1f} | {r['rate']:.0f} | {r['rate'] / seeds:.0f} | {single / r['rate']:.2f} "
+            f"| {r['updates']:.1f} | {r['collect']:.0%} | {r['memory']:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

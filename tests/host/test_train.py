@@ -1,0 +1,67 @@
+"""The real Trainer through the command line: killed, resumed, evaluated. About 90 s, and marked slow."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.host.test_kill import lines, record, wait_for
+
+STEPS = 5000
+SIZES = (
+    "model.ssm_layers=1", "model.ssm_state=8", "model.ssm_blocks=1", "model.units=16", "model.deter=16",
+    "model.stoch=2", "model.classes=4", "model.head_layers=1", "model.head_units=16", "behavior.actor_layers=1",
+    "behavior.critic_layers=1", "behavior.actor_units=16", "behavior.critic_units=16", "behavior.horizon=3",
+    "behavior.imagination_starts=16", "replay.capacity=4000", "loop.chunk_updates=4", "loop.evaluation_episodes=4",
+)  # fmt: skip
+COMMAND = [sys.executable, "-m", "experiments.train", "popgym", "--size", "tiny", "--seeds", "2"]
+COMMAND += ["--steps", str(STEPS), "--eval-every", "1000", "--checkpoint-every", "0", "--set", *SIZES]
+
+
+def start(run_dir: Path) -> subprocess.Popen:
+    command = [*COMMAND, "--run-dir", str(run_dir), "--resume"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+def test_a_real_run_killed_and_resumed_is_the_run_that_never_stopped(tmp_path):
+    """The replay ring wraps, so that its position counts; SIGKILL twice, SIGTERM once."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    output, _ = start(whole).communicate(timeout=600)
+    assert "learning curve" in output, output
+    for number, steps in ((signal.SIGKILL, 1800), (signal.SIGTERM, 2800), (signal.SIGKILL, 3800)):
+        process = start(broken)
+        wait_for(lambda steps=steps: process.poll() is not None or reached(broken) >= steps, 300)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == (143 if number == signal.SIGTERM else -signal.SIGKILL), output
+        assert reached(broken) < STEPS
+    process = start(broken)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    last = max(row["env_steps"] for row in lines(whole))
+    assert last >= STEPS
+    assert lines(broken) == lines(whole)
+    assert record(broken, last) == record(whole, last)
+    evaluations = [json.loads((run / "evaluation.json").read_text()) for run in (broken, whole)]
+    assert evaluations[0] == evaluations[1]
+    for words in (["evaluate", str(broken), "--step", "best", "--episodes", "8"], ["plot", str(broken), str(whole)]):
+        done = subprocess.run(
+            [sys.executable, "-m", f"experiments.{words[0]}", *words[1:]],
+            cwd=tmp_path, env={**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def reached(run_dir: Path) -> int:
+    """Return the last environment step in the log."""
+    path = run_dir / "metrics.jsonl"
+    text = path.read_text() if path.exists() else ""
+    time.sleep(0.05)
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return json.loads(whole[-1])["env_steps"] if whole else 0
