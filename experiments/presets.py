@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 
 import envs
+from envs.observation import Categorical, observation_parts
 from r2i_jit.config import BehaviorConfig, Config, ConfigError, Hypers, LoopConfig, ModelConfig, ReplayConfig
 
 SUITES = ("popgym",)
@@ -15,8 +16,10 @@ SIZES = ("tiny", "small", "paper")
 DEFAULT_ENV = {"popgym": "popgym/RepeatPreviousEasy"}
 # Environment steps of a full run, where the suite's default is not enough or more than is needed.
 STEPS = {
-    "popgym/RepeatFirstEasy": 100_000,
-    "popgym/RepeatPreviousEasy": 150_000,
+    "popgym/RepeatFirstEasy": 60_000,
+    "popgym/RepeatPreviousEasy": 60_000,
+    "popgym/RepeatPreviousMedium": 150_000,
+    "popgym/AutoencodeEasy": 150_000,
 }
 
 
@@ -59,23 +62,25 @@ def _popgym_tiny(env: str, environment) -> Config:
     return Config(
         env=env,
         model=ModelConfig(
-            ssm_layers=2,
-            ssm_state=64,
-            ssm_blocks=4,
+            ssm_layers=3,
+            ssm_state=128,
+            ssm_blocks=8,
             units=96,
             deter=96,
             dt_min=0.01,
             dt_max=1.0,
-            stoch=8,
+            stoch=_latents(environment),
             classes=8,
             action_scale=3.0,
-            head_layers=1,
+            head_layers=2,
             head_units=96,
         ),
         behavior=BehaviorConfig(horizon=6, imagination_starts=128, actor_units=96, critic_units=96),
         replay=ReplayConfig(capacity=500_000, batch_size=batch, sequence_length=length, train_ratio=32.0),
         loop=LoopConfig(num_envs=16, chunk_updates=64),
-        hypers=Hypers(model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=3e-3, discount=0.95),
+        hypers=Hypers(
+            model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=3e-3, discount=0.95
+        ),
     )
 
 
@@ -118,6 +123,17 @@ def _popgym_paper(env: str, environment) -> Config:
         loop=LoopConfig(num_envs=8, chunk_updates=64),
         hypers=Hypers(),
     )
+
+
+def _latents(environment) -> int:
+    """Return how many categorical latents a tiny model gets: as many as the observation has one-hot groups, in [2, 32].
+
+    Spare latents encode the same thing again, each with its own sampling noise, and recall is learned later: on
+    RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with 2 (docs/decisions/005-tiny-preset.md).
+    """
+    parts = observation_parts(environment, environment.default_params)
+    groups = sum(part.count if isinstance(part, Categorical) else part.size for part in parts)
+    return min(32, max(2, groups))
 
 
 def _near(name: str, known: tuple[str, ...]) -> str:

@@ -30,5 +30,5 @@ def lines(env: str) -> list[tuple[str, float]]:
 def summary(env: str) -> str:
     """Return one line for the terminal, or an empty text if nothing is known."""
     parts = [f"{label} {mean:.3f}" for label, mean in lines(env)]
-    parts += [f"{agent} {mean:.2f} (published)" for agent, mean in references(env).get("published", {}).items()]
-    return "; ".join(parts)
+    published = [f"{agent} {mean:.2f}" for agent, mean in references(env).get("published", {}).items()]
+    return "; ".join(parts + [f"published: {', '.join(published)}"] * bool(published))

@@ -6,15 +6,18 @@ metrics.jsonl     one object per chunk and seed
 checkpoints/  tensorboard/  plots/  evaluation.json
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import platform
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.cli import fail, note
+from experiments.cli import LOCKED, fail, note
 from r2i_jit.config import Config, ConfigError, differences
 
 RUNS = Path("runs")
@@ -103,6 +106,22 @@ def refuse_occupied(path: Path) -> None:
         fail(f"run directory {path} is not empty (it holds {others[0]}); choose another --run-dir")
 
 
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold a run directory for this process; exit 6 if another one does. The kernel lets go of it even after a kill."""
+    with open(path / "run.lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # held, or a file system that cannot tell: refuse on doubt
+            file.seek(0)
+            holder = file.read().strip() or error.strerror
+            fail(f"{path} is in use by another process ({holder}); wait for it or stop it", LOCKED)
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield
+
+
 def write(path: Path, config: Config, info: RunInfo) -> None:
     """Write config.json, then run.json, each whole or not at all."""
     replace_text(path / "config.json", config.to_json())
@@ -124,20 +143,24 @@ def load(path: Path) -> tuple[Config, RunInfo]:
     if not is_run(path):
         fail(f"{path} is no run directory (it has no run.json)")
     try:
-        config = Config.from_json((path / "config.json").read_text(encoding="utf-8"))
-        info = RunInfo(**json.loads((path / "run.json").read_text(encoding="utf-8")))
+        return _read(path)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         fail(f"{path} does not read as a run: {error}")
-    return config, info
+
+
+def _read(path: Path) -> tuple[Config, RunInfo]:
+    config = Config.from_json((path / "config.json").read_text(encoding="utf-8"))
+    return config, RunInfo(**json.loads((path / "run.json").read_text(encoding="utf-8")))
 
 
 def newest(env: str, kind: str) -> Path:
     """Return the latest started run of `env` under runs/; exit 2 if there is none."""
     found = []
     for path in RUNS.glob("*/run.json"):
-        config, info = load(path.parent)
-        if config.env == env and info.kind == kind:
-            found.append((info.created, path.parent))
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # a broken run is not in the way
+            config, info = _read(path.parent)
+            if config.env == env and info.kind == kind:
+                found.append((info.created, path.parent))
     if not found:
         fail(f"there is no {kind} run of {env} under {RUNS}/ to resume; leave out --resume to start one")
     return max(found)[1]

@@ -10,6 +10,7 @@ SIGINT / SIGTERM after saving.
 # everything that the user typed has been found right.
 
 import dataclasses
+import importlib.util
 import os
 import sys
 import time
@@ -45,8 +46,10 @@ def start(
     """
     cli.use_compilation_cache()
     from experiments import loop, rundir
-    from r2i_jit.checkpoint import RunLocked, run_lock
 
+    wandb = importlib.util.find_spec("wandb")
+    if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
+        cli.fail("--wandb needs an extra package; install it with: pip install 'r2i-jit[wandb]'")
     resumed = _to_resume(args, kind)
     if resumed is not None:
         path, config, info = resumed
@@ -58,16 +61,13 @@ def start(
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
         rundir.claim(path)
     keys, hypers = _rows(config, info)
-    try:
-        with run_lock(path):
-            if resumed is None:
-                rundir.refuse_occupied(path)  # again, now that nobody else can fill it
-            rundir.write(path, config, info)
-            seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
-            print(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}", flush=True)
-            code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers)
-    except RunLocked as error:
-        cli.fail(error, cli.LOCKED)
+    with rundir.lock(path):
+        if resumed is None:
+            rundir.refuse_occupied(path)  # again, now that nobody else can fill it
+        rundir.write(path, config, info)
+        seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
+        print(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}", flush=True)
+        code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers)
     return code, path, result
 
 

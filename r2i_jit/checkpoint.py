@@ -2,15 +2,15 @@
 
 Orbax writes a step to a temporary folder and renames it, which survives a kill at any moment. This wrapper adds what
 Orbax leaves open: a checksum per leaf (a flipped bit in an array is otherwise restored without a word), a fall-back to
-the step before a damaged one, errors of an asynchronous save that reach the caller, a refusal to cast dtypes, files
-flushed to the disk before anything older is deleted, and a lock against a second process. Nothing is ever unpickled.
+the step before a damaged one, errors of an asynchronous save that reach the caller, a refusal to cast dtypes, and files
+flushed to the disk before anything older is deleted. Nothing is ever unpickled. One process writes at a time
+(`experiments.rundir.lock` sees to that).
 
 `tests/host/test_checkpoint.py` holds the damage, `tests/host/test_kill.py` the kills.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import logging
 import math
@@ -18,7 +18,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,6 @@ class CheckpointMismatch(CheckpointError):
     """A sound checkpoint of another program: other leaves, shapes or dtypes than the ones asked for."""
 
 
-class RunLocked(RuntimeError):
-    """Another process is writing to the run directory."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Restored:
     """What `Checkpoints.restore` returns: the step, the state on the device, and the metadata saved with them."""
@@ -60,27 +56,6 @@ class Restored:
     metadata: dict[str, Any]
 
 
-@contextlib.contextmanager
-def run_lock(run_dir: Path | str) -> Iterator[None]:
-    """Hold the run directory for this process; the kernel lets go of it even after a kill.
-
-    Raises:
-      RunLocked: if another process holds it, or if the file system cannot tell.
-    """
-    path = Path(run_dir) / "run.lock"
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or error.strerror
-            raise RunLocked(f"{run_dir} is in use by another process ({holder}); wait for it or stop it") from None
-        file.truncate(0)
-        file.write(f"pid {os.getpid()}")
-        file.flush()
-        yield
-
-
 class Checkpoints:
     """The checkpoints of one run directory, `<run_dir>/checkpoints/<step>/`.
 
@@ -88,7 +63,7 @@ class Checkpoints:
     disk; only then are older steps deleted. Kept are the newest `keep` steps and the best-scored one.
 
     Args:
-      directory: where the steps lie; created when first written to.
+      directory: where the steps lie; created unless `read_only`.
       keep: how many of the newest steps stay (at least 2, so that damage to one leaves another).
       finite: paths in the state, such as `.seeds.agent`, below which `save` refuses a NaN or an infinity.
       read_only: never create, move or delete anything (for a reader beside a running writer).
@@ -103,7 +78,10 @@ class Checkpoints:
         self._keep, self._finite, self._read_only = keep, finite, read_only
         self._pending: int | None = None
         if not read_only:
-            _writing(self._directory, lambda: self._directory.mkdir(parents=True, exist_ok=True))
+            try:
+                self._directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CheckpointSaveError(f"cannot write to {self._directory}: {error.strerror or error}") from error
             self._clear_leftovers()
         self._manager: ocp.CheckpointManager | None = None
 
@@ -126,17 +104,6 @@ class Checkpoints:
         """Return the score that `step` was saved with, or minus infinity if none."""
         record = self._record(step)
         return -math.inf if record is None or record["score"] is None else record["score"]
-
-    def metadata(self, step: int) -> dict[str, Any]:
-        """Return the metadata saved at `step` without reading the state.
-
-        Raises:
-          CheckpointError: if there is no readable record of that step.
-        """
-        record = self._record(step)
-        if record is None:
-            raise CheckpointError(f"{self._directory / str(step)} is no readable checkpoint")
-        return record["metadata"]
 
     def save(self, step: int, state: Any, metadata: dict[str, Any], score: float | None = None) -> None:
         """Begin to write `state` and `metadata` as one commit; returns once the arrays are safe from donation.
@@ -238,8 +205,9 @@ class Checkpoints:
         record = self._record(step)
         if record is None:
             raise _Damaged("its record is missing or altered")
-        wanted = dict(_leaves(shapes))
-        _refuse_mismatch(self._directory / str(step), record["leaves"], wanted)
+        if record["format"] != _FORMAT:
+            raise CheckpointMismatch(f"{self._directory / str(step)} was written by another version of this package")
+        _refuse_mismatch(self._directory / str(step), record["leaves"], dict(_leaves(shapes)))
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), shapes)
         arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
@@ -258,18 +226,20 @@ class Checkpoints:
         return Restored(step, state, record["metadata"])
 
     def _numbered(self) -> list[int]:
-        if not self._directory.is_dir():
-            return []
-        names = (entry.name for entry in os.scandir(self._directory) if entry.is_dir(follow_symlinks=False))
-        return [int(name) for name in names if name.isascii() and name.isdigit() and str(int(name)) == name]
+        """Return the steps of all folders that hold something of ours, sound or not."""
+        found = []
+        for path in self._directory.glob("[0-9]*"):
+            ours = not path.is_symlink() and any((path / item).is_dir() for item in (_STATE, _RECORD))
+            if ours and path.name.isascii() and path.name.isdigit() and str(int(path.name)) == path.name:
+                found.append(int(path.name))
+        return found
 
     def _record(self, step: int) -> dict[str, Any] | None:
         """Return the record of `step`, or None if it is missing, altered or of another step."""
         try:
             with open(self._directory / str(step) / _RECORD / "metadata", encoding="utf-8") as file:
                 record = json.load(file)
-            crc = record.pop("crc")
-            sound = crc == _text_crc(record) and record["step"] == step and record["format"] == _FORMAT
+            sound = record.pop("crc") == _text_crc(record) and record["step"] == step
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return record if sound and (self._directory / str(step) / _STATE).is_dir() else None
@@ -325,8 +295,7 @@ class Checkpoints:
                 doomed = self._directory / f"{step}.deleted"
                 os.rename(self._directory / str(step), doomed)
                 shutil.rmtree(doomed, ignore_errors=True)
-                if self._manager is not None:
-                    self._manager.reload()
+        self._opened().reload()
 
     def _leftovers(self) -> list[Path]:
         """Return half-written and half-deleted steps."""
@@ -390,9 +359,8 @@ def _refuse_mismatch(folder: Path, saved: dict[str, list[Any]], wanted: dict[str
     for path, leaf in wanted.items():
         shape, dtype, _ = saved[path]
         if tuple(shape) != tuple(leaf.shape) or dtype != str(leaf.dtype):
-            raise CheckpointMismatch(
-                f"{folder} holds {path} as {dtype}{shape}, this run needs {leaf.dtype}{list(leaf.shape)}"
-            )
+            needed = f"{leaf.dtype}{list(leaf.shape)}"
+            raise CheckpointMismatch(f"{folder} holds {path} as {dtype}{shape}, this run needs {needed}")
 
 
 def _text_crc(record: dict[str, Any]) -> int:
@@ -402,13 +370,6 @@ def _text_crc(record: dict[str, Any]) -> int:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]
-
-
-def _writing(path: Path, action: Callable[[], Any]) -> None:
-    try:
-        action()
-    except OSError as error:
-        raise CheckpointSaveError(f"cannot write to {path}: {error.strerror or error}") from error
 
 
 def _flush(path: Path) -> None:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import rundir
 from r2i_jit import checkpoint as module
 from r2i_jit.checkpoint import (
     CheckpointError,
@@ -24,8 +25,6 @@ from r2i_jit.checkpoint import (
     CheckpointNotFinite,
     Checkpoints,
     CheckpointSaveError,
-    RunLocked,
-    run_lock,
 )
 from r2i_jit.config import Config
 from tests.host.fake import FakeTrainer, arrays
@@ -78,7 +77,7 @@ def test_everything_comes_back_bit_by_bit(saved, shapes):
         for step in (None, 120, 160):
             restored = checkpoints.restore(shapes, step)
             assert restored.step == (step or 200)
-            assert restored.metadata == checkpoints.metadata(restored.step) == {"step": restored.step}
+            assert restored.metadata == {"step": restored.step}
             assert_holds(restored, contents)
             assert jax.tree.map(lambda x: x.dtype, restored.state) == jax.tree.map(lambda x: x.dtype, shapes)
 
@@ -178,8 +177,6 @@ def test_if_nothing_can_be_read_all_stays_as_it_is(copy, shapes):
         with pytest.raises(CheckpointError, match=r"no checkpoint .*\(step 200: its record is missing"):
             checkpoints.restore(shapes)
         assert sorted(os.listdir(copy)) == before
-        with pytest.raises(CheckpointError, match="no readable checkpoint"):
-            checkpoints.metadata(200)
 
 
 def test_stray_folders_are_passed_over_and_leftovers_removed(copy, saved, shapes, trainer):
@@ -294,21 +291,22 @@ def test_an_error_of_an_asynchronous_save_reaches_the_loop(trainer, tmp_path, mo
             checkpoints.poll()
 
 
-def test_the_lock_is_held_by_one_process(tmp_path):
+def test_the_lock_is_held_by_one_process(tmp_path, capsys):
     code = f"""
-import time
-from r2i_jit.checkpoint import run_lock
-with run_lock({str(tmp_path)!r}):
+import pathlib, time
+from experiments.rundir import lock
+with lock(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
     time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(RunLocked, match=f"pid {process.pid}"), run_lock(tmp_path):
+    with pytest.raises(SystemExit) as caught, rundir.lock(tmp_path):
         pass
+    assert caught.value.code == 6 and f"pid {process.pid}" in capsys.readouterr().err
     process.kill()
     process.communicate()
-    with run_lock(tmp_path):  # the kernel has let go of it
+    with rundir.lock(tmp_path):  # the kernel has let go of it
         pass
 
 
@@ -316,6 +314,13 @@ def test_a_record_of_another_step_does_not_count(copy):
     """A step folder that was renamed or copied by hand."""
     shutil.copytree(copy / "120", copy / "999")
     assert Checkpoints(copy, read_only=True).steps() == [120, 160, 200]
+
+
+def test_a_checkpoint_of_a_later_format_is_no_damage(copy, shapes, monkeypatch):
+    monkeypatch.setattr(module, "_FORMAT", 0)
+    with Checkpoints(copy) as checkpoints, pytest.raises(CheckpointMismatch, match="another version"):
+        checkpoints.restore(shapes)
+    assert sorted(os.listdir(copy)) == ["120", "160", "200"]
 
 
 def test_a_reader_changes_nothing(copy, shapes):

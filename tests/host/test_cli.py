@@ -182,6 +182,13 @@ def test_a_longer_run_equals_one_that_was_extended(finished, fake, tmp_path, cap
         assert row == want
 
 
+def test_wandb_that_is_not_installed_is_said_at_once(fake, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert fake("fake", "--wandb") == 2
+    assert "pip install 'r2i-jit[wandb]'" in error_line(capsys)
+    assert os.listdir() == []
+
+
 def test_resuming_what_was_never_started_starts_it(fake, capsys):
     assert fake("fake", "--run-dir", "new", "--resume", "--steps", 200) == 0
     assert "nothing to resume in new: starting the run there" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import sys
 import types
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_wandb_gets_each_step_once(tmp_path, monkeypatch):
     run.finish = lambda: sent.append({"finished": True})
     made: dict = {}
     wandb = types.SimpleNamespace(init=lambda **options: made.update(options) or run)
-    monkeypatch.setitem(__import__("sys").modules, "wandb", wandb)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
     sink = metrics.Wandb(tmp_path, "popgym-x 1", {"env": "popgym/X"})
     for step in (2, 3, 4):
         sink.write(metrics.rows(chunk(step), MEMBERS))

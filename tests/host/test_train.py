@@ -1,6 +1,7 @@
 """The real Trainer through the command line: killed, resumed, evaluated. About 90 s, and marked slow."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,15 +12,15 @@ import pytest
 
 from tests.host.test_kill import lines, record, wait_for
 
-STEPS = 5000
+STEPS = 3000
 SIZES = (
     "model.ssm_layers=1", "model.ssm_state=8", "model.ssm_blocks=1", "model.units=16", "model.deter=16",
     "model.stoch=2", "model.classes=4", "model.head_layers=1", "model.head_units=16", "behavior.actor_layers=1",
     "behavior.critic_layers=1", "behavior.actor_units=16", "behavior.critic_units=16", "behavior.horizon=3",
-    "behavior.imagination_starts=16", "replay.capacity=4000", "loop.chunk_updates=4", "loop.evaluation_episodes=4",
+    "behavior.imagination_starts=16", "replay.capacity=2000", "loop.chunk_updates=4", "loop.evaluation_episodes=4",
 )  # fmt: skip
 COMMAND = [sys.executable, "-m", "experiments.train", "popgym", "--size", "tiny", "--seeds", "2"]
-COMMAND += ["--steps", str(STEPS), "--eval-every", "1000", "--checkpoint-every", "0", "--set", *SIZES]
+COMMAND += ["--steps", str(STEPS), "--eval-every", "500", "--checkpoint-every", "0", "--set", *SIZES]
 
 
 def start(run_dir: Path) -> subprocess.Popen:
@@ -33,9 +34,9 @@ def test_a_real_run_killed_and_resumed_is_the_run_that_never_stopped(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     output, _ = start(whole).communicate(timeout=600)
     assert "learning curve" in output, output
-    for number, steps in ((signal.SIGKILL, 1800), (signal.SIGTERM, 2800), (signal.SIGKILL, 3800)):
+    for number, steps in ((signal.SIGKILL, 1500), (signal.SIGTERM, 2000), (signal.SIGKILL, 2500)):
         process = start(broken)
-        wait_for(lambda steps=steps: process.poll() is not None or reached(broken) >= steps, 300)
+        wait_for(lambda run=process, steps=steps: run.poll() is not None or reached(broken) >= steps, 300)
         process.send_signal(number)
         output, _ = process.communicate(timeout=300)
         assert process.returncode == (143 if number == signal.SIGTERM else -signal.SIGKILL), output
@@ -52,7 +53,7 @@ def test_a_real_run_killed_and_resumed_is_the_run_that_never_stopped(tmp_path):
     for words in (["evaluate", str(broken), "--step", "best", "--episodes", "8"], ["plot", str(broken), str(whole)]):
         done = subprocess.run(
             [sys.executable, "-m", f"experiments.{words[0]}", *words[1:]],
-            cwd=tmp_path, env={**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
