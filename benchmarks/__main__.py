@@ -7,6 +7,7 @@ NAMES = {
     "envs": "steps per second of each environment, beside the original",
     "update": "one training update and its parts, at growing sequence length",
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
+    "recall": "how many updates the world model alone needs to learn to recall",
     "ablation": "what matters for learning to recall",
 }
 

@@ -5,7 +5,10 @@ import sys
 import time
 from typing import Any, NamedTuple, Protocol
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 
 class Rates(NamedTuple):
@@ -21,9 +24,6 @@ class Display(Protocol):
 
     def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:
         """Show one chunk: its step, the rates, the training return per seed, the evaluation if there was one."""
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
 
     def close(self) -> None:
         """Leave the last state on the screen."""
@@ -46,38 +46,38 @@ class Lines:
         if evaluation is None and now - self._shown < self._interval and step < self._total:
             return
         self._shown = now
-        self.say(f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation)}")
-
-    def say(self, line: str) -> None:
-        """Print a line."""
-        print(line, flush=True)
+        print(
+            f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation)}  ETA {clock(rates.remaining)}",
+            flush=True,
+        )
 
     def close(self) -> None:
         """Nothing is left open."""
 
 
 class Bar:
-    """A rich progress bar with the rates and returns behind it."""
+    """A progress bar, and below it the rates and the latest returns."""
 
     def __init__(self, total: int, start: int) -> None:
-        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-        self._progress = Progress(*columns)
-        self._task = self._progress.add_task("train", total=total, completed=start, text="")
+        columns = (BarColumn(None), TaskProgressColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, TextColumn("ETA {task.fields[remaining]}"))
+        self._task = self._progress.add_task("train", total=total, completed=start, remaining="–")
+        self._returns: list[float] = []
         self._evaluation: float | None = None
-        self._progress.start()
+        self._live = Live(self._progress, refresh_per_second=4)
+        self._live.start()
 
     def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:
-        """Move the bar; the last evaluation stays shown."""
+        """Move the bar; returns and evaluation stay shown until there are newer ones."""
         self._evaluation = self._evaluation if evaluation is None else evaluation
-        self._progress.update(self._task, completed=step, text=_text(rates, returns, self._evaluation))
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self._progress.console.print(line, highlight=False, markup=False)
+        self._returns = returns if any(map(math.isfinite, returns)) or not self._returns else self._returns
+        self._progress.update(self._task, completed=step, remaining=clock(rates.remaining))
+        text = Text(_text(rates, self._returns, self._evaluation), overflow="ellipsis", no_wrap=True)
+        self._live.update(Group(self._progress, text))
 
     def close(self) -> None:
-        """Stop redrawing."""
-        self._progress.stop()
+        """Stop redrawing and leave the last state on the screen."""
+        self._live.stop()
 
 
 def _text(rates: Rates, returns: list[float], evaluation: float | None) -> str:
@@ -87,8 +87,7 @@ def _text(rates: Rates, returns: list[float], evaluation: float | None) -> str:
         text += f" [{' '.join(f'{value:.2f}' if math.isfinite(value) else '–' for value in returns)}]"
     if evaluation is not None:
         text += f"  eval {evaluation:.3f}"
-    speed = f"{rates.env_steps:,.0f} env steps/s  {rates.updates:,.1f} updates/s"
-    return f"{text}  {speed}  ETA {clock(rates.remaining)}"
+    return f"{text}  {rates.env_steps:,.0f} env steps/s  {rates.updates:,.1f} updates/s"
 
 
 def clock(seconds: float) -> str:

@@ -133,7 +133,7 @@ class Agent:
 
         (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
         params, opt = _apply(optimizers(hypers)[0], grads, state.model_opt, state.model, hypers, state.updates)
-        metrics["model/grad_norm"] = optax.global_norm(grads)
+        metrics["model/grad_norm"] = optax.tree.norm(grads)
         return state._replace(model=params, model_opt=opt), latent, metrics
 
     def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
@@ -154,7 +154,7 @@ class Agent:
         (metrics, trajectory, returns, norm), actor_grads, critic_parts = self._actor_gradient(
             state, start, start_cont, hypers, key
         )
-        metrics["actor/grad_norm"] = optax.global_norm(actor_grads)
+        metrics["actor/grad_norm"] = optax.tree.norm(actor_grads)
         actor, actor_opt = _apply(actor_tx, actor_grads, state.actor_opt, state.actor, hypers, state.updates)
 
         logits, pull_back = critic_parts
@@ -165,7 +165,7 @@ class Agent:
 
         (_, critic_metrics), logits_grad = jax.value_and_grad(critic_objective, has_aux=True)(logits)
         (critic_grads,) = pull_back(logits_grad)
-        metrics["critic/grad_norm"] = optax.global_norm(critic_grads)
+        metrics["critic/grad_norm"] = optax.tree.norm(critic_grads)
         critic, critic_opt = _apply(critic_tx, critic_grads, state.critic_opt, state.critic, hypers, state.updates)
         slow_critic = optax.incremental_update(critic, state.slow_critic, hypers.slow_critic_rate)
         first = state.updates == 0

@@ -11,14 +11,17 @@ flushed to the disk before anything older is deleted. Nothing is ever unpickled.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import math
 import os
+import re
 import shutil
+import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ import orbax.checkpoint as ocp
 
 _FORMAT = 1
 _STATE, _RECORD = "state", "record"
+_LEFTOVER = re.compile(r"\d+\.(deleted|orbax-checkpoint-tmp).*")
 _log = logging.getLogger(__name__)
 
 
@@ -212,7 +216,7 @@ class Checkpoints:
         target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), shapes)
         arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
         try:
-            with _quiet("absl"), _quiet("asyncio"):
+            with _quiet():
                 state = self._opened().restore(step, args=arguments)[_STATE]
         except (MemoryError, PermissionError):
             raise
@@ -262,50 +266,41 @@ class Checkpoints:
     def _save_errors(self, step: int) -> Iterator[None]:
         """Turn what a failed save raises into one clear error, and clear away its half-written folder."""
         try:
-            with _quiet("absl"):
+            with _quiet():
                 yield
         except Exception as error:
-            self._abandon_manager()
-            for _ in range(20):  # Orbax may still be writing other files of it
-                self._clear_leftovers()
-                if not self._leftovers():
-                    break
-                time.sleep(0.05)
+            # The manager's idea of the disk is stale, and its close may raise the same error again.
+            manager, self._manager = self._manager, None
+            with contextlib.suppress(Exception):
+                if manager is not None:
+                    manager.close()
+            end = time.monotonic() + 1
+            while self._clear_leftovers() and time.monotonic() < end:
+                time.sleep(0.05)  # Orbax may still be writing other files of it
             free = shutil.disk_usage(self._directory).free if self._directory.exists() else 0
             kept = self.steps()
             last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise CheckpointSaveError(
-                f"could not save step {step} in {self._directory}: {_first_line(error)} "
+                f"could not save step {step} in {self._directory}: {reason} "
                 f"(state {self._size / 1e6:.1f} MB, free {free / 1e6:.1f} MB; {last})"
             ) from error
-
-    def _abandon_manager(self) -> None:
-        """Drop a manager whose save failed: what it knows of the disk is stale, and its close may raise again."""
-        self._pending = None
-        if self._manager is not None:
-            with contextlib.suppress(Exception):
-                self._manager.close()
-            self._manager = None
 
     def _prune(self) -> None:
         """Delete the steps that are no longer kept; each is renamed first, so that none is left half there."""
         steps, best = self.steps(), self.best_step()
-        for step in steps[: -self._keep]:
-            if step != best:
-                doomed = self._directory / f"{step}.deleted"
-                os.rename(self._directory / str(step), doomed)
-                shutil.rmtree(doomed, ignore_errors=True)
+        for step in set(steps[: -self._keep]) - {best}:
+            doomed = self._directory / f"{step}.deleted"
+            os.rename(self._directory / str(step), doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
         self._opened().reload()
 
-    def _leftovers(self) -> list[Path]:
-        """Return half-written and half-deleted steps."""
-        endings = ("deleted", "orbax-checkpoint-tmp")
-        split = [(path, *path.name.partition(".")[::2]) for path in self._directory.glob("[0-9]*.*")]
-        return [path for path, stem, ending in split if stem.isdigit() and ending.startswith(endings)]
-
-    def _clear_leftovers(self) -> None:
-        for path in self._leftovers():
+    def _clear_leftovers(self) -> bool:
+        """Remove half-written and half-deleted steps; return whether there were any."""
+        found = [path for path in self._directory.glob("[0-9]*.*") if _LEFTOVER.fullmatch(path.name)]
+        for path in found:
             shutil.rmtree(path, ignore_errors=True)
+        return bool(found)
 
     def _set_aside(self, step: int, reason: str) -> None:
         """Rename a damaged step so that it is kept for inspection and never chosen again."""
@@ -345,7 +340,7 @@ def _host(leaf: jax.Array) -> np.ndarray:
 def _describe(leaf: jax.Array) -> list[Any]:
     """Return the shape, dtype and CRC-32 of a leaf's bytes, as JSON values."""
     flat = np.ascontiguousarray(_host(leaf)).reshape(-1)
-    return [list(leaf.shape), str(leaf.dtype), zlib.crc32(memoryview(flat.view(np.uint8)))]
+    return [list(leaf.shape), str(leaf.dtype), zlib.crc32(flat.view(np.uint8).data)]
 
 
 def _refuse_mismatch(folder: Path, saved: dict[str, list[Any]], wanted: dict[str, Any]) -> None:
@@ -367,11 +362,6 @@ def _text_crc(record: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
-
-
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -389,12 +379,22 @@ def _flush_tree(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Hold back a library's log: what matters of it reaches the user as our own one-line error."""
-    target = logging.getLogger(logger)
-    level = target.level
-    target.setLevel(logging.CRITICAL)
+def _quiet() -> Iterator[None]:
+    """Hold back what Orbax and its threads print about a failure; the user gets our own one-line error."""
+    loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
+    if getattr(before, "func", None) is not _report_unraisable:
+        sys.unraisablehook = functools.partial(_report_unraisable, before)
+    for logger in loggers:
+        logger.disabled = True
     try:
         yield
+        sys.unraisablehook = before  # not after a failure: late reads go on for a while
     finally:
-        target.setLevel(level)
+        for logger in loggers:
+            logger.disabled = False
+
+
+def _report_unraisable(report: Callable[[Any], Any], event: Any) -> None:
+    """Drop what TensorStore says when one array fails and the others arrive at a loop that Orbax has closed."""
+    if not (isinstance(event.exc_value, RuntimeError) and "Event loop is closed" in str(event.exc_value)):
+        report(event)

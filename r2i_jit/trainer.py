@@ -58,6 +58,7 @@ class Trainer:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         self.config = config
+        _validate_sizes(config)
         self.turn_steps, self.turn_updates = _schedule(config)
         self.turns = max(1, math.ceil(config.loop.chunk_updates / self.turn_updates))
         num_envs, length = config.loop.num_envs, config.replay.sequence_length
@@ -73,7 +74,8 @@ class Trainer:
         self.parts = observation_parts(self.env, self.env_params)
         obs, _ = jax.eval_shape(self.env.reset_env, jax.random.key(0), self.env_params)
         spec = action_spec(self.env, self.env_params)
-        _validate(config, spec)
+        if spec.discrete and config.behavior.actor_gradient == "backprop":
+            raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "train_chunk": 0, "evaluate": 0}
         self._init_jit = jax.jit(self._init)
@@ -276,7 +278,7 @@ def _schedule(config: Config) -> tuple[int, int]:
     return updates_per_step.denominator, updates_per_step.numerator
 
 
-def _validate(config: Config, spec) -> None:
+def _validate_sizes(config: Config) -> None:
     positive = {
         "loop.num_envs": config.loop.num_envs,
         "loop.chunk_updates": config.loop.chunk_updates,
@@ -292,5 +294,3 @@ def _validate(config: Config, spec) -> None:
         raise ConfigError(
             f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
         )
-    if spec.discrete and config.behavior.actor_gradient == "backprop":
-        raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cli, sweep
+from experiments import cli, display, sweep
 from r2i_jit.config import Config
 
 ENTRY_POINTS = ("train", "sweep", "evaluate", "plot")
@@ -187,6 +187,19 @@ def test_wandb_that_is_not_installed_is_said_at_once(fake, capsys, monkeypatch):
     assert fake("fake", "--wandb") == 2
     assert "pip install 'r2i-jit[wandb]'" in error_line(capsys)
     assert os.listdir() == []
+
+
+def test_a_terminal_gets_a_bar_with_rates_returns_and_time_left(fake, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert fake("fake", "--seeds", 2, "--steps", 400, "--run-dir", "run") == 0
+    output = capsys.readouterr().out
+    assert "400/400" in output and "100%" in output
+    assert all(word in output for word in ("return 0.", "eval 0.", "env steps/s", "updates/s", "ETA 0:00"))
+
+
+def test_times_and_tables_are_shown_as_people_read_them():
+    assert [display.clock(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
+    assert display.table(["a", "long"], [[1, 2.5]]) == "| a   | long |\n|-----|------|\n| 1   | 2.5  |"
 
 
 def test_resuming_what_was_never_started_starts_it(fake, capsys):

@@ -29,7 +29,8 @@ def stream(num_blocks, episode_lengths, seed):
                 length, at = int(rng.choice(episode_lengths)), 0
     ids = np.arange(steps)[:, None] * ENVS + np.arange(ENVS)
     is_terminal = np.concatenate([age[1:] == 0, np.zeros((1, ENVS), bool)])
-    return Transitions(ids.astype(np.int32), ids % 7, (ids % 11).astype(np.float32), age == 0, is_terminal, age)
+    ids = ids.astype(np.int32)
+    return Transitions(ids, ids % 7, (ids % 11).astype(np.float32), age == 0, is_terminal, age)
 
 
 @jax.jit

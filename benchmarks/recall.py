@@ -1,0 +1,93 @@
+"""How many updates the world model alone needs to learn to recall, on replay of random play.
+
+    python -m benchmarks recall --env popgym/RepeatPreviousMedium --set model.stoch=8
+
+No actor, no new data: the quickest way to see whether a change helps the memory. Held-out play tells recalling from
+memorising the replay, which a game with few and long episodes invites. The reward loss stays at what a model
+without memory reaches, then falls to the entropy of the two-hot target once the card of some steps ago is remembered;
+both bounds are printed (they hold for the POPGym games whose reward is certain given the card asked for).
+"""
+
+import argparse
+import time
+from functools import partial
+
+import jax
+import numpy as np
+
+from benchmarks import machine
+from experiments.presets import preset
+from r2i_jit import Trainer, world_model
+
+ROUND = 100  # updates between two lines
+
+
+def bounds(reward: np.ndarray, bins: int) -> tuple[float, float]:
+    """Return (entropy of the two-hot target, the same plus that of a 1/4 chance on every paid step), in nats."""
+    position = (np.sign(reward) * np.log1p(np.abs(reward)) + 20.0) * ((bins - 1) / 40.0)
+    upper = position - np.floor(position)
+    weights = np.clip(np.stack([1 - upper, upper]), 1e-12, 1.0)
+    floor = float(-(weights * np.log(weights)).sum(0).mean())
+    chance = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    return floor, floor + float(np.mean(reward != 0) * chance)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the command line, train, print a line every 300 updates."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks recall", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--env", default="popgym/RepeatPreviousEasy", help="environment (%(default)s)")
+    parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
+    parser.add_argument("--updates", type=int, default=2400, help="training updates (%(default)s)")
+    parser.add_argument("--steps", type=int, default=60_000, help="environment steps of random play (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="root seed (%(default)s)")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
+    args = parser.parse_args(argv)
+    config = preset("popgym", args.size, args.env).override([f"replay.prefill={args.steps}", *args.set])
+    trainer = Trainer(config)
+    state = trainer.init(jax.random.split(jax.random.key(args.seed), 2))
+    seed, fresh = (jax.tree.map(lambda x: x[i], state.seeds) for i in range(2))
+    stored = min(int(state.written), trainer.capacity)
+    floor, memoryless = bounds(
+        np.asarray(seed.replay.reward[:stored]) * config.hypers.reward_scale, config.model.bins
+    )
+    print(machine.describe())
+    print(f"{args.env} {' '.join(args.set)}: reward loss without memory {memoryless:.3f}, floor {floor:.3f}\n")
+
+    @partial(jax.jit, donate_argnums=0)
+    def train(agent_state, key):
+        def update(agent_state, key):
+            key_sample, key_update = jax.random.split(key)
+            batch = trainer._sample(seed.replay, state.written, key_sample)
+            agent_state, _, metrics = trainer.agent._update_model(agent_state, batch, seed.hypers, key_update)
+            return agent_state._replace(updates=agent_state.updates + 1), metrics
+
+        agent_state, metrics = jax.lax.scan(update, agent_state, jax.random.split(key, ROUND))
+        return agent_state, jax.tree.map(lambda x: x[-ROUND // 2 :].mean(), metrics)
+
+    @jax.jit
+    def held_out(agent_state, key):
+        """Return the reward loss on play that is never trained on."""
+
+        def one(key):
+            key_sample, key_loss = jax.random.split(key)
+            batch = trainer._sample(fresh.replay, state.written, key_sample)
+            _, (metrics, _) = world_model.loss(trainer.agent.model, agent_state.model, batch, seed.hypers, key_loss)
+            return metrics["model/reward_loss"]
+
+        return jax.lax.map(one, jax.random.split(key, 16)).mean()
+
+    print("| updates | reward loss | on fresh play | observation loss | KL (nats) | posterior entropy (nats) | seconds |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    agent_state, begin = seed.agent, time.perf_counter()
+    for i in range(args.updates // ROUND):
+        agent_state, metrics = train(agent_state, jax.random.fold_in(jax.random.key(args.seed + 7), i))
+        if i % 3 == 2:
+            new = float(held_out(agent_state, jax.random.key(args.seed + 8)))
+            names = ("observation_loss", "kl", "post_entropy")
+            values = " | ".join(f"{float(metrics[f'model/{name}']):.3f}" for name in names)
+            print(f"| {(i + 1) * ROUND} | {float(metrics['model/reward_loss']):.3f} | {new:.3f} | {values} | {time.perf_counter() - begin:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
