@@ -3,8 +3,8 @@
     python -m benchmarks.ablation                     # every variant, about five minutes each on one core
     python -m benchmarks.ablation --only base paper-cuts --seeds 3 --steps 60000
 
-Each variant is one vmapped program over the seeds. Printed and written (JSON lines, `--out`): the environment steps after
-which the greedy evaluation return of each seed first reached `--solved`, and the return at the end.
+Each variant is one vmapped program over the seeds. Printed and written (JSON lines, `--out`): the environment steps
+after which the greedy evaluation return of each seed first reached `--solved`, and the return at the end.
 """
 
 import argparse
@@ -68,7 +68,8 @@ def summary(result: dict, solved: float) -> str:
     final = returns[-1]
     error = final.std(ddof=1) / np.sqrt(len(final)) if len(final) > 1 else float("nan")
     what = VARIANTS[result["variant"]][0]
-    return f"| {result['variant']} | {what} | {', '.join(reached)} | {final.mean():.3f} ± {error:.3f} | {result['seconds']:.0f} |"
+    score = f"{final.mean():.3f} ± {error:.3f}"
+    return f"| {result['variant']} | {what} | {', '.join(reached)} | {score} | {result['seconds']:.0f} |"
 
 
 def main() -> None:

@@ -46,11 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     config = preset("popgym", args.size, args.env).override([f"replay.prefill={args.steps}", *args.set])
     trainer = Trainer(config)
     state = trainer.init(jax.random.split(jax.random.key(args.seed), 2))
-    seed, fresh = (jax.tree.map(lambda x: x[i], state.seeds) for i in range(2))
+    seed, fresh = (jax.tree.map(lambda x, i=i: x[i], state.seeds) for i in range(2))
     stored = min(int(state.written), trainer.capacity)
-    floor, memoryless = bounds(
-        np.asarray(seed.replay.reward[:stored]) * config.hypers.reward_scale, config.model.bins
-    )
+    floor, memoryless = bounds(np.asarray(seed.replay.reward[:stored]) * config.hypers.reward_scale, config.model.bins)
     print(machine.describe())
     print(f"{args.env} {' '.join(args.set)}: reward loss without memory {memoryless:.3f}, floor {floor:.3f}\n")
 
@@ -77,16 +75,18 @@ def main(argv: list[str] | None = None) -> None:
 
         return jax.lax.map(one, jax.random.split(key, 16)).mean()
 
-    print("| updates | reward loss | on fresh play | observation loss | KL (nats) | posterior entropy (nats) | seconds |")
+    print(
+        "| updates | reward loss | on fresh play | observation loss | KL (nats) | posterior entropy (nats) | seconds |"
+    )
     print("|---|---|---|---|---|---|---|", flush=True)
     agent_state, begin = seed.agent, time.perf_counter()
     for i in range(args.updates // ROUND):
         agent_state, metrics = train(agent_state, jax.random.fold_in(jax.random.key(args.seed + 7), i))
         if i % 3 == 2:
-            new = float(held_out(agent_state, jax.random.key(args.seed + 8)))
-            names = ("observation_loss", "kl", "post_entropy")
-            values = " | ".join(f"{float(metrics[f'model/{name}']):.3f}" for name in names)
-            print(f"| {(i + 1) * ROUND} | {float(metrics['model/reward_loss']):.3f} | {new:.3f} | {values} | {time.perf_counter() - begin:.0f} |", flush=True)
+            new = held_out(agent_state, jax.random.key(args.seed + 8))
+            others = [metrics[f"model/{name}"] for name in ("observation_loss", "kl", "post_entropy")]
+            values = " | ".join(f"{float(value):.3f}" for value in (metrics["model/reward_loss"], new, *others))
+            print(f"| {(i + 1) * ROUND} | {values} | {time.perf_counter() - begin:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from r2i_jit import Config, Trainer, behavior
 
 def dense_flops(agent, params, rows: float) -> float:
     """Return 2 * rows * (entries of all kernels): one forward pass of `params`' matrix products."""
-    kernels = [x.size for path, x in jax.tree_util.tree_leaves_with_path(params) if path[-1].key in ("kernel", "b", "c")]
+    kernels = [
+        x.size for path, x in jax.tree_util.tree_leaves_with_path(params) if path[-1].key in ("kernel", "b", "c")
+    ]
     return 2.0 * rows * sum(kernels)
 
 
@@ -41,7 +43,15 @@ def measure(config: Config) -> dict[str, float]:
 
     def imagine(agent_state, start, cont):
         return behavior.imagine(
-            config.behavior, agent.spec, agent.model, agent.actor, agent_state.model, agent_state.actor, start, cont, key
+            config.behavior,
+            agent.spec,
+            agent.model,
+            agent.actor,
+            agent_state.model,
+            agent_state.actor,
+            start,
+            cont,
+            key,
         )
 
     def update_behavior(agent_state, start, cont):
@@ -88,7 +98,15 @@ def main(argv: list[str] | None = None) -> None:
     rate = machine.matmul_rate()
     print(f"{machine.describe()}; float32 matrix product {rate / 1e9:.0f} GFLOP/s")
     print(f"{args.env}, size {args.size}, {tokens} tokens a batch {' '.join(args.set)}\n")
-    columns = ["world model", "imagination", "actor + critic", "update", "GFLOP", "share of matmul rate", "temporary MB"]
+    columns = [
+        "world model",
+        "imagination",
+        "actor + critic",
+        "update",
+        "GFLOP",
+        "share of matmul rate",
+        "temporary MB",
+    ]
     print("| T | B | " + " | ".join(f"{c} (ms)" if i < 4 else c for i, c in enumerate(columns)) + " |")
     print("|" + "---|" * (len(columns) + 2), flush=True)
     for length in args.lengths:

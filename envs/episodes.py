@@ -82,7 +82,9 @@ def _reset_where(env: Any, params: Any, restart: jax.Array, keys: jax.Array, cur
     def reset_rows(restart, keys, current):
         def fresh():
             reset = jax.vmap(env.reset_env, (0, None))(keys, params)
-            return jax.tree.map(lambda new, old: jnp.where(_column(restart, old), new.astype(old.dtype), old), reset, current)
+            return jax.tree.map(
+                lambda new, old: jnp.where(_column(restart, old), new.astype(old.dtype), old), reset, current
+            )
 
         return jax.lax.cond(jnp.any(restart), fresh, lambda: current)
 

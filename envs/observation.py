@@ -67,7 +67,9 @@ def observation_parts(env: Any, params: Any) -> tuple[Part, ...]:
     if isinstance(space, spaces.Discrete):
         return (Categorical(int(space.n)),)
     if not isinstance(space, spaces.Box):
-        raise ValueError(f"{env.name}: observation space {type(space).__name__} is not supported; give a Box or a Discrete")
+        raise ValueError(
+            f"{env.name}: observation space {type(space).__name__} is not supported; give a Box or a Discrete"
+        )
     if len(space.shape) == 3 and np.dtype(space.dtype) == np.uint8:
         return (Image(tuple(space.shape)),)
     return (Continuous(math.prod(space.shape)),)

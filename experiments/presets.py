@@ -5,7 +5,6 @@ cores while a person waits; `small` is for one GPU. docs/results.md has what the
 """
 
 import dataclasses
-import difflib
 
 import envs
 from envs.observation import Categorical, observation_parts
@@ -32,12 +31,12 @@ def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
       env: an id of the suite; by default the suite's first example.
 
     Raises:
-      ConfigError: for an unknown suite, size or environment, naming near matches.
+      ConfigError: for an unknown suite, size or environment, naming what there is.
     """
     if suite not in SUITES:
-        raise ConfigError(f"unknown suite {suite!r}{_near(suite, SUITES)}; suites: {', '.join(SUITES)}")
+        raise ConfigError(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
     if size not in SIZES:
-        raise ConfigError(f"unknown size {size!r}{_near(size, SIZES)}; sizes: {', '.join(SIZES)}")
+        raise ConfigError(f"unknown size {size!r}: expected one of {', '.join(SIZES)}")
     env = env or DEFAULT_ENV[suite]
     if not env.startswith(f"{suite}/"):
         raise ConfigError(f"environment {env!r} is not of suite {suite!r}; its ids start with {suite}/")
@@ -134,8 +133,3 @@ def _latents(environment) -> int:
     parts = observation_parts(environment, environment.default_params)
     groups = sum(part.count if isinstance(part, Categorical) else part.size for part in parts)
     return min(32, max(2, groups))
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -38,6 +38,7 @@ class ActionSpec:
         """Return stored actions as the environment takes them."""
         if self.discrete:
             return action
+        assert self.low is not None and self.high is not None, "a Box has bounds"
         unit = (action.reshape(*action.shape[:-1], *self.low.shape) + 1.0) / 2.0
         return self.low + unit * (self.high - self.low)
 

@@ -7,14 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from envs.observation import Part
-from r2i_jit import behavior, world_model
+from r2i_jit import behavior, optim, world_model
 from r2i_jit.actions import ActionSpec
 from r2i_jit.behavior import Actor, Critic, Policy, ReturnNorm
 from r2i_jit.config import Config, Hypers
 from r2i_jit.nets import distributions as dist
 from r2i_jit.world_model import Batch, Latent, WorldModel
-
-SSM_PARAMETERS = ("lambda_re", "lambda_im", "log_dt", "b", "c", "d")
 
 
 class AgentState(NamedTuple):
@@ -59,15 +57,15 @@ class Agent:
         feat = behavior.features(latent, self.config.behavior.policy_input)
         actor = self.actor.init(key_actor, feat)["params"]
         critic = self.critic.init(key_critic, feat)["params"]
-        model_tx, actor_tx, critic_tx = optimizers(hypers)
+        model_tx, actor_tx, critic_tx = optim.optimizers(hypers)
         return AgentState(
             model,
             actor,
             critic,
             jax.tree.map(jnp.copy, critic),
-            model_tx.init(model),
-            actor_tx.init(actor),
-            critic_tx.init(critic),
+            model_tx.init(optim.pack(model)),
+            actor_tx.init(optim.pack(actor)),
+            critic_tx.init(optim.pack(critic)),
             ReturnNorm(jnp.zeros(()), jnp.zeros(())),
             jnp.zeros((), jnp.int32),
         )
@@ -132,7 +130,9 @@ class Agent:
             return world_model.loss(self.model, params, batch, hypers, key)
 
         (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
-        params, opt = _apply(optimizers(hypers)[0], grads, state.model_opt, state.model, hypers, state.updates)
+        params, opt = optim.apply(
+            optim.optimizers(hypers)[0], grads, state.model_opt, state.model, hypers, state.updates
+        )
         metrics["model/grad_norm"] = optax.tree.norm(grads)
         return state._replace(model=params, model_opt=opt), latent, metrics
 
@@ -150,12 +150,12 @@ class Agent:
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):
-        actor_tx, critic_tx = optimizers(hypers)[1:]
+        actor_tx, critic_tx = optim.optimizers(hypers)[1:]
         (metrics, trajectory, returns, norm), actor_grads, critic_parts = self._actor_gradient(
             state, start, start_cont, hypers, key
         )
         metrics["actor/grad_norm"] = optax.tree.norm(actor_grads)
-        actor, actor_opt = _apply(actor_tx, actor_grads, state.actor_opt, state.actor, hypers, state.updates)
+        actor, actor_opt = optim.apply(actor_tx, actor_grads, state.actor_opt, state.actor, hypers, state.updates)
 
         logits, pull_back = critic_parts
         slow = dist.two_hot_mean(self.critic.apply({"params": state.slow_critic}, trajectory.feat))
@@ -166,7 +166,7 @@ class Agent:
         (_, critic_metrics), logits_grad = jax.value_and_grad(critic_objective, has_aux=True)(logits)
         (critic_grads,) = pull_back(logits_grad)
         metrics["critic/grad_norm"] = optax.tree.norm(critic_grads)
-        critic, critic_opt = _apply(critic_tx, critic_grads, state.critic_opt, state.critic, hypers, state.updates)
+        critic, critic_opt = optim.apply(critic_tx, critic_grads, state.critic_opt, state.critic, hypers, state.updates)
         slow_critic = optax.incremental_update(critic, state.slow_critic, hypers.slow_critic_rate)
         first = state.updates == 0
         slow_critic = jax.tree.map(lambda new, old: jnp.where(first, new, old), critic, slow_critic)
@@ -186,12 +186,14 @@ class Agent:
         The critic is run forward once: its logits and their pull-back serve the returns here and the critic's own loss.
 
         Returns:
-          ((metrics, trajectory, returns, updated normaliser), actor gradient, (critic logits, pull-back to parameters)).
+          ((metrics, trajectory, returns, updated normaliser), actor gradient, (critic logits, their pull-back)).
         """
         cfg, spec = self.config.behavior, self.spec
 
         def rollout(actor_params):
-            return behavior.imagine(cfg, spec, self.model, self.actor, state.model, actor_params, start, start_cont, key)
+            return behavior.imagine(
+                cfg, spec, self.model, self.actor, state.model, actor_params, start, start_cont, key
+            )
 
         def run_critic(feat):
             return jax.vjp(lambda params: self.critic.apply({"params": params}, feat), state.critic)
@@ -221,44 +223,3 @@ class Agent:
         critic_parts = run_critic(trajectory.feat)
         grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
         return results, grads, critic_parts
-
-
-def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
-    """Return the optimisers of world model, actor and critic: clipped Adam with decoupled decay on kernels.
-
-    The SSM parameters are a group of their own (learning rate, clipping by their own norm, no decay), selected by
-    tree labels.
-
-    Ref: R2I release `jaxutils.py:410-430`; there, each of the six SSM parameter names is clipped by itself.
-    """
-
-    def adam(lr, eps, clip, decay=None):
-        steps = [optax.clip_by_global_norm(clip), optax.scale_by_adam(eps=eps)]
-        if decay is not None:
-            steps.append(optax.add_decayed_weights(decay, mask=lambda tree: _label(tree, ("kernel",), True, False)))
-        return optax.chain(*steps, optax.scale(-1.0 * lr))
-
-    model = optax.partition(
-        {
-            "model": adam(hypers.model_lr, hypers.model_eps, hypers.model_clip, hypers.model_weight_decay),
-            "ssm": adam(hypers.ssm_lr, hypers.model_eps, hypers.model_clip),
-        },
-        lambda tree: _label(tree, SSM_PARAMETERS, "ssm", "model"),
-    )
-    actor = adam(hypers.actor_lr, hypers.actor_eps, hypers.actor_clip)
-    critic = adam(hypers.critic_lr, hypers.critic_eps, hypers.critic_clip)
-    return model, actor, critic
-
-
-def _label(tree, names: tuple[str, ...], inside, outside):
-    def label(path, _):
-        return inside if path[-1].key in names else outside
-
-    return jax.tree_util.tree_map_with_path(label, tree)
-
-
-def _apply(tx, grads, opt_state, params, hypers: Hypers, updates: jax.Array):
-    """Return (parameters, optimiser state) after one step, with the learning rate warmed up linearly."""
-    steps, opt_state = tx.update(grads, opt_state, params)
-    warm = jnp.minimum(1.0, (updates + 1) / jnp.maximum(hypers.warmup_updates, 1.0))
-    return optax.apply_updates(params, jax.tree.map(lambda s: s * warm, steps)), opt_state

@@ -24,7 +24,11 @@ sg = jax.lax.stop_gradient
 def features(latent: Latent, policy_input: str) -> jax.Array:
     """Return what actor and critic read: (z, x) "hidden", (z, h) "output" or (z, h, x) "full"; (..., D)."""
     x = latent.hidden.reshape(*latent.hidden.shape[:-2], -1)
-    parts = {"hidden": (latent.stoch, x), "output": (latent.stoch, latent.deter), "full": (latent.stoch, latent.deter, x)}
+    parts = {
+        "hidden": (latent.stoch, x),
+        "output": (latent.stoch, latent.deter),
+        "full": (latent.stoch, latent.deter, x),
+    }
     return jnp.concatenate(parts[policy_input], -1)
 
 
@@ -240,10 +244,7 @@ def actor_loss(
     raw = actor.apply({"params": actor_params}, sg(trajectory.feat[:-1]))
     policy = Policy(spec, config.actor_unimix, raw)
     advantage = (returns - baseline) / norm.scale()
-    if uses_backprop(config, spec):
-        gain = advantage
-    else:
-        gain = policy.log_prob(sg(trajectory.action[:-1])) * sg(advantage)
+    gain = advantage if uses_backprop(config, spec) else policy.log_prob(sg(trajectory.action[:-1])) * sg(advantage)
     entropy = policy.entropy()
     weight = weights(trajectory, hypers.discount)[:-1]
     loss = -jnp.mean(weight * (gain + hypers.entropy_scale * entropy))

@@ -8,19 +8,41 @@ comment says otherwise; presets for a suite and a size live in `experiments/pres
 import dataclasses
 import difflib
 import json
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from flax import struct
+import jax
+
+LARGEST = 2**31 - 1  # of a whole number: sizes and step counters are int32 in the compiled program
+ZERO_ALLOWED = ("behavior.imagination_starts", "replay.prefill")  # where 0 has a meaning of its own
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be built; its message is one line for the user."""
 
 
+class _Static:
+    """A group of static fields, whose numbers are checked however it is built."""
+
+    group: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            key, value = f"{self.group}.{name}", getattr(self, name)
+            if kind is int:
+                least = 0 if key in ZERO_ALLOWED else 1
+                if not least <= value <= LARGEST:
+                    raise ConfigError(f"{key}={value}: expected a whole number from {least} to {LARGEST}")
+            elif kind is float and not math.isfinite(value):
+                raise ConfigError(f"{key}={value}: expected a finite number")
+
+
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(_Static):
     """World model sizes and forms (static)."""
+
+    group = "model"
 
     ssm_layers: int = 3
     ssm_state: int = 128  # P, complex numbers per layer
@@ -48,8 +70,10 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class BehaviorConfig:
+class BehaviorConfig(_Static):
     """Actor, critic and imagination (static)."""
+
+    group = "behavior"
 
     policy_input: Literal["hidden", "output", "full"] = "hidden"  # (z, x), (z, h) or (z, h, x)
     horizon: int = 15
@@ -65,8 +89,10 @@ class BehaviorConfig:
 
 
 @dataclass(frozen=True)
-class ReplayConfig:
+class ReplayConfig(_Static):
     """On-device sequence replay (static)."""
+
+    group = "replay"
 
     capacity: int = 1_000_000  # environment steps kept, over all environments of a seed
     batch_size: int = 4  # B
@@ -77,8 +103,10 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(_Static):
     """How collection and training take turns (static)."""
+
+    group = "loop"
 
     num_envs: int = 8
     chunk_updates: int = 64  # updates per compiled chunk, rounded up to whole collect/train turns
@@ -87,8 +115,10 @@ class LoopConfig:
     evaluation_greedy: bool = True  # most likely action; False samples, as R2I does
 
 
-class Hypers(struct.PyTreeNode):
-    """Floats that people sweep: traced, one value per seed."""
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Hypers:
+    """Floats that people sweep: traced, one value per seed. A pytree, so its leaves may be arrays too."""
 
     model_lr: float = 1e-4
     ssm_lr: float = 1e-4  # lambda, b, c, d, log_dt
@@ -115,6 +145,10 @@ class Hypers(struct.PyTreeNode):
     return_decay: float = 0.99  # EMA of the return percentiles
     slow_critic_rate: float = 0.02
     slow_critic_scale: float = 1.0
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
 
 @dataclass(frozen=True)
@@ -219,12 +253,12 @@ def _parse(key: str, kind: Any, value: Any) -> Any:
             return value.lower() == "true"
         raise ConfigError(f"{key}={value!r}: expected true or false")
     try:
-        if kind is int:
-            number = float(value)
-            if number != int(number):
-                raise ValueError
-            return int(number)
-        return kind(value)
+        if kind is str:
+            return str(value)
+        number = float(value)
+        if not math.isfinite(number) or kind is int and number != int(number):
+            raise ValueError
+        return kind(number)
     except (TypeError, ValueError, OverflowError):
-        noun = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        noun = {int: "a whole number", float: "a finite number"}[kind]
         raise ConfigError(f"{key}={value!r}: expected {noun}") from None

@@ -24,7 +24,7 @@ class Player(NamedTuple):
 class EpisodeStats(NamedTuple):
     """Sums over the episodes that ended."""
 
-    count: jax.Array
+    episodes: jax.Array  # how many
     total_return: jax.Array
     total_length: jax.Array
 

@@ -1,8 +1,8 @@
 """The training loop as one compiled program per chunk.
 
 `Trainer._train_chunk` reads as the algorithm. Seeds are an axis: everything in `TrainState.seeds` has it in front,
-and the work inside a turn is one `vmap` over it. What all seeds share (the step counter, which places the replay's write
-position) is a scalar outside the `vmap`, so that no write becomes a scatter and no schedule a select.
+and the work inside a turn is one `vmap` over it. What all seeds share (the step counter, which places the replay's
+write position) is a scalar outside the `vmap`, so that no write becomes a scatter and no schedule a select.
 """
 
 import math
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 
 import envs
-from envs.observation import Categorical, observation_parts
+from envs.observation import observation_parts
 from r2i_jit import replay, rollout
 from r2i_jit.actions import action_spec
 from r2i_jit.agent import Agent, AgentState
@@ -47,8 +47,13 @@ class TrainState(struct.PyTreeNode):
 class Trainer:
     """Compiles and runs the loop for one configuration and any number of seeds."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, quick_compile: bool = False):
         """Build the environment and the agent.
+
+        Args:
+          config: the run's configuration.
+          quick_compile: compile everything without optimising the generated code (CPU): for tests, whose programs run
+            for milliseconds. The program of `init` is compiled so in any case, as it runs once.
 
         Raises:
           ConfigError: when the configuration cannot work; the message names the key and what would be right.
@@ -58,7 +63,10 @@ class Trainer:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         self.config = config
-        _validate_sizes(config)
+        if config.model.ssm_state % config.model.ssm_blocks:
+            raise ConfigError(
+                f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
+            )
         self.turn_steps, self.turn_updates = _schedule(config)
         self.turns = max(1, math.ceil(config.loop.chunk_updates / self.turn_updates))
         num_envs, length = config.loop.num_envs, config.replay.sequence_length
@@ -78,9 +86,11 @@ class Trainer:
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "train_chunk": 0, "evaluate": 0}
-        self._init_jit = jax.jit(self._init)
-        self._chunk_jit = jax.jit(self._train_chunk, donate_argnums=0)
-        self._evaluate_jit = jax.jit(self._evaluate, static_argnames=("episodes", "greedy"))
+        quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+        options = quick if quick_compile else {}
+        self._init_jit = jax.jit(self._init, compiler_options=quick)
+        self._chunk_jit = jax.jit(self._train_chunk, donate_argnums=0, compiler_options=options)
+        self._evaluate_jit = jax.jit(self._evaluate, static_argnames=("episodes", "greedy"), compiler_options=options)
         self._compiled: dict[int, Any] = {}
 
     # Public names ---------------------------------------------------------------------------------------------------
@@ -237,22 +247,26 @@ class Trainer:
         self.trace_counts["evaluate"] += 1
 
         def play(agent_state, key):
-            return rollout.evaluate(
-                self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy
-            )
+            return rollout.evaluate(self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy)
 
         seeds = agents.updates.shape[0]
         return jax.vmap(play)(agents, jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds)))
 
     def _advance_clock(self, state: TrainState) -> TrainState:
         steps = self.turn_steps
-        return state.replace(written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs)
+        return state.replace(
+            written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs
+        )
 
     def _example(self) -> Transitions:
+        def leaf(dtype: Any, *shape: int) -> Any:  # stands for an array
+            return jax.ShapeDtypeStruct(shape, dtype)
+
         spec = self.agent.spec
-        action = jax.ShapeDtypeStruct((), jnp.int32) if spec.discrete else jax.ShapeDtypeStruct((spec.size,), jnp.float32)
-        real, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
-        return Transitions(self.agent.obs_example, action, real, flag, flag, jax.ShapeDtypeStruct((), jnp.int32))
+        action = leaf(jnp.int32) if spec.discrete else leaf(jnp.float32, spec.size)
+        return Transitions(
+            self.agent.obs_example, action, leaf(jnp.float32), leaf(jnp.bool_), leaf(jnp.bool_), leaf(jnp.int32)
+        )
 
     def _report(self, state: TrainState, metrics, stats: EpisodeStats) -> dict[str, jax.Array]:
         seeds = state.seeds.key.shape[0]
@@ -273,24 +287,8 @@ def _schedule(config: Config) -> tuple[int, int]:
         raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: expected a number above 0")
     tokens = cfg.batch_size * cfg.sequence_length
     updates_per_step = Fraction(cfg.train_ratio).limit_denominator(10**6) * config.loop.num_envs / tokens
-    if updates_per_step.denominator > 10**4:
-        raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: no turn of at most 10000 steps has this ratio; round it")
-    return updates_per_step.denominator, updates_per_step.numerator
-
-
-def _validate_sizes(config: Config) -> None:
-    positive = {
-        "loop.num_envs": config.loop.num_envs,
-        "loop.chunk_updates": config.loop.chunk_updates,
-        "replay.batch_size": config.replay.batch_size,
-        "replay.sequence_length": config.replay.sequence_length,
-        "behavior.horizon": config.behavior.horizon,
-        "model.ssm_layers": config.model.ssm_layers,
-    }
-    for key, value in positive.items():
-        if value < 1:
-            raise ConfigError(f"{key}={value}: expected a whole number of at least 1")
-    if config.model.ssm_state % config.model.ssm_blocks:
+    if not updates_per_step or updates_per_step.denominator > 10**4:
         raise ConfigError(
-            f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
+            f"replay.train_ratio={cfg.train_ratio}: no turn of at most 10000 steps has this ratio; round it"
         )
+    return updates_per_step.denominator, updates_per_step.numerator

@@ -1,9 +1,9 @@
 """The world model: observe a sequence in parallel, take one step, imagine one step, and the losses.
 
-Time alignment (shared/design contract): at index t arrive together obs_t, reward_t, is_first_t, is_terminal_t;
-action_t is chosen after them. The dynamics at t consume (z_{t-1}, action_{t-1}), both zeroed where is_first_t; the SSM
-state is replaced by the initial one before step t where is_first_t. The posterior of z_t sees obs_t only (not h_t), which
-is what lets the whole sequence be encoded at once.
+Time alignment: at index t arrive together obs_t, reward_t, is_first_t, is_terminal_t; action_t is chosen after them.
+The dynamics at t consume (z_{t-1}, action_{t-1}), both zeroed where is_first_t; the SSM state is replaced by the
+initial one before step t where is_first_t. The posterior of z_t sees obs_t only (not h_t), which is what lets the whole
+sequence be encoded at once.
 
 Owned by tests/equivalence/test_world_model.py.
 """
@@ -62,11 +62,11 @@ class WorldModel(nn.Module):
     def setup(self) -> None:
         """Create encoder, posterior, sequence model, prior and heads."""
         cfg, dtype = self.config, self.dtype
-        self.is_image = isinstance(self.parts[0], Image)
         logits = cfg.stoch * cfg.classes
-        if self.is_image:
+        self.encoder: ImageEncoder | list[Linear]
+        if isinstance(image := self.parts[0], Image):
             self.encoder = ImageEncoder(cfg.cnn_depth, dtype)
-            self.decoder = ImageDecoder(cfg.cnn_depth, self.parts[0].shape, dtype)
+            self.decoder = ImageDecoder(cfg.cnn_depth, image.shape, dtype)
         else:
             self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
             size = sum(part.size for part in self.parts)
@@ -89,7 +89,7 @@ class WorldModel(nn.Module):
     def encode(self, obs: jax.Array) -> jax.Array:
         """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
         x = flatten_observation(self.parts, obs)
-        if self.is_image:
+        if isinstance(self.encoder, ImageEncoder):
             x = self.encoder(x)
         else:
             x = dist.symlog(x)
@@ -202,7 +202,8 @@ class WorldModel(nn.Module):
         """Return (flags for the SSM state, flags for the previous latent) according to config.reset.
 
         "released" repeats what the published training code does at interior boundaries, for the ablation: the flag of
-        t + 1 resets the state at t (only the last index is right), and the previous episode's last latent is not zeroed.
+        t + 1 resets the state at t (only the last index is right), and the previous episode's last latent is not
+        zeroed.
         """
         start = jnp.zeros_like(is_first).at[:, 0].set(is_first[:, 0])
         if self.config.reset == "exact":
@@ -213,9 +214,7 @@ class WorldModel(nn.Module):
         return early.at[:, 0].set(is_first[:, 0] | early[:, 0]), start
 
 
-def observation_loss(
-    config: ModelConfig, parts: tuple[Part, ...], prediction: jax.Array, obs: jax.Array
-) -> jax.Array:
+def observation_loss(config: ModelConfig, parts: tuple[Part, ...], prediction: jax.Array, obs: jax.Array) -> jax.Array:
     """Return the reconstruction loss of `WorldModel.reconstruct`'s output, summed over the observation, (B, T).
 
     Images: squared error in [0, 1] space, summed over pixels. Categorical parts: cross-entropy (or, with
@@ -225,7 +224,7 @@ def observation_loss(
     prediction = prediction.astype(jnp.float32)
     if isinstance(parts[0], Image):
         return jnp.sum((prediction - target) ** 2, (-3, -2, -1))
-    total, offset = 0.0, 0
+    total, offset = jnp.zeros(target.shape[:-1]), 0
     for part in parts:
         p, t = prediction[..., offset : offset + part.size], target[..., offset : offset + part.size]
         offset += part.size
@@ -250,7 +249,8 @@ class Batch(NamedTuple):
 def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     """Return the world model's loss.
 
-    L = observation + reward + continue + dyn_scale max(free, KL(sg post, prior)) + rep_scale max(free, KL(post, sg prior)),
+    L = observation + reward + continue
+        + dyn_scale max(free, KL(sg post, prior)) + rep_scale max(free, KL(post, sg prior)),
     the KL summed over latents and floored per time step, everything averaged over (B, T).
 
     Args:

@@ -24,7 +24,9 @@ class ImageEncoder(nn.Module):
         lead = image.shape[:-3]
         x = image.reshape(-1, *image.shape[-3:]).astype(self.dtype)
         for stage in range(STAGES):
-            x = nn.Conv(self.depth * 2**stage, (4, 4), (2, 2), use_bias=False, dtype=self.dtype, kernel_init=kernel_init)(x)
+            x = nn.Conv(
+                self.depth * 2**stage, (4, 4), (2, 2), use_bias=False, dtype=self.dtype, kernel_init=kernel_init
+            )(x)
             x = nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
         return x.reshape(*lead, -1)
 

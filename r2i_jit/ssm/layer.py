@@ -43,8 +43,8 @@ def to_real(x: jax.Array) -> jax.Array:
 class S5Layer(nn.Module):
     """Multi-input multi-output diagonal SSM: x_t = lambda_bar x_{t-1} + B_bar u_t, y_t = Re(C x_t) + D u_t.
 
-    Initialised from HiPPO-LegS (block-diagonal, all P eigenvalues kept: no conjugate symmetry), B and C rotated into its
-    eigenbasis, dt log-uniform per state. Parameters are real pairs.
+    Initialised from HiPPO-LegS (block-diagonal, all P eigenvalues kept: no conjugate symmetry), B and C rotated into
+    its eigenbasis, dt log-uniform per state. Parameters are real pairs.
 
     Ref: S5, arXiv 2208.04933; R2I release `ssm/mimo.py`.
     """

@@ -11,7 +11,7 @@ from tests.agents import small_config
 
 @pytest.fixture(scope="module")
 def trainer():
-    return Trainer(small_config())
+    return Trainer(small_config(), quick_compile=True)
 
 
 def keys(num, seed=0):
@@ -31,7 +31,8 @@ def assert_same(a, b):
 
 
 def test_two_chunks_equal_one_of_twice_the_length_bit_for_bit(trainer):
-    whole = Trainer(small_config(loop__chunk_updates=2 * trainer.updates_per_chunk))
+    config = small_config(loop__chunk_updates=2 * trainer.updates_per_chunk)
+    whole = Trainer(config, quick_compile=True)
     assert whole.updates_per_chunk == 2 * trainer.updates_per_chunk
     expected, _ = whole.train_chunk(whole.init(keys(2)))
     state, _ = trainer.train_chunk(trainer.init(keys(2)))
@@ -56,7 +57,7 @@ def test_same_seed_same_bits_and_one_compilation_each(trainer):
 
 def test_each_seed_equals_its_single_run(trainer):
     """Up to float reassociation; compared before differences can flip an action."""
-    single = Trainer(small_config())
+    single = Trainer(small_config(), quick_compile=True)
     many, _ = trainer.train_chunk(trainer.init(keys(2)))
     for seed in range(2):
         one, _ = single.train_chunk(single.init(keys(2)[seed : seed + 1]))

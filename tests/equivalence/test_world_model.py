@@ -1,5 +1,7 @@
 """Acting step by step, observing in parallel and observing in two pieces are the same function. About 40 seconds."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,8 @@ from r2i_jit.world_model import Latent, WorldModel
 from tests.agents import small_config
 
 B, T, A = 2, 9, 3
+# These programs run for milliseconds: what counts is how fast they compile.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 PARTS = (Categorical(4),)
 
 
@@ -20,7 +24,7 @@ def build(**overrides):
     model = WorldModel(small_config(**overrides).model, PARTS)
     key = jax.random.key(0)
     obs, action, first, _ = sequence(0, 0)
-    params = jax.jit(model.init)(key, obs, action, first, key)["params"]
+    params = jit(model.init)(key, obs, action, first, key)["params"]
     # The learned initial state starts at zero, where a wrong reset would go unseen.
     noise = lambda path, x: x + 0.5 * jax.random.normal(key, x.shape) if path[-1].key == "initial" else x  # noqa: E731
     return model, jax.tree_util.tree_map_with_path(noise, params)
@@ -91,7 +95,7 @@ def agent(request):
             latent, prior = function(params, *args)
             return jnp.sum(jnp.sin(latent.deter)) + jnp.sum(jnp.cos(latent.hidden)) + jnp.sum(prior**2)
 
-        return jax.jit(jax.grad(loss))
+        return jit(jax.grad(loss))
 
     def whole_latent(params, stoch, prev_action, is_first, carry):
         observed = observe(params, stoch, jnp.zeros_like(stoch), prev_action, is_first, carry)
@@ -100,12 +104,12 @@ def agent(request):
     return {
         "model": model,
         "params": params,
-        "whole": jax.jit(whole),
-        "pieces": jax.jit(pieces, static_argnames="cut"),
-        "steps": jax.jit(steps),
+        "whole": jit(whole),
+        "pieces": jit(pieces, static_argnames="cut"),
+        "steps": jit(steps),
         "grad_steps": loss_of(steps),
         "grad_whole": loss_of(whole_latent),
-        "step": jax.jit(lambda params, *args: call(model, params, WorldModel.observe_step, *args)),
+        "step": jit(lambda params, *args: call(model, params, WorldModel.observe_step, *args)),
     }
 
 
@@ -171,7 +175,7 @@ def test_other_reset_semantics_are_measurably_different(reset):
     carry = carry_of(model.config, 2)
 
     def deter(model):
-        observe = jax.jit(lambda params: call(model, params, WorldModel.observe, obs, prev_action, is_first, carry, key))
+        observe = jit(lambda params: call(model, params, WorldModel.observe, obs, prev_action, is_first, carry, key))
         return observe(params).latent.deter
 
     a, b = deter(exact), deter(model)

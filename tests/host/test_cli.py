@@ -71,7 +71,7 @@ assert not {{"jax", "flax", "matplotlib", "orbax"}} & set(sys.modules)
         (["sweep", "fake", "--grid", "model.units=32,64"], "start separate runs with --set model.units=..."),
         (["sweep", "fake", "--grid", "hypers.model_l=1"], "did you mean hypers.model_lr"),
         (["sweep", "fake", "--grid", "hypers.model_lr"], "expected key=value,value"),
-        (["sweep", "fake", "--grid", "hypers.model_lr=1,x"], "expected a number"),
+        (["sweep", "fake", "--grid", "hypers.model_lr=1,x"], "expected a finite number"),
         (["sweep", "fake", "--grid", "hypers.model_lr=1,1.0"], "twice"),
         (["evaluate", "nowhere"], "nowhere is no run directory"),
         (["evaluate", "nowhere", "--step", "last"], "neither a step nor 'best'"),

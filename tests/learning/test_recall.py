@@ -24,7 +24,7 @@ def two_hot_entropy(target):
 
 @pytest.fixture(scope="module")
 def learner():
-    """Return (trainer, state with replay full of random play, train(agent, replay, key, forget) -> mean reward loss)."""
+    """Return (trainer, state with replay full of random play, train(agent, replay, key, forget) -> reward loss)."""
     trainer = Trainer(preset("popgym").override(["replay.prefill=40000", "replay.capacity=40000"]))
     state = trainer.init(jax.random.split(jax.random.key(0), 1))
     seed = jax.tree.map(lambda x: x[0], state.seeds)

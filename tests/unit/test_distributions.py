@@ -14,7 +14,9 @@ def test_samples_follow_the_probabilities():
     logits = jnp.array([[0.0, 1.0, -2.0, 3.0], [5.0, 0.0, 0.0, 0.0]])
     log_probs = dist.unimix_log_probs(logits, 0.05)
     np.testing.assert_allclose(jnp.exp(log_probs), 0.95 * jax.nn.softmax(logits) + 0.05 / 4, rtol=1e-5)
-    draws = jax.jit(jax.vmap(lambda key: dist.sample_one_hot(key, log_probs)))(jax.random.split(jax.random.key(0), 40_000))
+    draws = jax.jit(jax.vmap(lambda key: dist.sample_one_hot(key, log_probs)))(
+        jax.random.split(jax.random.key(0), 40_000)
+    )
     assert set(np.unique(draws)) == {0.0, 1.0} and (np.asarray(draws).sum(-1) == 1).all()
     probs = np.exp(log_probs)
     error = np.sqrt(probs * (1 - probs) / 40_000)
@@ -62,7 +64,10 @@ def test_two_hot_is_exact_at_its_own_target(value):
 
 
 def test_kl_and_entropy():
-    p, q = dist.unimix_log_probs(jnp.array([1.0, 2.0, 0.0]), 0.0), dist.unimix_log_probs(jnp.array([0.0, 0.5, 0.0]), 0.1)
+    p, q = (
+        dist.unimix_log_probs(jnp.array([1.0, 2.0, 0.0]), 0.0),
+        dist.unimix_log_probs(jnp.array([0.0, 0.5, 0.0]), 0.1),
+    )
     P, Q = np.exp(p), np.exp(q)
     assert float(dist.kl(p, q)) == pytest.approx(np.sum(P * np.log(P / Q)), rel=1e-5)
     assert float(dist.kl(p, p)) == 0.0

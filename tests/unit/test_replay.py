@@ -47,14 +47,17 @@ def filled(num_blocks, episode_lengths, seed=0):
     history = stream(num_blocks, episode_lengths, seed)
     example = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), x.dtype), history)
     storage = replay.init(example, CAPACITY, ENVS)
-    for i in range(num_blocks):
-        storage = write(storage, jax.tree.map(lambda x: x[i * BLOCK : (i + 1) * BLOCK], history), jnp.int32(i * BLOCK))
+    for at in range(0, num_blocks * BLOCK, BLOCK):
+        block = jax.tree.map(lambda x, at=at: x[at : at + BLOCK], history)
+        storage = write(storage, block, jnp.int32(at))
     return history, storage, num_blocks * BLOCK
 
 
 @pytest.mark.parametrize("start", ["paper", "episode"])
 @settings(max_examples=40, deadline=None)
-@given(num_blocks=st.integers(2, 20), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=3), seed=st.integers(0, 99))
+@given(
+    num_blocks=st.integers(2, 20), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=3), seed=st.integers(0, 99)
+)
 def test_windows_are_consecutive_stored_steps_of_one_stream(start, num_blocks, lengths, seed):
     history, storage, written = filled(num_blocks, lengths, seed)
     windows = jax.tree.map(np.asarray, draw(storage, jnp.int32(written), jax.random.key(seed), start))
@@ -101,7 +104,9 @@ def test_aligned_windows_choose_episodes_in_proportion_to_their_length():
 
 
 def test_dtypes_are_kept():
-    example = Transitions(*(jax.ShapeDtypeStruct((), t) for t in (jnp.uint8, jnp.int32, jnp.float32, bool, bool, jnp.int32)))
+    example = Transitions(
+        *(jax.ShapeDtypeStruct((), t) for t in (jnp.uint8, jnp.int32, jnp.float32, bool, bool, jnp.int32))
+    )
     storage = replay.init(example, CAPACITY, ENVS)
     assert storage.obs.dtype == jnp.uint8 and storage.is_first.dtype == jnp.bool_
 
