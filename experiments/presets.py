@@ -15,8 +15,8 @@ SIZES = ("tiny", "small", "paper")
 DEFAULT_ENV = {"popgym": "popgym/RepeatPreviousEasy"}
 # Environment steps of a full run, where the suite's default is not enough or more than is needed.
 STEPS = {
-    "popgym/RepeatFirstEasy": 60_000,
-    "popgym/RepeatPreviousEasy": 60_000,
+    "popgym/RepeatFirstEasy": 80_000,
+    "popgym/RepeatPreviousEasy": 40_000,
     "popgym/RepeatPreviousMedium": 150_000,
     "popgym/AutoencodeEasy": 150_000,
 }
@@ -78,7 +78,7 @@ def _popgym_tiny(env: str, environment) -> Config:
         replay=ReplayConfig(capacity=500_000, batch_size=batch, sequence_length=length, train_ratio=32.0),
         loop=LoopConfig(num_envs=16, chunk_updates=64),
         hypers=Hypers(
-            model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=3e-3, discount=0.95
+            model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=2e-2, discount=0.95
         ),
     )
 

@@ -200,7 +200,8 @@ def imagine(
     first = (feat, action, start.deter, start.stoch)
     feat, action, deter, stoch = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, imagined)
 
-    latents = Latent(stoch, deter, hidden=jnp.zeros((*deter.shape[:-1], 0, 0)))  # the heads do not read x
+    nothing = jnp.zeros((*deter.shape[:-1], 0, 0))
+    latents = Latent(stoch, deter, hidden=nothing, start=jnp.zeros(deter.shape[:-1]))  # the heads do not read x
     reward_logits, continue_logit = model.apply(variables, latents, method=WorldModel.heads)
     probability = jax.nn.sigmoid(continue_logit)
     cont = (probability > 0.5).astype(jnp.float32) if config.continue_mode == "mode" else probability

@@ -28,6 +28,7 @@ class Latent(NamedTuple):
     stoch: jax.Array  # (..., S * C), z: one-hot groups
     deter: jax.Array  # (..., deter), h: the SSM's read-out
     hidden: jax.Array  # (..., L, 2P), x: the SSM's state
+    start: jax.Array  # (...,) float32, 1 on an episode's first step: goes into the dynamics with z
 
 
 class Observed(NamedTuple):
@@ -82,9 +83,8 @@ class WorldModel(nn.Module):
     def initial(self, batch: int) -> Latent:
         """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
         cfg = self.config
-        return Latent(
-            jnp.zeros((batch, cfg.stoch * cfg.classes)), jnp.zeros((batch, cfg.deter)), self.stack.initial(batch)
-        )
+        stoch, deter = jnp.zeros((batch, cfg.stoch * cfg.classes)), jnp.zeros((batch, cfg.deter))
+        return Latent(stoch, deter, self.stack.initial(batch), jnp.zeros(batch))
 
     def encode(self, obs: jax.Array) -> jax.Array:
         """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
@@ -126,12 +126,14 @@ class WorldModel(nn.Module):
     ) -> Observed:
         """Run the sequence model over given posterior samples (B, T, S, C); otherwise as `observe`."""
         stoch = stoch.reshape(*stoch.shape[:2], -1)
+        start = is_first.astype(jnp.float32)
         prev_stoch = jnp.concatenate([carry.stoch[:, None], stoch[:, :-1]], 1)
+        prev_start = jnp.concatenate([carry.start[:, None], start[:, :-1]], 1)
         ssm_first, input_first = self._reset_flags(is_first)
-        u = self._input(prev_stoch, prev_action, input_first, is_first)
+        u = self._input(prev_stoch, prev_start, prev_action, input_first, is_first)
         y, hidden = self.stack.parallel(u, ssm_first, carry.hidden)
         deter = nn.silu(self.deter_net(y)).astype(jnp.float32)
-        return Observed(Latent(stoch, deter, hidden), post, self.prior(deter))
+        return Observed(Latent(stoch, deter, hidden, start), post, self.prior(deter))
 
     def observe_step(
         self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
@@ -150,9 +152,9 @@ class WorldModel(nn.Module):
         stoch = stoch.reshape(obs.shape[0], -1)
         start = self.stack.initial(obs.shape[0])
         hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
-        u = self._input(carry.stoch, prev_action, is_first, is_first)
+        u = self._input(carry.stoch, carry.start, prev_action, is_first, is_first)
         deter, hidden = self._advance(self.stack.discrete(), u, hidden)
-        return Latent(stoch, deter, hidden)
+        return Latent(stoch, deter, hidden, is_first.astype(jnp.float32))
 
     def discrete(self) -> tuple[Discrete, ...]:
         """Discretise the stack once, for many `imagine_step`s."""
@@ -161,11 +163,11 @@ class WorldModel(nn.Module):
     def imagine_step(self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
         """Predict the latent after `action` (N, A) from the one before it, sampling z from the prior."""
         never = jnp.zeros(action.shape[0], bool)
-        u = self._input(latent.stoch, action, never, never)
+        u = self._input(latent.stoch, latent.start, action, never, never)
         deter, hidden = self._advance(systems, u, latent.hidden)
         prior = self.prior(deter)
         stoch = dist.straight_through(dist.sample_one_hot(key, prior), prior)
-        return Latent(stoch.reshape(stoch.shape[0], -1), deter, hidden)
+        return Latent(stoch.reshape(stoch.shape[0], -1), deter, hidden, jnp.zeros_like(latent.start))
 
     def heads(self, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """Return (reward logits (..., bins), continue logit (...)) of latents."""
@@ -189,10 +191,20 @@ class WorldModel(nn.Module):
     def _head_input(self, latent: Latent) -> jax.Array:
         return jnp.concatenate([latent.deter, latent.stoch], -1)
 
-    def _input(self, stoch: jax.Array, action: jax.Array, stoch_first: jax.Array, action_first: jax.Array) -> jax.Array:
+    def _input(
+        self,
+        stoch: jax.Array,
+        start: jax.Array,
+        action: jax.Array,
+        stoch_first: jax.Array,
+        action_first: jax.Array,
+    ) -> jax.Array:
+        """Embed what the dynamics consume: the previous latent, whether it began an episode, and the action after it."""
         stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
-        action = jnp.where(action_first[..., None], 0.0, self.config.action_scale * action)
-        return self.input_net(jnp.concatenate([stoch, action], -1))
+        start = jnp.where(stoch_first, 0.0, start)[..., None]
+        action = jnp.where(action_first[..., None], 0.0, action)
+        scaled = self.config.action_scale * jnp.concatenate([action, start], -1)
+        return self.input_net(jnp.concatenate([stoch, scaled], -1))
 
     def _advance(self, systems: tuple[Discrete, ...], u: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
         y, hidden = self.stack.step(systems, u, hidden)

@@ -115,7 +115,7 @@ def test_released_operator_would_fail():
         (a_i, b_i, _, d_i), (a_j, b_j, z_j, d_j) = left, right
         a = a_j * a_i * (1 - d_j) + a_j * d_j
         b = a_j * ((1 - d_j) * b_i + d_j * z_j) + b_j
-        return a, b, z_j, jnp.minimum(jnp.real(d_i + d_j), 1)
+        return a, b, z_j, jnp.minimum(jnp.real(d_i + d_j), 1).astype(d_i.dtype)
 
     def pad(first, rest):
         return jnp.concatenate([first[:, None], rest], 1)

@@ -42,7 +42,8 @@ def carry_of(config, seed):
     rng = np.random.default_rng(seed + 1)
     stoch = np.eye(config.classes, dtype=np.float32)[rng.integers(0, config.classes, (B, config.stoch))].reshape(B, -1)
     hidden = rng.normal(size=(B, config.ssm_layers, 2 * config.ssm_state)).astype(np.float32)
-    return Latent(jnp.asarray(stoch), jnp.zeros((B, config.deter)), jnp.asarray(hidden))
+    start = jnp.asarray(rng.integers(0, 2, B), jnp.float32)
+    return Latent(jnp.asarray(stoch), jnp.zeros((B, config.deter)), jnp.asarray(hidden), start)
 
 
 def call(model, params, method, *args):
@@ -76,9 +77,9 @@ def agent(request):
             def advance(module):
                 start = module.stack.initial(B)
                 hidden = jnp.where(first[:, None, None], start, carry.hidden)
-                u = module._input(carry.stoch, a, first, first)
+                u = module._input(carry.stoch, carry.start, a, first, first)
                 deter, hidden = module._advance(module.stack.discrete(), u, hidden)
-                return Latent(z, deter, hidden), module.prior(deter)
+                return Latent(z, deter, hidden, first.astype(jnp.float32)), module.prior(deter)
 
             return model.apply({"params": params}, method=advance)
 
