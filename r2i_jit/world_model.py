@@ -199,7 +199,7 @@ class WorldModel(nn.Module):
         stoch_first: jax.Array,
         action_first: jax.Array,
     ) -> jax.Array:
-        """Embed what the dynamics consume: the previous latent, whether it began an episode, and the action after it."""
+        """Embed what the dynamics consume: the last latent, whether it began an episode, and the action after it."""
         stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
         start = jnp.where(stoch_first, 0.0, start)[..., None]
         action = jnp.where(action_first[..., None], 0.0, action)

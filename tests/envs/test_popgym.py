@@ -186,3 +186,14 @@ def test_cards_have_the_original_ranks_suits_and_colours():
 def test_impossible_games_are_refused(construct, message):
     with pytest.raises(ValueError, match=message):
         construct()
+
+
+def test_concentration_optimum_by_hand_and_beside_the_greedy_player():
+    """Two cards of each colour; and the measured return of a greedy player of perfect memory on the original."""
+    from experiments.concentration_optimum import optimum
+
+    # Turn two unseen cards: a match (1/3) leaves the other pair known to match; otherwise (2/3) all four are found.
+    first = 1 / 3 * (0.5 + 0.5) + 2 / 3 * (-2 / 8 + 0.5 + 0.5)
+    assert optimum(4, 8) == pytest.approx(first)
+    assert optimum(52, 104) == pytest.approx(0.8137, abs=1e-4)
+    assert abs(optimum(52, 104) - 0.814) < 3 * 0.036 / np.sqrt(500)
