@@ -4,8 +4,8 @@
 
 Dynamic programming over what a player with perfect memory knows: how many unmatched cards of each colour were seen, and
 how many are still unseen. The limit on flips is left out, which can only raise the value, so it is an upper bound for
-the game as played; a greedy player of perfect memory reaches it within its standard error on the original (0.814 on both
-levels, experiments/reference_returns.json).
+the game as played; a greedy player of perfect memory reaches it within its standard error on the original (0.814 on
+both levels, experiments/reference_returns.json).
 """
 
 import sys
