@@ -26,7 +26,7 @@ def build(**overrides):
     obs, action, first, _ = sequence(0, 0)
     params = jit(model.init)(key, obs, action, first, key)["params"]
     # The learned initial state starts at zero, where a wrong reset would go unseen.
-    noise = lambda path, x: x + 0.5 * jax.random.normal(key, x.shape) if path[-1].key == "initial" else x  # noqa: E731
+    noise = lambda path, x: x + 0.5 * jax.random.normal(key, x.shape) if path[-1].key == "initial" else x
     return model, jax.tree_util.tree_map_with_path(noise, params)
 
 
@@ -54,8 +54,8 @@ def call(model, params, method, *args):
 def agent(request):
     scan, discretization, initial = request.param.split("-")
     model, params = build(model__scan=scan, model__discretization=discretization, model__initial_state=initial)
-    post_of = lambda params, obs: call(model, params, WorldModel.encode, obs)  # noqa: E731
-    observe = lambda params, *args: call(model, params, WorldModel.observe_latent, *args)  # noqa: E731
+    post_of = lambda params, obs: call(model, params, WorldModel.encode, obs)
+    observe = lambda params, *args: call(model, params, WorldModel.observe_latent, *args)
 
     def whole(params, obs, prev_action, is_first, carry, key):
         post = post_of(params, obs)

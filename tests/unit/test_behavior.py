@@ -66,7 +66,7 @@ def test_reinforce_gradient_is_that_of_the_expected_return():
         one_hot = jnp.tile(jax.nn.one_hot(action, 3), (2, 1, 1))
         trajectory = Trajectory(jnp.zeros((2, 1, 1)), one_hot, jnp.zeros((2, 1)), jnp.ones((2, 1)))
         returns, baseline = payoff[action][None, None], jnp.full((1, 1), 0.7)
-        loss = lambda p: behavior.actor_loss(config, spec, Logits(), p, trajectory, returns, baseline, norm, hypers)[0]  # noqa: E731
+        loss = lambda p: behavior.actor_loss(config, spec, Logits(), p, trajectory, returns, baseline, norm, hypers)[0]
         return jax.grad(loss)(logits)
 
     probs = jax.nn.softmax(logits)
