@@ -17,15 +17,35 @@ train *args: _run
 sweep *args: _run
     @.venv/bin/python -m experiments.sweep "$@"
 
+# Train on every environment of a suite into one table, e.g. `just suite popgym --only '*Easy'`
+[group("run")]
+suite *args: _run
+    @.venv/bin/python -m experiments.suite "$@"
+
 # Play fresh episodes with a run's checkpoint, e.g. `just evaluate runs/… --step best`
 [group("run")]
 evaluate *args: _run
     @.venv/bin/python -m experiments.evaluate "$@"
 
+# Play an environment yourself, e.g. `just play popgym/ConcentrationEasy`
+[group("run")]
+play *args: _run
+    @.venv/bin/python -m experiments.play "$@"
+
+# Draw episodes of a run's agent, e.g. `just record runs/… --hidden`, or of random play with --env ID
+[group("run")]
+record *args: _run
+    @.venv/bin/python -m experiments.record "$@"
+
 # Draw or compare learning curves, e.g. `just plot runs/a runs/b`
 [group("run")]
 plot *args: _run
     @.venv/bin/python -m experiments.plot "$@"
+
+# Let the agent take a few updates on every environment of a suite, e.g. `just smoke popgym`
+[group("develop")]
+smoke *args: _run
+    @.venv/bin/python -m experiments.smoke "$@"
 
 # Measure the speed figures of the docs
 [group("develop")]

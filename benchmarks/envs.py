@@ -1,115 +1,104 @@
-"""Environment steps per second, next to the original POPGym in one process. Prints a markdown table.
+"""Environment steps per second, next to the original POPGym in the same run. Prints a markdown table.
 
-    python -m benchmarks.envs --ids popgym/RepeatPreviousEasy --num-envs 1 64
+    python -m benchmarks envs --ids popgym/RepeatPreviousEasy --num-envs 1 64
 
-Ours: uniformly random actions, drawn inside one compiled scan. "reset every step" is gymnax's own `step`, which
-computes a reset per step and selects; "reset on demand" is `envs.episodes.advance`, which the agent uses. The original:
-actions drawn beforehand, resets included.
+Ours: uniformly random actions, drawn inside one compiled scan over `env.step`, which begins the next episode by itself;
+timed over at least one longest episode, so that resets weigh what they weigh. `--plain` takes gymnax's own `step`
+instead, which computes a reset at every step. The original: one environment in one process, and gymnasium's
+AsyncVectorEnv with as many processes as there are cores; actions drawn beforehand, resets included.
 """
 
 import argparse
-import datetime
+import json
 import os
-import platform
+import subprocess
+import sys
 import time
-from pathlib import Path
 
 import jax
-import numpy as np
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
 
 import envs
-from envs import episodes
+from benchmarks.machine import describe
+from envs.spaces import MultiDiscrete
 
-STEPPERS = ("reset every step", "reset on demand")
+
+def sampler(space, num_envs: int):
+    """Return a function key -> `num_envs` uniform actions, drawn at once."""
+    if isinstance(space, spaces.Box):
+        low, high = jnp.asarray(space.low), jnp.asarray(space.high)
+        return lambda key: jax.random.uniform(key, (num_envs, *space.shape), minval=low, maxval=high)
+    sizes = jnp.array(space.nvec if isinstance(space, MultiDiscrete) else space.n)
+    return lambda key: jax.random.randint(key, (num_envs, *space.shape), 0, sizes)
 
 
-def compiled_steps(env_id: str, num_envs: int, stepper: str, length: int):
-    """Return a carry and a compiled function carry -> carry that takes `length` steps in `num_envs` environments."""
+def compiled_steps(env_id: str, num_envs: int, plain: bool, length: int):
+    """Return a carry and a compiled function (carry, key) -> carry that takes `length` steps in each environment."""
     env, params = envs.make(env_id)
-    sample = jax.vmap(env.action_space(params).sample)
+    sample = sampler(env.action_space(params), num_envs)
+    one_step = (lambda *args: Environment.step(env, *args)) if plain else env.step
 
-    def gymnax_step(carry, key):
+    def step(carry, key):
         key_act, key_step = jax.random.split(key)
-        action = sample(jax.random.split(key_act, num_envs))
         keys = jax.random.split(key_step, num_envs)
-        obs, state, reward, *_ = jax.vmap(env.step, (0, 0, 0, None))(keys, carry[1], action, params)
-        return (obs, state, reward), None
-
-    def advance(stream, key):
-        key_act, key_step = jax.random.split(key)
-        action = sample(jax.random.split(key_act, num_envs))
-        return episodes.advance(env, params, stream, action, key_step), None
+        obs, state, reward, *_ = jax.vmap(one_step, (0, 0, 0, None))(keys, carry[1], sample(key_act), params)
+        return (obs, state, carry[2] + reward), None
 
     @jax.jit
     def run(carry, key):
-        return jax.lax.scan(gymnax_step if stepper == STEPPERS[0] else advance, carry, jax.random.split(key, length))[0]
+        return jax.lax.scan(step, carry, jax.random.split(key, length))[0]
 
-    if stepper == STEPPERS[0]:
-        obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(0), num_envs), params)
-        return (obs, state, jax.numpy.zeros(num_envs)), run
-    return episodes.start(env, params, jax.random.key(0), num_envs), run
+    obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(0), num_envs), params)
+    return (obs, state, jnp.zeros(num_envs)), run
 
 
-def steps_per_second(env_id: str, num_envs: int, stepper: str, seconds: float) -> float:
-    """Time our environment for at least `seconds`, compilation left out."""
+def steps_per_second(env_id: str, num_envs: int, plain: bool, seconds: float) -> float:
+    """Time our environment for at least `seconds` and one longest episode, compilation left out."""
     length = max(16, 65_536 // num_envs)
-    carry, run = compiled_steps(env_id, num_envs, stepper, length)
-    for _ in range(2):  # The second call compiles once more, should a step return other (weak) types than a reset.
-        carry = jax.block_until_ready(run(carry, jax.random.key(0)))
+    episode = envs.make(env_id)[1].max_steps_in_episode
+    carry, run = compiled_steps(env_id, num_envs, plain, length)
+    carry = jax.block_until_ready(run(carry, jax.random.key(0)))
     steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
+    while time.perf_counter() - started < seconds or steps < episode:
         carry = jax.block_until_ready(run(carry, jax.random.key(steps)))
-        steps += length * num_envs
-    return steps / (time.perf_counter() - started)
+        steps += length
+    return steps * num_envs / (time.perf_counter() - started)
 
 
-def original_steps_per_second(env_id: str, seconds: float) -> float | None:
-    """Time the original for at least `seconds`; None where it is not installed or has no such game."""
-    try:
-        import gymnasium
-        import popgym  # noqa: F401  (registers its games)
-
-        game_id = f"popgym-{env_id.removeprefix('popgym/')}-v0"
-        env = gymnasium.make(game_id, disable_env_checker=True).unwrapped
-    except (ImportError, gymnasium.error.Error):
-        return None
-    actions = np.random.default_rng(0).integers(env.action_space.n, size=1000).tolist()
-    env.reset(seed=0)
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        for action in actions:
-            _, _, terminated, truncated, _ = env.step(action)
-            if terminated or truncated:
-                env.reset()
-        steps += len(actions)
-    return steps / (time.perf_counter() - started)
-
-
-def machine() -> str:
-    """Return one line on what the figures were measured with."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = jax.devices()[0]
-    where = "" if device.platform == "cpu" else f"{device.device_kind}, "
-    return (
-        f"{datetime.date.today()}; {where}{cpu}, {cores} core{'s' if cores != 1 else ''} usable; "
-        f"Python {platform.python_version()}, jax {jax.__version__}"
+def original_rates(ids: list[str], seconds: float) -> dict[str, dict[str, float]]:
+    """Time the originals in another process; empty where POPGym is not installed."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    words = ["--ids", *ids, "--workers", str(cores), "--seconds", str(seconds)]
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.original_envs", *words], capture_output=True, text=True
     )
+    if found.returncode:
+        print(f"The original was not measured: {found.stderr.strip().splitlines()[-1]}\n", flush=True)
+        return {}
+    return json.loads(found.stdout)
+
+
+def row(env_id: str, ours: list[float], original: dict[str, float]) -> list[str]:
+    """Return the table's cells of one environment: rates, then the last of ours by the original's."""
+    theirs = [original.get("single"), original.get("vector")]
+    rates = [f"{rate:,.0f}" if rate else "-" for rate in (*theirs, *ours)]
+    return [env_id, *rates, *(f"{max(ours) / rate:,.0f}" if rate else "-" for rate in theirs)]
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.envs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks envs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     popgym = [env_id for env_id in envs.registered() if env_id.startswith("popgym/")]
     parser.add_argument("--ids", nargs="+", default=popgym, metavar="ID", help="environments; default: all of popgym")
     parser.add_argument(
-        "--num-envs", nargs="+", type=int, default=[1, 64, 4096], metavar="N", help="default: 1 64 4096"
+        "--num-envs", nargs="+", type=int, default=[1, 64, 4096, 65_536], metavar="N", help="default: 1 64 4096 65536"
     )
     parser.add_argument("--seconds", type=float, default=0.5, help="least time per figure; default: 0.5")
+    parser.add_argument("--plain", action="store_true", help="gymnax's own step, which resets at every step")
     args = parser.parse_args(argv)
     unknown = [env_id for env_id in args.ids if env_id not in envs.registered()]
     if unknown:
@@ -117,16 +106,16 @@ def main(argv: list[str] | None = None) -> None:
     if min(args.num_envs) < 1 or args.seconds <= 0:
         parser.error("--num-envs and --seconds should be positive")
 
-    print(f"Environment steps per second. {machine()}.\n")
-    columns = [(stepper, count) for stepper in STEPPERS for count in args.num_envs]
-    headings = ["environment", "original", *(f"{count}, {stepper}" for stepper, count in columns)]
+    print(f"Environment steps per second{', plain step' if args.plain else ''}. {describe()}.\n")
+    originals = original_rates([env_id for env_id in args.ids if env_id in popgym], args.seconds)
+    headings = ["environment", "original", "original, vector", *(f"{count:,}" for count in args.num_envs)]
+    headings += ["best / original", "best / vector"]
     print("| " + " | ".join(headings) + " |")
     print("|---" + "|--:" * (len(headings) - 1) + "|")
     for env_id in args.ids:
-        original = original_steps_per_second(env_id, args.seconds)
-        figures = [steps_per_second(env_id, count, stepper, args.seconds) for stepper, count in columns]
-        cells = ["-" if original is None else f"{original:,.0f}", *(f"{figure:,.0f}" for figure in figures)]
-        print(f"| {env_id} | " + " | ".join(cells) + " |", flush=True)
+        ours = [steps_per_second(env_id, count, args.plain, args.seconds) for count in args.num_envs]
+        print("| " + " | ".join(row(env_id, ours, originals.get(env_id, {}))) + " |", flush=True)
+        jax.clear_caches()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,42 @@ step. Here the terminal observation is a step of its own (is_last), and the step
 branch under any number of `vmap`s (a plain `lax.cond` would become a select and run the reset always).
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from gymnax.environments.environment import Environment, EnvParams, EnvState
+
+RESET_BLOCK = 64  # at most this share of a large batch is reset at a time
+
+
+class AutoReset(Environment):
+    """A gymnax environment whose `step` computes a reset only when an episode ended.
+
+    gymnax's own `step` computes a reset at every step and selects. This one does what that one promises (the state and
+    observation returned after an episode's end are a fresh episode's; `info["final_observation"]` has the last one),
+    with the same keys, at a cost that grows with the number of episodes that ended, under any number of `vmap`s.
+    """
+
+    @partial(jax.jit, static_argnames=("self",))
+    def step(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams | None = None
+    ) -> tuple[Any, EnvState, jax.Array, jax.Array, jax.Array, dict[Any, Any]]:
+        """Take one step and, if that ended the episode, begin the next one."""
+        params = self.default_params if params is None else params
+        key_step, key_reset = jax.random.split(key)
+        final, state, reward, terminated, info = self.step_env(key_step, state, action, params)
+        truncated = self.is_truncated(state, params)
+        one = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
+        results = reward, terminated, truncated, info
+        rows = _reset_where(
+            self, params, one(terminated | truncated), one(key_reset), one((final, state)), one(results)
+        )
+        (obs, state), (reward, terminated, truncated, info) = jax.tree.map(lambda leaf: leaf[0], rows)
+        info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
+        return obs, state, reward, terminated, truncated, info
 
 
 class TimeStep(NamedTuple):
@@ -60,7 +92,9 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     truncated = jax.vmap(env.is_truncated, (0, None))(env_state, params)
     restart = stream.step.is_last
     reset_keys = jax.random.split(key_reset, num_envs)
-    obs, env_state = _reset_where(env, params, restart, reset_keys, (obs, env_state))
+    results = reward, terminated, truncated
+    (obs, env_state), results = _reset_where(env, params, restart, reset_keys, (obs, env_state), results)
+    reward, terminated, truncated = results
     terminated, truncated = terminated.astype(bool), truncated.astype(bool)
     step = TimeStep(
         obs=obs,
@@ -72,33 +106,70 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     return Stream(env_state, step, jnp.where(restart, 0, stream.age + 1))
 
 
-def _reset_where(env: Any, params: Any, restart: jax.Array, keys: jax.Array, current: Any) -> Any:
-    """Return `current` with fresh resets in the rows where `restart`; computes nothing when there are none.
+def _reset_where(env: Any, params: Any, restart: jax.Array, keys: jax.Array, current: Any, results: Any) -> Any:
+    """Put fresh resets into the rows of `current` where `restart`.
 
-    Under `vmap` the new axis is folded into the rows, so that the branch's predicate is one scalar for all of them.
+    The rows that restart are gathered and reset in blocks of a fixed size, so that the work grows with their number and
+    there is none when there are none. Under `vmap` the new axis is folded into the rows, so that the loop's condition
+    is one scalar for all of them.
+
+    Args:
+      env: a gymnax environment.
+      params: its parameters, shared by all rows.
+      restart: (N,) bool.
+      keys: (N,) typed PRNG keys.
+      current: (observation, state), leaves (N, ...).
+      results: whatever else was computed from the state, leaves (N, ...). It comes back as it is, but by way of the
+        loop: without that order XLA copies the whole state at every step, to have it for the reset and for the
+        readers. (For 65,536 decks of 832 cards the copies cost seven times the step.)
+
+    Returns:
+      (current, results).
     """
+    # One row of parameters each: they may differ under a `vmap` over tasks.
+    params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (restart.shape[0], *jnp.shape(leaf))), params)
+    return _folding(_reset_rows, env)(restart, keys, params, current, results)
 
-    @jax.custom_batching.custom_vmap
-    def reset_rows(restart, keys, current):
-        def fresh():
-            reset = jax.vmap(env.reset_env, (0, None))(keys, params)
-            return jax.tree.map(
-                lambda new, old: jnp.where(_column(restart, old), new.astype(old.dtype), old), reset, current
-            )
 
-        return jax.lax.cond(jnp.any(restart), fresh, lambda: current)
+def _reset_rows(env: Any, restart: jax.Array, keys: jax.Array, params: Any, current: Any, results: Any) -> Any:
+    rows = restart.shape[0]
+    block = min(rows, max(RESET_BLOCK, rows // RESET_BLOCK))
 
-    @reset_rows.def_vmap
+    def fresh(keys, params):
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), jax.vmap(env.reset_env)(keys, params), current)
+
+    def all_rows():
+        return jax.tree.map(lambda new, old: jnp.where(_column(restart, old), new, old), fresh(keys, params), current)
+
+    def next_block(carry):
+        pending, current, results = carry
+        chosen = jnp.nonzero(pending, size=block, fill_value=rows)[0]
+        take = lambda tree: jax.tree.map(lambda leaf: leaf.at[chosen].get(mode="clip"), tree)
+        put = lambda tree, new: jax.tree.map(lambda old, new: old.at[chosen].set(new, mode="drop"), tree, new)
+        current = put(current, fresh(*take((keys, params))))
+        # Rewritten with themselves: XLA would take results that the loop leaves alone out of it again.
+        return pending.at[chosen].set(False, mode="drop"), current, put(results, take(results))
+
+    if block == rows:
+        return jax.lax.cond(jnp.any(restart), all_rows, lambda: current), results
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[0]), next_block, (restart, current, results))[1:]
+
+
+def _folding(function: Callable[..., Any], env: Any) -> Callable[..., Any]:
+    """Return `function(env, *rows)` such that a `vmap` makes more rows of it instead of mapping what is inside."""
+    folded = jax.custom_batching.custom_vmap(partial(function, env))
+
+    @folded.def_vmap
     def fold_axis_into_rows(axis_size, in_batched, *args):
         def fold(batched, leaf):
             leaf = leaf if batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
             return leaf.reshape(-1, *leaf.shape[2:])
 
-        out = reset_rows(*jax.tree.map(fold, tuple(in_batched), args))
+        out = folded(*jax.tree.map(fold, tuple(in_batched), args))
         out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), out)
         return out, jax.tree.map(lambda _: True, out)
 
-    return reset_rows(restart, keys, current)
+    return folded
 
 
 def _column(rows: jax.Array, like: jax.Array) -> jax.Array:

@@ -15,11 +15,12 @@ import numpy as np
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
+from envs.episodes import AutoReset
 from envs.observation import Categorical, Continuous, Image, Part, observation_parts
 from envs.spaces import MultiDiscrete
 
 
-class Wrapper(Environment):
+class Wrapper(AutoReset):
     """An environment that behaves as the one inside it; the base of the wrappers below.
 
     Attributes that gymnax does not know (`reward_scale`, `max_episode_steps`, ...) are those of the inner environment.

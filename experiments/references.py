@@ -21,6 +21,11 @@ def references(env: str) -> dict[str, Any]:
     return _table()["envs"].get(env, {})
 
 
+def sources() -> dict[str, str]:
+    """Return what the names of the sources stand for."""
+    return _table()["sources"]
+
+
 def lines(env: str) -> list[tuple[str, float]]:
     """Return (label, return) of the reference lines of a plot: random play and the best known play."""
     known = references(env)

@@ -17,6 +17,8 @@ from flax import struct
 
 import envs
 from envs.observation import observation_parts
+from envs.spaces import MultiDiscrete
+from envs.wrappers import FlattenActions
 from r2i_jit import replay, rollout
 from r2i_jit.actions import action_spec
 from r2i_jit.agent import Agent, AgentState
@@ -62,6 +64,8 @@ class Trainer:
             self.env, self.env_params = envs.make(config.env)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if isinstance(self.env.action_space(self.env_params), MultiDiscrete):
+            self.env = FlattenActions(self.env)
         self.config = config
         if config.model.ssm_state % config.model.ssm_blocks:
             raise ConfigError(

@@ -24,10 +24,70 @@ _LEVELS: dict[str, dict[str, dict[str, Any]]] = {
         "Medium": {"num_decks": 2},
         "Hard": {"num_decks": 3},
     },
+    "count_recall:CountRecall": {
+        "Easy": {"num_decks": 1, "count": "colors"},
+        "Medium": {"num_decks": 2, "count": "suits"},
+        "Hard": {"num_decks": 4, "count": "ranks"},
+    },
+    "higher_lower:HigherLower": {
+        "Easy": {"num_decks": 1},
+        "Medium": {"num_decks": 2},
+        "Hard": {"num_decks": 3},
+    },
     "concentration:Concentration": {
         "Easy": {"num_decks": 1, "match": "colors"},
         "Medium": {"num_decks": 2, "match": "colors"},
         "Hard": {"num_decks": 1, "match": "ranks"},
+    },
+    "multiarmed_bandit:MultiarmedBandit": {
+        "Easy": {"num_bandits": 10, "episode_length": 200},
+        "Medium": {"num_bandits": 20, "episode_length": 400},
+        "Hard": {"num_bandits": 30, "episode_length": 600},
+    },
+    "mine_sweeper:MineSweeper": {
+        "Easy": {"board_size": 4, "num_mines": 2},
+        "Medium": {"board_size": 6, "num_mines": 6},
+        "Hard": {"board_size": 8, "num_mines": 10},
+    },
+    "battleship:Battleship": {
+        "Easy": {"board_size": 8},
+        "Medium": {"board_size": 10},
+        "Hard": {"board_size": 12},
+    },
+    "position_only_cart_pole:PositionOnlyCartPole": {
+        "Easy": {"max_episode_length": 200},
+        "Medium": {"max_episode_length": 400},
+        "Hard": {"max_episode_length": 600},
+    },
+    "velocity_only_cart_pole:VelocityOnlyCartPole": {
+        "Easy": {"max_episode_length": 200},
+        "Medium": {"max_episode_length": 400},
+        "Hard": {"max_episode_length": 600},
+    },
+    "noisy_position_only_cart_pole:NoisyPositionOnlyCartPole": {
+        "Easy": {"noise_sigma": 0.1},
+        "Medium": {"noise_sigma": 0.2},
+        "Hard": {"noise_sigma": 0.3},
+    },
+    "position_only_pendulum:PositionOnlyPendulum": {
+        "Easy": {"max_episode_length": 200},
+        "Medium": {"max_episode_length": 150},
+        "Hard": {"max_episode_length": 100},
+    },
+    "noisy_position_only_pendulum:NoisyPositionOnlyPendulum": {
+        "Easy": {"noise_sigma": 0.1},
+        "Medium": {"noise_sigma": 0.2},
+        "Hard": {"noise_sigma": 0.3},
+    },
+    "labyrinth_explore:LabyrinthExplore": {
+        "Easy": {"maze_size": 10},
+        "Medium": {"maze_size": 14},
+        "Hard": {"maze_size": 18},
+    },
+    "labyrinth_escape:LabyrinthEscape": {
+        "Easy": {"maze_size": 10},
+        "Medium": {"maze_size": 14},
+        "Hard": {"maze_size": 18},
     },
 }
 

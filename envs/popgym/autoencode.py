@@ -3,14 +3,12 @@
 Ref: popgym/envs/autoencode.py (1.0.7).
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from gymnax.environments.environment import EnvParams
 
-from envs.observation import Categorical, Part
-from envs.popgym.deck import SUITS, DealtState, SuitGame, judge
+from envs.observation import Categorical
+from envs.popgym.deck import SUITS, DealtState, SuitGame
 
 PLAY = 0
 WATCH = 1
@@ -44,7 +42,7 @@ class Autoencode(SuitGame):
         """Number of paid answers."""
         return float(self.num_cards)
 
-    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
+    def observation_parts(self, params: EnvParams) -> tuple[Categorical, ...]:
         """The mode and the suit."""
         return Categorical(2), Categorical(SUITS)
 
@@ -52,14 +50,14 @@ class Autoencode(SuitGame):
         """Return mode and suit, one-hot uint8 (6,)."""
         last = self.num_cards - 1
         mode = jnp.where(state.time < last, WATCH, PLAY)
-        suit = jnp.where(state.time <= last, state.suits[jnp.minimum(state.time, last)], 0)
+        suit = jnp.where(state.time <= last, self._at(state.cards, state.time), 0)
         return jnp.concatenate([jax.nn.one_hot(mode, 2, dtype=jnp.uint8), jax.nn.one_hot(suit, SUITS, dtype=jnp.uint8)])
 
-    def step_env(
-        self, key: jax.Array, state: DealtState, action: jax.Array, params: EnvParams
-    ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
-        """Deal the next card, or judge the answer."""
+    def asked(self, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the last position that was not yet recited, int32 (), and whether the mode is PLAY, bool ()."""
         last = self.num_cards - 1
-        asked = jnp.clip(2 * last - state.time, 0, last)
-        paid = jnp.where(state.time >= last, judge(action, state.suits[asked]), 0.0)
-        return self._advance(key, state, action, paid / self.reward_scale, params)
+        return 2 * last - time, time >= last
+
+    def _screen(self, classes: list[int]) -> str:
+        mode, suit = classes
+        return f"{'watch' if mode == WATCH else 'play'}, card {self.symbols[suit]}"

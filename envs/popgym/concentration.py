@@ -4,6 +4,7 @@ Ref: popgym/envs/concentration.py (1.0.7).
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.observation import Categorical, Part
-from envs.popgym.deck import COLORS, RANKS, CardGame, colors, ranks, shuffle
+from envs.observation import Categorical
+from envs.popgym.deck import RANKS, CardGame, shuffle
 
-_MATCHES = {"colors": (colors, COLORS), "ranks": (ranks, RANKS)}
+_MATCHES = ("colors", "ranks")  # there are 13 of each suit, which leaves one over
 _NONE = -1
 
 
@@ -61,11 +62,9 @@ class Concentration(CardGame):
         Raises:
           ValueError: for any other `match`.
         """
-        super().__init__(num_decks)
         if match not in _MATCHES:
             raise ValueError(f"{self.name}: match={match!r} should be one of {', '.join(_MATCHES)}")
-        card_types, self.num_types = _MATCHES[match]
-        self._cards = card_types(num_decks)
+        super().__init__(num_decks, match)
 
     @property
     def max_episode_steps(self) -> int:
@@ -83,7 +82,7 @@ class Concentration(CardGame):
         """Number of positions."""
         return self.num_cards
 
-    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
+    def observation_parts(self, params: EnvParams) -> tuple[Categorical, ...]:
         """A card type or face down, per position."""
         return (Categorical(self.num_types + 1, count=self.num_cards),)
 
@@ -91,7 +90,7 @@ class Concentration(CardGame):
         """Lay out a shuffled deck face down."""
         state = ConcentrationState(
             time=jnp.zeros((), jnp.int32),
-            cards=shuffle(key, self._cards),
+            cards=shuffle(key, self._ordered),
             face_up=jnp.zeros(self.num_cards, bool),
             turned=jnp.full(2, _NONE, jnp.int32),
         )
@@ -102,7 +101,7 @@ class Concentration(CardGame):
     ) -> jax.Array:
         """Return the table as it lies, one-hot uint8 (N * (types + 1),)."""
         positions = jnp.arange(self.num_cards)
-        visible = state.face_up | jnp.any(positions == state.turned[:, None], axis=0)
+        visible = state.face_up | (positions == state.turned[0]) | (positions == state.turned[1])
         seen = jnp.where(visible, state.cards, self.num_types)
         return jax.nn.one_hot(seen, self.num_types + 1, dtype=jnp.uint8).ravel()
 
@@ -133,3 +132,15 @@ class Concentration(CardGame):
     def is_terminated(self, state: ConcentrationState, params: EnvParams) -> jax.Array:
         """Return whether all cards are up, bool ()."""
         return jnp.all(state.face_up)
+
+    def render(self, state: ConcentrationState, params: EnvParams, hidden: bool = False) -> str:
+        """Return the table in rows of 13, each with its first position; with `hidden`, what lies there too.
+
+        A dot is a card face down, A23456789TJQK are ranks, B and R the colours black and red. Host only.
+        """
+        table = self._table(self._classes(state, params))
+        return "\n".join([*table, "all cards:", *self._table(state.cards)] if hidden else table)
+
+    def _table(self, classes: Iterable[int]) -> list[str]:
+        symbols = [(self.symbols + "·")[card] for card in classes]
+        return [f"{i:3d}  {' '.join(symbols[i : i + RANKS])}" for i in range(0, self.num_cards, RANKS)]

@@ -5,16 +5,18 @@ shuffles card indices with numpy and deals from the end of the permutation; here
 only the one property that the game is about.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams, EnvState
+from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.observation import Categorical, Part
+from envs.observation import Categorical
+from envs.popgym.game import Game, no_time_limit
 
 CARDS = 52
 RANKS = 13
@@ -35,6 +37,26 @@ def suits(num_decks: int) -> np.ndarray:
 def colors(num_decks: int) -> np.ndarray:
     """Return the colours of `num_decks` decks in order, uint8 (52 * num_decks,), 0..1."""
     return (np.arange(CARDS * num_decks) % COLORS).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Property:
+    """What a game tells cards apart by.
+
+    Attributes:
+      of_decks: number of decks -> the property of each card in order, uint8 (52 * num_decks,).
+      symbols: one letter for each of its values.
+    """
+
+    of_decks: Callable[[int], np.ndarray]
+    symbols: str
+
+
+PROPERTIES = {
+    "colors": Property(colors, "BR"),
+    "suits": Property(suits, "♠♦♣♥"),
+    "ranks": Property(ranks, "A23456789TJQK"),
+}
 
 
 def shuffle(key: jax.Array, cards: np.ndarray) -> jax.Array:
@@ -58,11 +80,11 @@ def shuffle(key: jax.Array, cards: np.ndarray) -> jax.Array:
     return (jnp.sort(words) & card_bits).astype(jnp.uint8)
 
 
-class CardGame(Environment):
-    """A game with a fixed number of cards, seen as one-hot groups."""
+class CardGame(Game):
+    """A game with a fixed number of cards that differ in one property."""
 
-    def __init__(self, num_decks: int):
-        """Set the number of decks.
+    def __init__(self, num_decks: int, cards: str):
+        """Set the number of decks and the property: a key of `PROPERTIES`.
 
         Raises:
           ValueError: if there is no deck.
@@ -71,33 +93,23 @@ class CardGame(Environment):
             raise ValueError(f"{self.name}: num_decks={num_decks} should be at least 1")
         self.num_decks = num_decks
         self.num_cards = CARDS * num_decks
+        self.symbols = PROPERTIES[cards].symbols
+        self.num_types = len(self.symbols)
+        self._ordered = PROPERTIES[cards].of_decks(num_decks)
 
-    @property
-    def max_episode_steps(self) -> int:
-        """Number of `step` calls in the longest episode."""
-        raise NotImplementedError
-
-    @property
-    def reward_scale(self) -> float:
-        """Factor that brings the reward of one answer to plus or minus one."""
-        raise NotImplementedError
-
-    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
+    def observation_parts(self, params: EnvParams) -> tuple[Categorical, ...]:
         """The one-hot groups of the observation, in order."""
         raise NotImplementedError
 
-    @property
-    def default_params(self) -> EnvParams:
-        """Parameters with the original's episode length."""
-        return EnvParams(max_steps_in_episode=self.max_episode_steps)
-
-    def observation_space(self, params: EnvParams) -> spaces.Box:
-        """The one-hot groups side by side, uint8."""
-        return spaces.Box(0, 1, (sum(part.size for part in self.observation_parts(params)),), jnp.uint8)
-
-    def action_space(self, params: EnvParams) -> spaces.Discrete:
-        """One of `num_actions` ids."""
-        return spaces.Discrete(self.num_actions)
+    def _classes(self, state: EnvState, params: EnvParams) -> list[int]:
+        """Return the class of each one-hot group of the observation; for drawings, so that they show no more."""
+        groups = self.observe(jax.random.key(0), state, None, params)
+        classes, start = [], 0
+        for part in self.observation_parts(params):
+            values = np.asarray(groups[start : start + part.size]).reshape(part.count, part.classes)
+            classes += values.argmax(1).tolist()
+            start += part.size
+        return classes
 
 
 @struct.dataclass
@@ -106,15 +118,15 @@ class DealtState(EnvState):
 
     Attributes:
       time: steps taken, int32 ().
-      suits: the deck in dealing order, uint8 (cards,).
+      cards: the deck in dealing order, uint8 (cards,).
     """
 
     time: jax.Array
-    suits: jax.Array
+    cards: jax.Array
 
 
-class SuitGame(CardGame):
-    """A game that shows one suit after another and is answered with suits (action 0..3).
+class DealtGame(CardGame):
+    """A game that shows one card after another.
 
     It ends by itself, with the deck: such games are terminated and never truncated, whatever
     `params.max_steps_in_episode` says.
@@ -125,23 +137,18 @@ class SuitGame(CardGame):
         """Number of `step` calls in every episode: one per card after the first."""
         return self.num_cards - 1
 
-    @property
-    def num_actions(self) -> int:
-        """Number of suits."""
-        return SUITS
-
-    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
-        """The suit."""
-        return (Categorical(SUITS),)
+    def observation_parts(self, params: EnvParams) -> tuple[Categorical, ...]:
+        """The card."""
+        return (Categorical(self.num_types),)
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, DealtState]:
         """Shuffle the deck and show its first card."""
-        state = DealtState(time=jnp.zeros((), jnp.int32), suits=shuffle(key, suits(self.num_decks)))
+        state = DealtState(time=jnp.zeros((), jnp.int32), cards=shuffle(key, self._ordered))
         return self.observe(key, state, None, params), state
 
     def observe(self, key: jax.Array, state: DealtState, action: jax.Array | None, params: EnvParams) -> jax.Array:
-        """Return the suit on screen, one-hot uint8 (4,)."""
-        return jax.nn.one_hot(state.suits[state.time], SUITS, dtype=jnp.uint8)
+        """Return the card on screen, one-hot uint8 (types,)."""
+        return jax.nn.one_hot(self._at(state.cards, state.time), self.num_types, dtype=jnp.uint8)
 
     def is_terminated(self, state: DealtState, params: EnvParams) -> jax.Array:
         """Return whether the game is over, bool ()."""
@@ -149,17 +156,84 @@ class SuitGame(CardGame):
 
     def is_truncated(self, state: DealtState, params: EnvParams) -> jax.Array:
         """Return False: nothing but the deck limits the time."""
-        return jnp.zeros((), bool)
+        return no_time_limit(state, params)
+
+    def render(self, state: DealtState, params: EnvParams, hidden: bool = False) -> str:
+        """Return the card on screen; with `hidden`, what is right and the deck too.
+
+        A bar in the deck follows the card on screen.
+        ♠♦♣♥ are suits, A23456789TJQK ranks, B and R the colours black and red. Host only.
+        """
+        lines = [self._screen(self._classes(state, params))]
+        if hidden:
+            lines += [] if self.is_terminated(state, params) else [self._right(state)]
+            lines += ["deck:", *self._deck_lines(state.cards, int(state.time) + 1)]
+        return "\n".join(lines)
+
+    def _screen(self, classes: list[int]) -> str:
+        """Return what is seen, given the classes of the observation's groups."""
+        return f"card {self.symbols[classes[0]]}"
+
+    def _right(self, state: DealtState) -> str:
+        """Return what the right action is."""
+        raise NotImplementedError
+
+    def _at(self, cards: jax.Array, position: jax.Array) -> jax.Array:
+        """Return one of the cards; a position outside the deck is the nearest one in it."""
+        return cards[jnp.clip(position, 0, self.num_cards - 1)]
+
+    def _deck_lines(self, cards: jax.Array, shown: int) -> list[str]:
+        """Return a deck in dealing order, 52 cards a line, with a bar after the first `shown`."""
+        marked = [self.symbols[card] + "|" * (i + 1 == shown) for i, card in enumerate(np.asarray(cards))]
+        return ["".join(marked[i : i + CARDS]) for i in range(0, self.num_cards, CARDS)]
 
     def _advance(
         self, key: jax.Array, state: DealtState, action: jax.Array, reward: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
         """Let one step pass and return what `step_env` returns."""
         state = state.replace(time=state.time + 1)
+        reward = (reward / self.reward_scale).astype(jnp.float32)
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
 
-def judge(action: jax.Array, suit: jax.Array) -> jax.Array:
-    """Return float32 +1 if `action` names `suit`, -1 for any other action, ids outside the action space included."""
+class SuitGame(DealtGame):
+    """A game that asks, at each step, for the suit of one card of the deck (action 0..3). A subclass says which."""
+
+    action_names = ("spades", "diamonds", "clubs", "hearts")
+
+    def __init__(self, num_decks: int):
+        """Set the number of decks."""
+        super().__init__(num_decks, "suits")
+
+    @property
+    def num_actions(self) -> int:
+        """Number of suits."""
+        return SUITS
+
+    def asked(self, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return which card is asked for after `time` steps.
+
+        Returns:
+          Position in the deck, int32 (), in range whenever the answer is paid; whether it is paid, bool ().
+        """
+        raise NotImplementedError
+
+    def step_env(
+        self, key: jax.Array, state: DealtState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
+        """Judge the answer to what is on screen, then go on."""
+        position, paid = self.asked(state.time)
+        reward = jnp.where(paid, judge(action, self._at(state.cards, position)), 0.0)
+        return self._advance(key, state, action, reward, params)
+
+    def _right(self, state: DealtState) -> str:
+        position, paid = self.asked(state.time)
+        if not paid:
+            return "no answer is paid yet"
+        return f"right: {self.symbols[int(self._at(state.cards, position))]}, card {int(position) + 1} of the deck"
+
+
+def judge(action: jax.Array, answer: jax.Array) -> jax.Array:
+    """Return float32 +1 if `action` is `answer`, -1 for any other action, ids outside the action space included."""
     # Compared as int32: a weakly typed action would be narrowed to the deck's uint8, where 256 is 0.
-    return jnp.where(action == suit.astype(jnp.int32), 1.0, -1.0).astype(jnp.float32)
+    return jnp.where(action == answer.astype(jnp.int32), 1.0, -1.0).astype(jnp.float32)

@@ -3,13 +3,9 @@
 Ref: popgym/envs/repeat_previous.py (1.0.7).
 """
 
-from typing import Any
-
 import jax
-import jax.numpy as jnp
-from gymnax.environments.environment import EnvParams
 
-from envs.popgym.deck import DealtState, SuitGame, judge
+from envs.popgym.deck import SuitGame
 
 
 class RepeatPrevious(SuitGame):
@@ -41,10 +37,7 @@ class RepeatPrevious(SuitGame):
         """Number of paid answers."""
         return float(self.num_cards - self.k)
 
-    def step_env(
-        self, key: jax.Array, state: DealtState, action: jax.Array, params: EnvParams
-    ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
-        """Judge the answer given to the card on screen, then deal the next card."""
-        asked = state.time - (self.k - 1)
-        paid = jnp.where(asked >= 0, judge(action, state.suits[jnp.maximum(asked, 0)]), 0.0)
-        return self._advance(key, state, action, paid / self.reward_scale, params)
+    def asked(self, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the position k - 1 cards before the one on screen, int32 (), and whether it exists, bool ()."""
+        position = time - (self.k - 1)
+        return position, position >= 0

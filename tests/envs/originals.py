@@ -1,109 +1,103 @@
-"""The original POPGym, played step by step so that the same episode can be replayed in ours. Test dependency only."""
+"""The original POPGym, played step by step so that the same episodes can be replayed in ours. Test dependency only."""
 
+import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
 import popgym  # noqa: F401  (registers the games)
 
-INVALID = (-1, 4, 100)
+from tests.envs.families import Family
 
 
-def original(env_id: str) -> gymnasium.Env:
+def original(family: Family, level: str) -> Any:
     """Construct the original of one of our ids."""
-    return gymnasium.make(f"popgym-{env_id.removeprefix('popgym/')}-v0", disable_env_checker=True).unwrapped
-
-
-def cards_of(env: gymnasium.Env) -> np.ndarray:
-    """The original's shuffled deck as our state holds it."""
-    deck = env.unwrapped.deck
-    if type(env.unwrapped).__mro__[1].__name__ == "Concentration":
-        return env.unwrapped.deck_idx_type[deck.idx]  # Lies on the table by position.
-    return deck.suits_idx[deck.idx[::-1]]  # Dealt from the end.
+    return gymnasium.make(family.original_id(level), disable_env_checker=True).unwrapped
 
 
 @dataclass
-class Episode:
-    """One episode of the original: `actions[t]` led to `observations[t + 1]`, `rewards[t]` and so on."""
+class Recording:
+    """Episodes of the original side by side, padded with zeros: `actions[:, t]` led to `observations[:, t + 1]`."""
 
-    cards: np.ndarray
-    observations: list = field(default_factory=list)
-    actions: list = field(default_factory=list)
-    rewards: list = field(default_factory=list)
-    terminated: list = field(default_factory=list)
-    truncated: list = field(default_factory=list)
-
-
-def play(env: gymnasium.Env, policy, seed: int | None) -> Episode:
-    """Play one episode; `policy(env, t)` returns an action and may look at the original's state."""
-    observation, _ = env.reset(seed=seed)
-    episode = Episode(cards_of(env))
-    flat = lambda value: gymnasium.spaces.flatten(env.observation_space, value)
-    episode.observations.append(flat(observation))
-    while not episode.terminated or not (episode.terminated[-1] or episode.truncated[-1]):
-        action = policy(env.unwrapped, len(episode.actions))
-        observation, reward, terminated, truncated, _ = env.step(action)
-        episode.actions.append(action)
-        episode.observations.append(flat(observation))
-        episode.rewards.append(reward)
-        episode.terminated.append(terminated)
-        episode.truncated.append(truncated)
-    return episode
+    hidden: dict[str, np.ndarray]  # field of our state -> (B, ...)
+    trail: dict[str, np.ndarray]  # the same before every step, (B, T, ...); empty for a family without `resync`
+    actions: np.ndarray  # (B, T, ...), as ours takes them
+    observations: np.ndarray  # (B, T + 1, ...)
+    rewards: np.ndarray  # (B, T) float64
+    terminated: np.ndarray  # (B, T)
+    truncated: np.ndarray  # (B, T)
+    lengths: np.ndarray  # (B,)
 
 
-def right_suit(env, t: int) -> int:
-    """The paid answer of a recall game now, or 0 where none is paid."""
-    game = type(env).__mro__[1].__name__
-    if game == "RepeatFirst":
-        return int(env.card)
-    if game == "RepeatPrevious":
-        hand = env.deck["player"]
-        return int(env.deck.suits_idx[hand[-env.k]]) if len(hand) >= env.k else 0
-    return int(env.deck.suits_idx[env.deck["system"][-1]])  # Autoencode: free while watching, right while playing.
+class Recorder:
+    """Plays the original with a family's players in turn and counts the rules that fired."""
+
+    def __init__(self, family: Family, level: str, seed: int):
+        """Seed the original, the players and the global generators that the labyrinths draw from."""
+        self.family, self.env = family, original(family, level)
+        self.rng = np.random.default_rng(seed)
+        self.labels: Counter[str] = Counter()
+        self.ends: set[tuple[bool, bool]] = set()
+        self.episodes = 0
+        random.seed(seed)
+        np.random.seed(seed)
+        self.env.reset(seed=seed)
+
+    def record(self, episodes: int, limit: int, draws: np.ndarray | None) -> Recording:
+        """Play episodes of at most `limit` steps; `draws` (episodes, limit + 1, ...) are fed to the original."""
+        rows = [self._play(limit, None if draws is None else draws[i]) for i in range(episodes)]
+        hidden = {name: np.stack([row[0][name] for row in rows]) for name in rows[0][0]}
+        names = hidden if self.family.resync else ()
+        trail = {name: np.stack([_padded([at[name] for at in row[6]], limit) for row in rows]) for name in names}
+        sequences = [np.stack([_padded(row[k], limit + (k == 2)) for row in rows]) for k in range(1, 6)]
+        return Recording(hidden, trail, *sequences, lengths=np.array([len(row[3]) for row in rows]))
+
+    def _play(self, limit: int, draws: np.ndarray | None) -> tuple:
+        env, family = self.env, self.family
+        policy = family.policies[self.episodes % len(family.policies)]
+        self.episodes += 1
+        self._feed(draws, 0)
+        observation, _ = env.reset()
+        hidden = {name: np.array(value) for name, value in family.hidden(env).items()}
+        flat = lambda value: gymnasium.spaces.flatten(env.observation_space, value)
+        observations, actions, rewards, terminated, truncated, trail = [flat(observation)], [], [], [], [], []
+        while not (terminated and (terminated[-1] or truncated[-1])):
+            assert len(rewards) < limit, f"{family.game}: the original plays longer than {limit} steps"
+            action = policy(env, len(rewards), self.rng)
+            self.labels[family.label(env, action)] += 1
+            if family.resync:
+                trail.append(family.hidden(env))
+            self._feed(draws, len(rewards) + 1)
+            observation, reward, over, cut, _ = env.step(action)
+            actions.append(family.to_ours(action))
+            observations.append(flat(observation))
+            rewards.append(float(reward))
+            terminated.append(bool(over))
+            truncated.append(bool(cut))
+        self.ends.add((terminated[-1], truncated[-1]))
+        return hidden, actions, observations, rewards, terminated, truncated, trail
+
+    def _feed(self, draws: np.ndarray | None, step: int) -> None:
+        if draws is not None:
+            assert self.family.feed is not None
+            self.family.feed(self.env, draws[step])
 
 
-def recall_policy(rng: np.random.Generator, branches: Counter, skill: float, invalid: float):
-    """Answer right with probability `skill`, otherwise anything, with probability `invalid` outside the space."""
-
-    def act(env, t: int) -> int:
-        right = right_suit(env, t)
-        if rng.random() < skill:
-            action = right
-        elif rng.random() < invalid:
-            action = int(rng.choice(INVALID))
-        else:
-            action = int(rng.integers(4))
-        branches["right" if action == right else "wrong" if 0 <= action < 4 else "invalid"] += 1
-        return action
-
-    return act
+def _padded(sequence: list, length: int) -> np.ndarray:
+    values = np.asarray(sequence)
+    return np.concatenate([values, np.zeros((length - len(values), *values.shape[1:]), values.dtype)])
 
 
-def concentration_policy(rng: np.random.Generator, branches: Counter, skill: float):
-    """Turn over a matching card with probability `skill`, otherwise one that provokes one of the penalties."""
-
-    def act(env, t: int) -> int:
-        deck, types = env.deck, env.deck_idx_type[env.deck.idx]
-        up, in_play = deck["face_up_idx"], deck["in_play_idx"]
-        down = [i for i in range(len(types)) if i not in up and i not in in_play]
-        partners = [i for i in down if in_play and types[i] == types[in_play[0]]]
-        others = [i for i in down if in_play and types[i] != types[in_play[0]]]
-        wanted = rng.random() < skill
-        choices = {"up": up, "same": in_play, "match": partners, "mismatch": others, "first": [] if in_play else down}
-        good = ("match",) if in_play else ("first",)
-        kinds = [kind for kind in (good if wanted else choices) if choices[kind]]
-        kind = str(rng.choice(kinds))
-        branches[kind if kind != "up" else "up as second" if in_play else "up as first"] += 1
-        return int(rng.choice(choices[kind]))
-
-    return act
-
-
-def last_moment_policy(env, t: int) -> int:
-    """Waste just as many steps of Concentration as leaves the last match to the last step."""
-    types, up, in_play = env.deck_idx_type[env.deck.idx], env.deck["face_up_idx"], env.deck["in_play_idx"]
-    if t < env.episode_length - len(types):
-        return 0  # The same card twice.
-    down = [i for i in range(len(types)) if i not in up and i not in in_play]
-    return next(i for i in down if not in_play or types[i] == types[in_play[0]])
+def resets(family: Family, level: str, number: int, seed: int) -> dict[str, np.ndarray]:
+    """Return the hidden states after `number` resets of the original, {field: (number, ...)}."""
+    env = original(family, level)
+    random.seed(seed)
+    np.random.seed(seed)
+    env.reset(seed=seed)
+    rows = []
+    for _ in range(number):
+        env.reset()
+        rows.append({name: np.array(value) for name, value in family.hidden(env).items()})
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -1,4 +1,4 @@
-"""What must hold of every POPGym game, whatever the deck and the actions. About 25 s, most of it compilation."""
+"""What must hold of every POPGym game, whatever it drew and whatever the actions."""
 
 import json
 import pathlib
@@ -7,193 +7,165 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.observation import observation_parts
-from envs.popgym import deck
-from envs.popgym.autoencode import Autoencode
-from envs.popgym.concentration import Concentration
-from envs.popgym.repeat_previous import RepeatPrevious
-from tests.envs.playing import BEYOND, EPISODES, POPGYM, RECALL, make, play, replay, start
+from envs.observation import Categorical, observation_parts
+from experiments.references import references
+from tests.envs.playing import (
+    EPISODES,
+    POPGYM,
+    keys,
+    make,
+    nearest_valid,
+    play,
+    random_actions,
+    replay,
+    start,
+)
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "popgym_returns.json").read_text())
-EASY = tuple(env_id for env_id in POPGYM if env_id.endswith("Easy"))
+# Games whose answers are judged: an action outside the space is a wrong answer. Elsewhere it is the nearest one inside.
+JUDGED = ("Autoencode", "CountRecall", "RepeatFirst", "RepeatPrevious")
 seeds = st.integers(0, 2**32 - 1)
 
 
-def random_actions(env, seed: int, spread: int) -> np.ndarray:
-    """Return uniform actions (EPISODES, T) that leave the action space by up to `spread` on both sides."""
-    shape = (EPISODES, env.max_episode_steps + BEYOND)
-    return np.random.default_rng(seed).integers(-spread, env.num_actions + spread, shape)
+def finished(played) -> tuple[np.ndarray, np.ndarray]:
+    """Return (episode returns, lengths), each (EPISODES,)."""
+    over = played.terminated | played.truncated
+    lengths = over.argmax(1) + 1
+    during = np.arange(over.shape[1]) < lengths[:, None]
+    return np.where(during, played.rewards, 0.0).sum(1), lengths
 
 
 @pytest.mark.parametrize("env_id", POPGYM)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds, spread=st.sampled_from([0, 1, 1000]))
 def test_any_play_stays_in_bounds(env_id, seed, spread):
     env, params = make(env_id)
-    obs, start_state = jax.device_get(start(env_id, seed))
-    actions = random_actions(env, seed, spread)
-    played = play(env_id, start_state, actions)
-    np.testing.assert_array_equal(obs, played.first)
-
-    offset = 0
-    for part in env.observation_parts(params):
-        groups = played.observations[..., offset : offset + part.size].reshape(-1, part.classes)
-        assert (groups.sum(-1) == 1).all() and (groups <= 1).all()
-        offset += part.size
-    assert offset == played.observations.shape[-1]
-
+    obs, state = jax.device_get(start(env_id, seed))
+    played = play(env_id, state, random_actions(env_id, seed, spread), seed)
     over = played.terminated | played.truncated
-    assert over[:, env.max_episode_steps - 1].all()
-    assert (np.abs(played.rewards) <= 2.0 / env.reward_scale).all()
-    assert (played.last.time == actions.shape[1]).all()
-    if env_id in RECALL:
-        assert (over.argmax(1) == env.max_episode_steps - 1).all() and not played.truncated.any()
-        np.testing.assert_array_equal(played.last.suits, start_state.suits)
-        assert (np.sort(start_state.suits) == np.sort(deck.suits(env.num_decks))).all()
-    else:
-        np.testing.assert_array_equal(played.last.cards, start_state.cards)
-        np.testing.assert_array_equal(played.last.face_up.sum(1), 2 * (played.rewards > 0).sum(1))
-        assert ((played.last.turned >= -1) & (played.last.turned < env.num_cards)).all()
+    assert over[:, : env.max_episode_steps].any(1).all()
+    assert (played.last.time == over.shape[1]).all()
+    assert np.isfinite(played.rewards).all()
+    assert (np.abs(finished(played)[0]) <= 2.0).all()
+    assert_in_space(env, params, np.concatenate([obs[:, None], played.first[:, None], played.observations], 1))
+    for leaf in jax.tree.leaves(played.last):
+        assert np.isfinite(leaf).all()
+
+
+def assert_in_space(env, params, observations: np.ndarray) -> None:
+    """Check (B, T, ...) observations against the declared space and its parts."""
+    space = env.observation_space(params)
+    assert (observations.shape[2:], observations.dtype) == (space.shape, space.dtype)
+    assert (observations >= np.asarray(space.low)).all() and (observations <= np.asarray(space.high)).all()
+    offset = 0
+    for part in observation_parts(env, params):
+        if isinstance(part, Categorical):
+            groups = observations[..., offset : offset + part.size].reshape(-1, part.classes)
+            assert (groups.sum(-1) == 1).all() and ((groups == 0) | (groups == 1)).all()
+        offset += part.size
+    assert offset == observations.shape[-1]
 
 
 @pytest.mark.parametrize("env_id", POPGYM)
 def test_shapes_and_dtypes_are_those_promised(env_id):
     env, params = make(env_id)
-    key, action = jax.random.key(0), jnp.zeros((), jnp.int32)
+    key, space = jax.random.key(0), env.action_space(params)
+    action = jax.ShapeDtypeStruct(space.shape, space.dtype)
     obs, state = jax.eval_shape(env.reset, key, params)
     stepped = jax.eval_shape(env.step, key, state, action, params)
     space = env.observation_space(params)
-    assert (obs.shape, obs.dtype) == (space.shape, jnp.uint8)
-    assert obs.shape == (sum(part.size for part in observation_parts(env, params)),)
+    assert (obs.shape, obs.dtype) == (space.shape, space.dtype)
+    assert obs.dtype == (jnp.uint8 if np.issubdtype(space.dtype, np.integer) else jnp.float32)
     assert stepped[:2] == (obs, state)  # Same treedef, shapes and dtypes: it can be scanned,
     assert not any(leaf.weak_type for leaf in jax.tree.leaves((obs, state, stepped)))  # and never retraces.
     assert [(x.shape, x.dtype) for x in stepped[2:5]] == [((), jnp.float32), ((), jnp.bool_), ((), jnp.bool_)]
+    assert isinstance(env.reward_scale, float) and env.reward_scale > 0
+    assert params.max_steps_in_episode == env.max_episode_steps
 
 
 @pytest.mark.parametrize("env_id", POPGYM)
 def test_random_play_returns_what_it_does_in_the_original(env_id):
-    env, _ = make(env_id)
-    golden, returns, lengths = GOLDEN[env_id], [], []
+    golden, returns, lengths = GOLDEN["returns"][env_id], [], []
     for seed in range(16):
-        played = play(env_id, start(env_id, seed)[1], random_actions(env, seed, spread=0))
-        ends = (played.terminated | played.truncated).argmax(1)
-        returns += [rewards[: end + 1].sum() for rewards, end in zip(played.rewards, ends, strict=True)]
-        lengths += list(ends + 1)
-    error = np.hypot(np.std(returns) / len(returns) ** 0.5, golden["return_std"] / golden["episodes"] ** 0.5)
-    assert abs(np.mean(returns) - golden["return_mean"]) < 4 * error
-    assert np.mean(lengths) == pytest.approx(golden["length_mean"], abs=0.1)
+        totals, steps = finished(play(env_id, start(env_id, seed)[1], random_actions(env_id, seed), seed))
+        returns.extend(totals)
+        lengths.extend(steps)
+    for ours, mean, std in ((returns, "return_mean", "return_std"), (lengths, "length_mean", "length_std")):
+        error = np.hypot(np.std(ours) / len(ours) ** 0.5, golden[std] / golden["episodes"] ** 0.5)
+        assert abs(np.mean(ours) - golden[mean]) <= 4 * error + 1e-6
+    # The published reference figures were measured by somebody else, or are exact.
+    error = np.std(returns) * (1 / len(returns) + 1 / golden["episodes"]) ** 0.5
+    assert abs(np.mean(returns) - references(env_id)["random"]["mean"]) < 4 * error + 5e-5
 
 
-@pytest.mark.parametrize("env_id", RECALL)
-def test_perfect_memory_returns_exactly_one(env_id):
-    env, _ = make(env_id)
-    _, states = start(env_id, seed=5)
-    suits, steps = np.asarray(states.suits, np.int32), np.arange(env.max_episode_steps)
-    if "RepeatFirst" in env_id:
-        asked = np.zeros_like(steps)
-    elif "RepeatPrevious" in env_id:
-        asked = np.maximum(steps - (env.k - 1), 0)
-    else:
-        asked = np.minimum(2 * (env.num_cards - 1) - steps, env.num_cards - 1)
-    rewards = play(env_id, states, suits[:, asked]).rewards[:, : env.max_episode_steps]
-    assert set(np.unique(rewards)) <= {np.float32(0), np.float32(1 / env.reward_scale)}
-    assert ((rewards > 0).sum(1) == env.reward_scale).all()
-    np.testing.assert_allclose(rewards.sum(1), 1.0, atol=1e-5)
-
-
-@pytest.mark.parametrize("env_id", EASY)
+@pytest.mark.parametrize("env_id", POPGYM)
 def test_one_key_one_episode_in_a_batch_or_alone(env_id):
     env, params = make(env_id)
-    actions = random_actions(env, seed=2, spread=1)
-    keys = jax.random.split(jax.random.key(9), EPISODES)
-    together = play(env_id, start(env_id, seed=9)[1], actions)
+    actions = random_actions(env_id, seed=2)
+    fresh, state = start(env_id, seed=9)
+    together = play(env_id, state, actions, seed=9)
 
     @jax.jit
     def alone(key, actions):
-        return replay(env, params, env.reset_env(key, params)[1], actions)
+        obs, state = env.reset_env(key, params)
+        return obs, state, replay(env, params, key, state, actions)
 
-    for i in (0, 7, EPISODES - 1):
-        for got, want in zip(jax.tree.leaves(alone(keys[i], actions[i])), jax.tree.leaves(together), strict=True):
-            np.testing.assert_array_equal(got, want[i])
+    # Half a batch is another program; it must give the same as the whole one. Floats may be fused differently.
+    got = jax.jit(jax.vmap(alone))(keys(9)[: EPISODES // 2], actions[: EPISODES // 2])
+    one = alone(keys(9)[3], actions[3])
+    for batch, single, want in zip(*map(jax.tree.leaves, (got, one, (fresh, state, together))), strict=True):
+        same = np.testing.assert_array_equal if batch.dtype != jnp.float32 else _close
+        same(batch, want[: EPISODES // 2])
+        same(single, want[3])
 
 
-@pytest.mark.parametrize("env_id", [env_id for env_id in EASY if env_id in RECALL])
-@pytest.mark.parametrize("action", [-1, 4, 256, 2**31 - 1])
-def test_an_invalid_suit_is_a_wrong_answer(env_id, action):
+def _close(ours, theirs) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("env_id", POPGYM)
+def test_an_invalid_action_does_what_the_docstring_says(env_id):
+    """A wrong answer where answers are judged, elsewhere the nearest valid action."""
     env, params = make(env_id)
-    _, state = env.reset(jax.random.key(0), params)
-    state = state.replace(time=jnp.int32(env.max_episode_steps - 2), suits=jnp.zeros_like(state.suits))
-    wrong = env.step(jax.random.key(1), state, 1, params)
-    for invalid in (action, jnp.asarray(action)):  # A Python number is weakly typed.
-        for got, want in zip(
-            jax.tree.leaves(env.step(jax.random.key(1), state, invalid, params)), jax.tree.leaves(wrong), strict=True
-        ):
-            np.testing.assert_array_equal(got, want)
-    assert wrong[2] == pytest.approx(-1 / env.reward_scale)
+    _, state = start(env_id, seed=4)
+    invalid = random_actions(env_id, seed=4, spread=1000)
+    valid = nearest_valid(env_id, invalid)
+    assert (valid != invalid).any()
+    got = play(env_id, state, invalid)
+    if env_id.removeprefix("popgym/").startswith(JUDGED):
+        steps = env.max_episode_steps
+        paid = play(env_id, state, np.zeros_like(invalid)).rewards[:, :steps] != 0  # Right or wrong.
+        outside = (valid != invalid)[:, :steps]
+        assert (got.rewards[:, :steps][outside & paid] < 0).all() and (got.rewards[:, :steps][~paid] == 0).all()
+        return
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(play(env_id, state, valid)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_an_invalid_position_is_the_nearest_valid_one():
-    env, params = make("popgym/ConcentrationEasy")
-    _, state = env.reset(jax.random.key(0), params)
-    for invalid, valid in ((-1, 0), (-1000, 0), (52, 51), (2**31 - 1, 51)):
-        got, want = (
-            jax.tree.leaves(env.step(jax.random.key(1), state, jnp.int32(a), params)) for a in (invalid, valid)
-        )
-        for one, other in zip(got, want, strict=True):
-            np.testing.assert_array_equal(one, other)
+@pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if env_id.endswith("Easy")])
+def test_automatic_reset_is_that_of_gymnax_at_less_cost(env_id):
+    """Same keys, same everything: but a reset is computed only when an episode ended."""
+    env, params = make(env_id)
+    _, state = start(env_id, seed=6)
+    state = state.replace(time=jnp.where(jnp.arange(EPISODES) % 3 == 0, env.max_episode_steps - 1, 0).astype(jnp.int32))
+    action = random_actions(env_id, seed=6)[:, 0]
+    both = env.step, lambda *args: Environment.step(env, *args)
+    ours, plain = (jax.jit(jax.vmap(step, (0, 0, 0, None)))(keys(6), state, action, params) for step in both)
+    assert jax.tree.structure(ours) == jax.tree.structure(plain)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        (np.testing.assert_array_equal if one.dtype != jnp.float32 else _close)(one, other)
 
 
-def test_a_shorter_limit_truncates_concentration_and_no_recall_game():
-    for env_id, truncated in (("popgym/ConcentrationEasy", True), ("popgym/RepeatPreviousEasy", False)):
-        env, params = make(env_id)
-        params = params.replace(max_steps_in_episode=1)
-        _, state = env.reset(jax.random.key(0), params)
-        assert [bool(flag) for flag in env.step(jax.random.key(1), state, 0, params)[3:5]] == [False, truncated]
-
-
-def test_shuffled_decks_are_uniform():
-    # 20 000 decks: shares of a suit at a position have a standard error of .0031, of equal neighbours .003 / deck slot.
-    decks = np.asarray(jax.vmap(deck.shuffle, (0, None))(jax.random.split(jax.random.key(0), 20_000), deck.suits(1)))
-    assert (np.sort(decks) == np.sort(deck.suits(1))).all()
-    for suit in range(4):
-        assert np.abs((decks == suit).mean(0) - 0.25).max() < 5 * 0.0031
-    equal_neighbours = (decks[:, 1:] == decks[:, :-1]).mean(0)
-    assert np.abs(equal_neighbours - 12 / 51).max() < 5 * 0.003
-    first_by_last = np.histogram2d(decks[:, 0], decks[:, -1], bins=4)[0] / len(decks)
-    expected = np.where(np.eye(4, dtype=bool), 13 * 12, 13 * 13) / (52 * 51)
-    assert np.abs(first_by_last - expected).max() < 5 * 0.0017
-
-
-def test_cards_have_the_original_ranks_suits_and_colours():
-    original = pytest.importorskip("popgym.core.deck").Deck(3)
-    np.testing.assert_array_equal(deck.ranks(3), original.ranks_idx)
-    np.testing.assert_array_equal(deck.suits(3), original.suits_idx)
-    np.testing.assert_array_equal(deck.colors(3), original.colors_idx)
-
-
-@pytest.mark.parametrize(
-    ("construct", "message"),
-    [
-        (lambda: RepeatPrevious(num_decks=1, k=52), "k=52 should be at least 1 and below the number of cards, 52"),
-        (lambda: RepeatPrevious(num_decks=1, k=0), "k=0 should be"),
-        (lambda: Autoencode(num_decks=0), "num_decks=0 should be at least 1"),
-        (lambda: Concentration(match="suits"), "match='suits' should be one of colors, ranks"),
-    ],
-)
-def test_impossible_games_are_refused(construct, message):
-    with pytest.raises(ValueError, match=message):
-        construct()
-
-
-def test_concentration_optimum_by_hand_and_beside_the_greedy_player():
-    """Two cards of each colour; and the measured return of a greedy player of perfect memory on the original."""
-    from experiments.concentration_optimum import optimum
-
-    # Turn two unseen cards: a match (1/3) leaves the other pair known to match; otherwise (2/3) all four are found.
-    first = 1 / 3 * (0.5 + 0.5) + 2 / 3 * (-2 / 8 + 0.5 + 0.5)
-    assert optimum(4, 8) == pytest.approx(first)
-    assert optimum(52, 104) == pytest.approx(0.8137, abs=1e-4)
-    assert abs(optimum(52, 104) - 0.814) < 3 * 0.036 / np.sqrt(500)
+@pytest.mark.parametrize("env_id", POPGYM)
+def test_actions_are_sampled_from_the_space(env_id):
+    env, params = make(env_id)
+    space = env.action_space(params)
+    sampled = np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 200)))
+    assert sampled.shape[1:] == space.shape
+    np.testing.assert_array_equal(nearest_valid(env_id, sampled), sampled)
+    assert isinstance(space, spaces.Box) or (sampled.reshape(200, -1).max(0) > 0).all()

@@ -1,73 +1,99 @@
-"""Our POPGym games against POPGym 1.0.7: same deck, same actions, same everything, step by step. About 15 s."""
+"""Our POPGym games against POPGym 1.0.7: same hidden state, same actions, same everything, step by step.
 
-from collections import Counter
+224 episodes an id. What every rule and every end is called, and who plays, is said in tests/envs/families.
+"""
 
+import jax
 import numpy as np
 import pytest
 
 pytest.importorskip("popgym", reason="the original is a test dependency")
+import gymnasium
 
 from tests.envs import originals
-from tests.envs.playing import EPISODES, POPGYM, RECALL, make, play, start, with_cards
+from tests.envs.families import Family
+from tests.envs.playing import (
+    EPISODES,
+    POPGYM,
+    family_of,
+    keys,
+    make,
+    play,
+    rollout_length,
+    start,
+    step_keys,
+    with_hidden,
+)
 
-
-def episodes_of(env_id: str) -> tuple[list[originals.Episode], Counter]:
-    """Play the original: perfect, random and mixed episodes, and those that provoke each penalty."""
-    env, rng, branches = originals.original(env_id), np.random.default_rng(7), Counter()
-    skills = [1.0, 0.0, 0.5, 0.9]
-    episodes = []
-    for number in range(EPISODES):
-        skill = skills[number % len(skills)]
-        if env_id in RECALL:
-            policy = originals.recall_policy(rng, branches, skill, invalid=0.2)
-        elif number == EPISODES - 1:
-            policy = originals.last_moment_policy
-        else:
-            policy = originals.concentration_policy(rng, branches, skill)
-        episodes.append(originals.play(env, policy, seed=11 if number == 0 else None))
-    return episodes, branches
+ROUNDS = 7
 
 
 @pytest.mark.parametrize("env_id", POPGYM)
 def test_whole_episodes_equal_the_original(env_id):
-    env, _ = make(env_id)
-    episodes, branches = episodes_of(env_id)
-    actions = np.zeros((EPISODES, env.max_episode_steps), np.int32)
-    for row, episode in zip(actions, episodes, strict=True):
-        row[: len(episode.actions)] = episode.actions
-    _, states = start(env_id, seed=0)
-    ours = play(env_id, with_cards(states, np.stack([episode.cards for episode in episodes])), actions)
+    (family, level), (env, _) = family_of(env_id), make(env_id)
+    recorder = originals.Recorder(family, level, seed=7)
+    lengths = []
+    for number in range(ROUNDS):
+        recording = recorder.record(EPISODES, env.max_episode_steps, _draws(family, env_id, number))
+        states = with_hidden(start(env_id, seed=number)[1], recording.hidden)
+        ours = play(env_id, states, recording.actions, number, _due(family, recording), recording.trail)
+        _compare(family, recording, ours)
+        lengths.extend(recording.lengths)
+    assert max(lengths) == env.max_episode_steps
+    assert set(family.labels[level]) == set(recorder.labels)
+    assert recorder.ends == set(family.ends[level])
 
-    for number, episode in enumerate(episodes):
-        steps = len(episode.actions)
-        assert steps <= env.max_episode_steps
-        np.testing.assert_array_equal(ours.first[number], episode.observations[0])
-        np.testing.assert_array_equal(ours.observations[number, :steps], episode.observations[1:])
-        np.testing.assert_allclose(ours.rewards[number, :steps], episode.rewards, rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(ours.terminated[number, :steps], episode.terminated)
-        np.testing.assert_array_equal(ours.truncated[number, :steps], episode.truncated)
 
-    lengths = {len(episode.actions) for episode in episodes}
-    ends = {(episode.terminated[-1], episode.truncated[-1]) for episode in episodes}
-    if env_id in RECALL:
-        assert lengths == {env.max_episode_steps}
-        assert ends == {(True, False)}
-        assert min(branches[kind] for kind in ("right", "wrong", "invalid")) > 50
-    else:
-        assert {env.num_cards, env.max_episode_steps} <= lengths
-        assert ends == {(True, False), (False, True), (True, True)}
-        kinds = ("first", "match", "mismatch", "same", "up as first", "up as second")
-        assert min(branches[kind] for kind in kinds) > 50
-    assert max(np.sum(episode.rewards) for episode in episodes) == pytest.approx(1.0)
+def _due(family: Family, recording: originals.Recording) -> np.ndarray:
+    """Return before which steps our hidden state is replaced by the original's, bool (EPISODES, T)."""
+    steps = np.arange(recording.rewards.shape[1])
+    during = steps < recording.lengths[:, None]
+    return during & (steps % family.resync == 0) if family.resync else np.zeros_like(during)
+
+
+def _draws(family: Family, env_id: str, seed: int) -> np.ndarray | None:
+    """Return what our rollout will draw, (EPISODES, T + 1, ...)."""
+    if family.draws is None:
+        return None
+    env, params = make(env_id)
+    steps = rollout_length(env)
+    all_keys = jax.jit(jax.vmap(lambda key: step_keys(key, steps)))(keys(seed))
+    drawn = np.asarray(family.draws(env, params, all_keys.reshape(-1)))
+    return drawn.reshape(EPISODES, steps + 1, *drawn.shape[1:])
+
+
+def _compare(family: Family, recording: originals.Recording, ours) -> None:
+    steps = recording.rewards.shape[1]
+    # Steps past an episode's end are padding.
+    during = np.arange(steps) < recording.lengths[:, None]
+    observation = dict(rtol=0, atol=family.observation_atol)
+    np.testing.assert_allclose(ours.first, recording.observations[:, 0], **observation)
+    np.testing.assert_allclose(
+        ours.observations[:, :steps][during], recording.observations[:, 1:][during], **observation
+    )
+    rewards = ours.rewards[:, :steps][during]
+    np.testing.assert_allclose(rewards, recording.rewards[during], rtol=0, atol=family.reward_atol)
+    np.testing.assert_array_equal(ours.terminated[:, :steps][during], recording.terminated[during])
+    np.testing.assert_array_equal(ours.truncated[:, :steps][during], recording.truncated[during])
 
 
 @pytest.mark.parametrize("env_id", POPGYM)
-def test_sizes_are_those_of_the_original(env_id):
-    import gymnasium
-
-    env, params = make(env_id)
-    original = originals.original(env_id)
-    assert env.num_actions == env.action_space(params).n == original.action_space.n
-    assert env.observation_space(params).shape == (gymnasium.spaces.flatdim(original.observation_space),)
-    length = original.episode_length if "Concentration" in env_id else original.max_episode_length
-    assert env.max_episode_steps == params.max_steps_in_episode == length
+def test_spaces_are_those_of_the_original(env_id):
+    (family, level), (env, params) = family_of(env_id), make(env_id)
+    original = originals.original(family, level)
+    actions, observations = env.action_space(params), env.observation_space(params)
+    assert observations.shape == (gymnasium.spaces.flatdim(original.observation_space),)
+    if isinstance(original.action_space, gymnasium.spaces.Box):
+        assert actions.shape == original.action_space.shape
+        np.testing.assert_array_equal(np.broadcast_to(actions.low, actions.shape), original.action_space.low)
+        np.testing.assert_array_equal(np.broadcast_to(actions.high, actions.shape), original.action_space.high)
+    elif isinstance(original.action_space, gymnasium.spaces.MultiDiscrete):
+        assert actions.nvec == tuple(original.action_space.nvec)
+    else:
+        assert actions.n == env.num_actions == original.action_space.n
+    if isinstance(original.observation_space, gymnasium.spaces.Box):
+        for ours, theirs in (
+            (observations.low, original.observation_space.low),
+            (observations.high, original.observation_space.high),
+        ):
+            np.testing.assert_allclose(np.broadcast_to(ours, observations.shape), theirs, rtol=1e-6)

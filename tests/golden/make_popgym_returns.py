@@ -1,31 +1,33 @@
 """Measure the original POPGym under a uniformly random policy and write popgym_returns.json beside this file.
 
-Needs popgym 1.0.7 (`pip install popgym==1.0.7`). Takes about a minute:
+Needs the development extra (popgym 1.0.7). Takes about ten minutes:
 
-    python tests/golden/make_popgym_returns.py [--steps 400000] [--seed 12345]
+    python -m tests.golden.make_popgym_returns [--steps 400000] [--seed 12345]
 """
 
 import argparse
 import importlib.metadata
 import json
 import pathlib
+import random
 import sys
 
 import gymnasium
 import numpy as np
-import popgym  # noqa: F401  (registers the games)
 
-GAMES = ("RepeatFirst", "RepeatPrevious", "Autoencode", "Concentration")
-LEVELS = ("Easy", "Medium", "Hard")
+from tests.envs import originals
+from tests.envs.families import LEVELS, families
 
 
 def measure(env, steps: int, seed: int) -> dict[str, float]:
     """Play whole episodes for about `steps` steps; return the moments of return and length."""
     rng = np.random.default_rng(seed)
+    random.seed(seed)  # The labyrinths draw from the global generators.
+    np.random.seed(seed)
     returns, lengths = [], []
     env.reset(seed=seed + 1)  # Not the policy's seed: gymnasium would draw the cards from the same stream.
     while sum(lengths) < steps:
-        actions = rng.integers(env.action_space.n, size=2000)
+        actions = random_actions(env.action_space, rng, 2000)
         total, over, length = 0.0, False, 0
         while not over:
             _, reward, terminated, truncated, _ = env.step(actions[length])
@@ -37,8 +39,18 @@ def measure(env, steps: int, seed: int) -> dict[str, float]:
         "return_mean": round(float(np.mean(returns)), 6),
         "return_std": round(float(np.std(returns, ddof=1)), 6),
         "length_mean": round(float(np.mean(lengths)), 3),
+        "length_std": round(float(np.std(lengths, ddof=1)), 3),
         "episodes": len(returns),
     }
+
+
+def random_actions(space, rng: np.random.Generator, number: int) -> list:
+    """Return `number` uniform actions."""
+    if isinstance(space, gymnasium.spaces.Box):
+        return list(rng.uniform(space.low, space.high, (number, *space.shape)).astype(np.float32))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return list(rng.integers(space.nvec, size=(number, len(space.nvec))))
+    return rng.integers(space.n, size=number).tolist()
 
 
 def main() -> None:
@@ -47,15 +59,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400_000, help="environment steps per game and level")
     parser.add_argument("--seed", type=int, default=12345)
     args = parser.parse_args()
-    result = {
-        "source": {name: importlib.metadata.version(name) for name in ("popgym", "gymnasium", "numpy")},
-        "policy": f"uniform over the actions; numpy default_rng({args.seed}); first reset seeded with {args.seed + 1}",
-    }
-    for game in GAMES:
+    returns = {}
+    for game, family in families().items():
         for level in LEVELS:
-            original = gymnasium.make(f"popgym-{game}{level}-v0", disable_env_checker=True).unwrapped
-            result[f"popgym/{game}{level}"] = measure(original, args.steps, args.seed)
-            print(f"{game}{level}", result[f"popgym/{game}{level}"], file=sys.stderr)
+            env = originals.original(family, level)
+            returns[f"popgym/{game}{level}"] = measure(env, args.steps, args.seed)
+            print(game, level, returns[f"popgym/{game}{level}"], file=sys.stderr)
+    result = {
+        "source": {name: importlib.metadata.version(name) for name in ("popgym", "gymnasium", "mazelib", "numpy")},
+        "policy": f"uniform over the actions; numpy default_rng({args.seed}); first reset seeded with {args.seed + 1}",
+        "returns": dict(sorted(returns.items())),
+    }
     path = pathlib.Path(__file__).with_name("popgym_returns.json")
     path.write_text(json.dumps(result, indent=1) + "\n")
 

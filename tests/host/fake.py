@@ -3,8 +3,8 @@
 It learns nothing, but its state has every kind of leaf the real one has and each chunk depends on all of it, so a
 resume that restores anything wrongly changes the metrics. Compiles in under a second.
 
-Run as a program, it is `experiments.train` (or, with `sweep` or `evaluate` first, that one) on the stand-in. The
-variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_NAN_AT makes the loss NaN from that step on.
+Run as a program, it is `experiments.train` (or, with `sweep`, `suite` or `evaluate` first, that one) on the stand-in.
+The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_NAN_AT makes the loss NaN from that step on.
 """
 
 import importlib
@@ -154,7 +154,7 @@ def install() -> None:
     import r2i_jit
 
     module = types.ModuleType("experiments.presets")
-    module.preset, module.default_steps = preset, lambda config: 2000
+    module.preset, module.default_steps, module.SUITES = preset, lambda config: 2000, ("fake",)
     sys.modules["experiments.presets"] = module
     r2i_jit.Trainer = FakeTrainer
 
@@ -162,7 +162,7 @@ def install() -> None:
 def main(argv: list[str]) -> int:
     """Run an entry point on the stand-in."""
     install()
-    name = argv.pop(0) if argv[0] in ("evaluate", "sweep") else "train"
+    name = argv.pop(0) if argv[0] in ("evaluate", "suite", "sweep") else "train"
     return importlib.import_module(f"experiments.{name}").main(argv)
 
 

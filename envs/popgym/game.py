@@ -1,0 +1,60 @@
+"""What all POPGym games have in common: spaces, time limits, and the numbers that an agent or a test asks for."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from gymnax.environments.environment import EnvParams, EnvState
+
+from envs.episodes import AutoReset
+from envs.observation import Categorical, Part
+
+
+class Game(AutoReset):
+    """A POPGym game as a gymnax 1.0 environment.
+
+    A subclass defines `max_episode_steps`, `reward_scale`, `observation_parts`, `reset_env`, `observe`, `step_env`,
+    `is_terminated`, `render`, and either `num_actions` (for a Discrete action space) or `action_space`. One whose
+    observation is not one-hot defines `observation_space` too, and one without a time limit `is_truncated`
+    (`no_time_limit`).
+    """
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Number of `step` calls in the longest episode."""
+        raise NotImplementedError
+
+    @property
+    def reward_scale(self) -> float:
+        """Factor that brings the size of a typical non-zero reward to about one."""
+        raise NotImplementedError
+
+    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
+        """What the numbers of an observation mean, in order."""
+        raise NotImplementedError
+
+    def render(self, state: EnvState, params: EnvParams, hidden: bool = False) -> str:
+        """Return what the observation shows as lines of text, and on request what it does not show. Host only."""
+        raise NotImplementedError
+
+    @property
+    def default_params(self) -> EnvParams:
+        """Parameters with the original's episode length."""
+        return EnvParams(max_steps_in_episode=self.max_episode_steps)
+
+    def observation_space(self, params: EnvParams) -> spaces.Box:
+        """One-hot groups side by side, uint8."""
+        parts = self.observation_parts(params)
+        if not all(isinstance(part, Categorical) for part in parts):
+            raise NotImplementedError(f"{self.name}: define observation_space")
+        return spaces.Box(0, 1, (sum(part.size for part in parts),), jnp.uint8)
+
+    def action_space(self, params: EnvParams) -> spaces.Space:
+        """One of `num_actions` ids."""
+        return spaces.Discrete(self.num_actions)
+
+
+def no_time_limit(state: EnvState, params: Any) -> jax.Array:
+    """Return False, bool (): what `is_truncated` says of a game that ends by itself."""
+    return jnp.zeros((), bool)

@@ -1,0 +1,86 @@
+"""Reference players of POPGym games: what perfect memory, or full knowledge of the hidden state, is worth.
+
+One module per group of games, each with `ORACLES`: game -> its players, best of those that see what an agent sees
+first. `python -m experiments.oracles` plays them and prints their returns beside the reference figures.
+"""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import envs
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A player as JAX functions.
+
+    Attributes:
+      label: what it is called in tables and plots, such as "hunt-and-target play".
+      sees: "history" for what an agent sees (observations, and the actions it chose itself), "state" for everything.
+      start: (env, params) -> memory, any pytree of arrays.
+      act: (env, params, memory, obs, state, key) -> (action, memory). One that sees the history must not look at
+        `state`.
+      reference: name of its entry in the reference data (`oracle` of tests/golden/popgym_reference.json), or "".
+      exact: the return is the same in every episode.
+    """
+
+    label: str
+    sees: Literal["history", "state"]
+    start: Callable[..., Any]
+    act: Callable[..., tuple[jax.Array, Any]]
+    reference: str = ""
+    exact: bool = False
+
+    def play(self, env_id: str, key: jax.Array, episodes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (episode returns, lengths), each (episodes,), float64 and int."""
+        returns, lengths = _compiled(self, env_id, episodes)(key)
+        return np.asarray(returns, np.float64), np.asarray(lengths)
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(oracle: Oracle, env_id: str, episodes: int) -> Callable:
+    """Return a jitted function that plays `episodes` episodes side by side to the end of each."""
+    env, params = envs.make(env_id)
+
+    def episode(key):
+        key_reset, key_play = jax.random.split(key)
+        obs, state = env.reset_env(key_reset, params)
+
+        def step(carry, key):
+            obs, state, memory, done, total, length = carry
+            key_act, key_step = jax.random.split(key)
+            action, memory = oracle.act(env, params, memory, obs, state, key_act)
+            obs, state, reward, terminated, _ = env.step_env(key_step, state, action, params)
+            total, length = total + jnp.where(done, 0.0, reward), length + ~done
+            done = done | terminated | env.is_truncated(state, params)
+            return (obs, state, memory, done, total, length), None
+
+        zero = jnp.zeros((), jnp.int32)
+        carry = (obs, state, oracle.start(env, params), jnp.zeros((), bool), jnp.zeros(()), zero)
+        carry, _ = jax.lax.scan(step, carry, jax.random.split(key_play, env.max_episode_steps))
+        return carry[4], carry[5]
+
+    return jax.jit(lambda key: jax.vmap(episode)(jax.random.split(key, episodes)))
+
+
+def oracles(env_id: str) -> tuple[Any, ...]:
+    """Return the players of an environment, best of those that see the history first; none for an unknown one."""
+    suite, _, name = env_id.partition("/")
+    game = name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
+    return _all().get(game, ()) if suite == "popgym" else ()
+
+
+@functools.cache
+def _all() -> dict[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    for info in pkgutil.iter_modules(__path__):
+        found.update(getattr(importlib.import_module(f"{__name__}.{info.name}"), "ORACLES", {}))
+    return found

@@ -1,0 +1,252 @@
+"""How a person sees an environment: its state as text, its actions by name, its observations with their parts.
+
+`experiments.play` and `experiments.record` share this. An environment may help with two things that gymnax lacks:
+`render(state, params, hidden=False)` returns lines of text, and `action_names` names the actions of a `Discrete` space.
+"""
+
+import sys
+import textwrap
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+
+from envs.observation import Categorical, Image, observation_parts
+from envs.spaces import MultiDiscrete
+from envs.wrappers import Wrapper
+
+_WIDTH = 100  # columns of an observation
+_BRIGHTNESS = " .:-=+*#%@"
+
+
+class Actions:
+    """The actions of an environment as a person types and reads them."""
+
+    def __init__(self, env: Any, params: Any):
+        """Read the action space.
+
+        Raises:
+          ValueError: unless it is a Discrete, a MultiDiscrete or a Box.
+        """
+        self.space = env.action_space(params)
+        if not isinstance(self.space, spaces.Discrete | spaces.Box | MultiDiscrete):
+            raise ValueError(f"{env.name}: action space {self.space!r} cannot be typed")
+        self._vectors = _vectors(env, params)
+        names = tuple(getattr(env, "action_names", ()))
+        self.names = names if isinstance(self.space, spaces.Discrete) and len(names) == self.space.n else ()
+
+    @property
+    def usage(self) -> str:
+        """What can be typed, as part of a sentence."""
+        if self._vectors is not None:
+            last = " ".join(str(n - 1) for n in self._vectors.nvec)
+            first = " ".join("0" for _ in self._vectors.nvec)
+            return f"{len(self._vectors.nvec)} numbers from {first!r} to {last!r}, or 1 from 0 to {self.count - 1}"
+        if isinstance(self.space, spaces.Box):
+            low, high = self._bounds()
+            ranges = dict.fromkeys(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
+            count = "a number" if len(low) == 1 else f"{len(low)} numbers"
+            return f"{count} from {', '.join(ranges)}"
+        if self.names:
+            return ", ".join(f"{name} ({i})" for i, name in enumerate(self.names))
+        return f"a number from 0 to {self.count - 1}"
+
+    def parse(self, text: str) -> np.ndarray:
+        """Return the action that `text` means, as the environment takes it.
+
+        Names may be shortened as long as one name begins so.
+
+        Raises:
+          ValueError: if it means none, or several; the message is one line that says what is right.
+        """
+        named = [i for i, name in enumerate(self.names) if text and name.lower().startswith(text.lower())]
+        exact = [i for i in named if self.names[i].lower() == text.lower()]
+        if len(exact or named) > 1:
+            raise ValueError(f"{text!r} could be {' or '.join(self.names[i] for i in named)}")
+        try:
+            return self._read(exact or named or text.replace(",", " ").split())
+        except ValueError:
+            raise ValueError(f"{text!r} is no action; give {self.usage}") from None
+
+    def label(self, action: Any) -> str:
+        """Return an action as it would be typed: its name or its numbers."""
+        if isinstance(self.space, spaces.Box):
+            return " ".join(f"{number:.4g}" for number in np.ravel(action))
+        if self.names:
+            return self.names[int(action)]
+        if self._vectors is not None and isinstance(self.space, spaces.Discrete):
+            action = np.unravel_index(int(action), self._vectors.nvec)
+        return " ".join(str(int(number)) for number in np.ravel(action))
+
+    @property
+    def count(self) -> int:
+        """Number of different actions; 0 for a Box."""
+        if isinstance(self.space, spaces.Box):
+            return 0
+        return self.space.size if isinstance(self.space, MultiDiscrete) else self.space.n
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        shape = self.space.shape
+        low, high = (np.broadcast_to(np.asarray(x, float), shape) for x in (self.space.low, self.space.high))
+        return low.ravel(), high.ravel()
+
+    def _read(self, words: list[Any]) -> np.ndarray:
+        """Return the action made of numbers, or raise ValueError without a message."""
+        if isinstance(self.space, spaces.Box):
+            values = np.array([float(word) for word in words])
+            low, high = self._bounds()
+            if values.shape != low.shape or not np.all((low <= values) & (values <= high)):
+                raise ValueError
+            return values.reshape(self.space.shape).astype(self.space.dtype)
+        numbers = [int(word) for word in words]
+        if self._vectors is not None and len(numbers) > 1:
+            numbers = [int(np.ravel_multi_index(numbers, self._vectors.nvec))]
+        (number,) = numbers
+        if not 0 <= number < self.count:
+            raise ValueError
+        if isinstance(self.space, MultiDiscrete):
+            return np.array(np.unravel_index(number, self.space.nvec), np.int32)
+        return np.array(number, np.int32)
+
+
+def _vectors(env: Any, params: Any) -> MultiDiscrete | None:
+    """Return the MultiDiscrete action space of `env`, or the one whose actions a wrapper has numbered."""
+    space = innermost(env).action_space(params)
+    return space if isinstance(space, MultiDiscrete) else None
+
+
+def innermost(env: Any) -> Any:
+    """Return the environment inside all wrappers."""
+    while isinstance(env, Wrapper):
+        env = env.env
+    return env
+
+
+def on_host(tree: Any) -> Any:
+    """Return a pytree with NumPy arrays in the place of JAX's; typed PRNG keys stay as they are."""
+    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.tree.map(lambda leaf: leaf if is_key(leaf) else np.asarray(leaf), tree)
+
+
+def is_image(env: Any, params: Any) -> bool:
+    """Return whether the observation is one image."""
+    return isinstance(observation_parts(env, params)[0], Image)
+
+
+def rendered(env: Any, params: Any, state: Any, hidden: bool) -> str | None:
+    """Return the environment's own text for `state` (on the host), or None if it has none."""
+    render = getattr(env, "render", None)
+    if render is None:
+        return None
+    try:
+        return render(state, params, hidden=hidden).rstrip("\n")
+    except NotImplementedError:
+        return None
+
+
+def scene(env: Any, params: Any, state: Any, obs: Any, hidden: bool) -> str:
+    """Return what a terminal shows: the environment's own text or, if it has none, what it observes.
+
+    Args:
+      env: a gymnax 1.0 environment.
+      params: its parameters.
+      state: its state, on the host.
+      obs: its observation; an image is shown itself.
+      hidden: add what the observation does not show, be it the numbers of the state.
+    """
+    image = is_image(env, params)
+    if not image and (text := rendered(env, params, state, hidden)) is not None:
+        return text
+    shown = image_text(np.asarray(obs)) if image else observation_text(env, params, obs)
+    return shown + (f"\n{revealed(env, params, state)}" if hidden else "")
+
+
+def revealed(env: Any, params: Any, state: Any) -> str:
+    """Return the environment's own text with all that is hidden or, if it has none, the numbers of its state."""
+    return rendered(env, params, state, True) or state_text(state)
+
+
+def state_text(state: Any) -> str:
+    """Return the numbers of a state, leaf by leaf."""
+    lines = ["state:"]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        numbers = str(leaf.astype(int) if leaf.dtype == bool else leaf)
+        lines += _wrapped(f"{jax.tree_util.keystr(path)} {' '.join(numbers.split())}")
+    return "\n".join(lines)
+
+
+def observation_text(env: Any, params: Any, obs: Any) -> str:
+    """Return the numbers that the agent gets, part by part; one-hot groups with the classes that they stand for."""
+    obs = np.asarray(obs)
+    lines, start = [f"observation: {obs.dtype} {obs.shape}"], 0
+    # The agent one-hots a Discrete observation.
+    discrete = isinstance(env.observation_space(params), spaces.Discrete)
+    vector = (np.arange(env.observation_space(params).n) == obs).astype(np.uint8) if discrete else obs.ravel()
+    for part in observation_parts(env, params):
+        values = vector[start : start + part.size]
+        lines.append(f"  {start}..{start + part.size - 1}: {part}")
+        start += part.size
+        if isinstance(part, Image):
+            lines.append(image_text(values.reshape(part.shape)))
+            continue
+        rows = _classes(values.reshape(-1, part.classes)) if isinstance(part, Categorical) else [_numbers(values)]
+        lines += [line for row in rows for line in _wrapped(row)]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
+
+
+def _classes(groups: np.ndarray) -> list[str]:
+    marks = [str(int(np.argmax(row))) if np.sum(row != 0) == 1 else "?" for row in groups]
+    one_hot = ["".join(f"{value:g}" for value in row) for row in groups]
+    return [f"classes {' '.join(marks)}", f"one-hot {' '.join(one_hot)}"]
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{value:.6g}" for value in values)
+
+
+def image_text(image: np.ndarray) -> str:
+    """Return a uint8 image (height, width, channels) as text: two coloured pixels per character on a terminal."""
+    rgb = colour(image).astype(int)
+    if not sys.stdout.isatty():
+        # Characters are twice as high as they are wide.
+        shades = rgb[::2].mean(-1) * len(_BRIGHTNESS) // 256
+        return "\n".join("".join(_BRIGHTNESS[int(shade)] for shade in row) for row in shades)
+    rgb = np.concatenate([rgb, np.zeros((len(rgb) % 2, *rgb.shape[1:]), int)])
+    lines = []
+    for upper, lower in zip(rgb[::2], rgb[1::2], strict=True):
+        cells = [
+            f"\x1b[38;2;{a};{b};{c}m\x1b[48;2;{d};{e};{f}m▀"
+            for (a, b, c), (d, e, f) in zip(upper, lower, strict=True)
+        ]  # fmt: skip
+        lines.append("".join(cells) + "\x1b[0m")
+    return "\n".join(lines)
+
+
+def colour(image: np.ndarray) -> np.ndarray:
+    """Return an image (height, width, channels) as red, green and blue; unless it has three channels, the first one."""
+    return image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, -1)
+
+
+def caption(step: int, action: str | None, reward: float, total: float, terminated: bool, truncated: bool) -> str:
+    """Return one line about a step: the action that led to it, what it was paid, the return so far, the flags."""
+    parts = [f"step {step}"]
+    if action is not None:
+        parts += [f"action {action}", f"reward {reward:+.4g}"]
+    return " | ".join([*parts, f"return {total:.4g}", *_flags(terminated, truncated)])
+
+
+def result(number: int, total: float, steps: int, terminated: bool, truncated: bool) -> str:
+    """Return one line about an episode: what came of it, and whether it ended."""
+    flags = " and ".join(_flags(terminated, truncated))
+    ended = f"is over ({flags})" if flags else "was cut off"
+    return f"episode {number} {ended}: return {total:.4g} in {steps} steps"
+
+
+def _flags(terminated: bool, truncated: bool) -> list[str]:
+    return ["terminated"] * terminated + ["truncated"] * truncated

@@ -1,0 +1,153 @@
+"""Train on every environment of a suite, one after the other, into one table: `python -m experiments.suite popgym`.
+
+Every environment is a run of `experiments.train` in its own folder below --out-dir. The same command again goes on
+where it was stopped: finished runs are kept, a stopped one is resumed. One that fails is named in the table, and the
+rest go on (exit code 1 at the end). The table (results.md, results.json) is written anew after each environment. The
+return is that of the final greedy evaluation, mean and standard error over seeds; `score` is where it lies between
+random play (0) and the best known play (1).
+"""
+
+import fnmatch
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import cli
+
+STOPPED = (130, 143)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = cli.Parser(prog="python -m experiments.suite", description=__doc__)
+    parser.add_argument("suite", help="a suite of environments, such as popgym")
+    parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite>-<size>-suite")
+    parser.add_argument(
+        "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to train, such as '*Easy' (default: all)"
+    )
+    parser.add_argument(
+        "--size", choices=cli.SIZES, help="preset (default: auto = small with an accelerator, else tiny)"
+    )
+    parser.add_argument("--seeds", type=cli.whole(1, 4096), default=1, metavar="N", help="default: %(default)s")
+    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="default: %(default)s")
+    parser.add_argument(
+        "--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's, per env)"
+    )
+    parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
+    args = parser.parse_args(argv)
+    from experiments import rundir
+
+    env_ids = environments(args.suite, args.only)
+    size = rundir.resolved_size(args.size)
+    for env_id in env_ids:  # Whatever is wrong with the command line is said before anything runs.
+        rundir.asked_config(args, size, env_id)
+    out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-suite"
+    return train_all(args, size, env_ids, out)
+
+
+def environments(suite: str, patterns: Sequence[str]) -> list[str]:
+    """Return the ids of a suite that match one of the patterns; exit 2 if there are none."""
+    import envs
+    from experiments.presets import SUITES
+
+    if suite not in SUITES:
+        cli.fail(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
+    found = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
+    for pattern in patterns:
+        if not any(_matches(env_id, pattern) for env_id in found):
+            cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")
+    return [env_id for env_id in found if any(_matches(env_id, pattern) for pattern in patterns)]
+
+
+def _matches(env_id: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(env_id, pattern) or fnmatch.fnmatchcase(env_id.partition("/")[2], pattern)
+
+
+def train_all(args: Any, size: str, env_ids: Sequence[str], out: Path) -> int:
+    """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
+    import jax
+
+    from experiments import rundir, train
+
+    out.mkdir(parents=True, exist_ok=True)
+    failures: dict[str, int] = {}
+    for number, env_id in enumerate(env_ids, 1):
+        path = folder(out, env_id)
+        if (path / "evaluation.json").exists():
+            continue
+        print(f"[{number}/{len(env_ids)}] {env_id}", flush=True)
+        words = [args.suite, "--env", env_id, "--size", size, "--seeds", args.seeds, "--seed", args.seed]
+        words += ["--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
+        words += ["--steps", args.steps] if args.steps else []
+        words += ["--set", *args.assignments] if args.assignments else []
+        try:
+            code = train.main([str(word) for word in words])
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        if code in STOPPED:
+            return code
+        if code:
+            failures[env_id] = code
+        jax.clear_caches()  # Each environment is another program; none is needed again.
+        write(out, env_ids, failures)
+    print(write(out, env_ids, failures))
+    return 1 if failures else 0
+
+
+def folder(out: Path, env_id: str) -> Path:
+    """Return the run directory of an environment."""
+    return out / env_id.partition("/")[2]
+
+
+def write(out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
+    """Write results.json and results.md from the runs' evaluations and return the table."""
+    from experiments.display import table
+    from experiments.rundir import replace_text
+
+    entries = [entry(out, env_id, failures.get(env_id)) for env_id in env_ids]
+    replace_text(out / "results.json", json.dumps(entries, indent=2) + "\n")
+    columns = ["environment", "return", "score", "steps", "random", "best known"]
+    text = table(columns, [[show(value) for value in row(found)] for found in entries])
+    replace_text(out / "results.md", text + "\n")
+    return text
+
+
+def entry(out: Path, env_id: str, failure: int | None) -> dict[str, Any]:
+    """Return what is known of one environment's run."""
+    from experiments.references import references
+
+    known = references(env_id)
+    result: dict[str, Any] = {"env": env_id, "failure": failure}
+    result |= {name: known[name]["mean"] for name in ("random", "best") if name in known}
+    path = folder(out, env_id) / "evaluation.json"
+    if path.exists():
+        document = json.loads(path.read_text(encoding="utf-8"))
+        result |= {name: document[name] for name in ("mean", "stderr", "env_steps")}
+        if {"random", "best"} <= known.keys():
+            result["score"] = (result["mean"] - result["random"]) / (result["best"] - result["random"])
+    return result
+
+
+def row(found: dict[str, Any]) -> list[Any]:
+    """Return the table's cells of one environment."""
+    returned: Any = None
+    if "mean" in found:
+        error = found["stderr"]
+        returned = f"{found['mean']:.3f}" + (f" ± {error:.3f}" if error is not None else "")
+    elif found["failure"] is not None:
+        returned = f"failed (exit {found['failure']})"
+    cells = [found.get(name) for name in ("score", "env_steps", "random", "best")]
+    return [found["env"], returned, *cells]
+
+
+def show(value: Any) -> str:
+    """Return a cell as text; "-" where there is nothing yet."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

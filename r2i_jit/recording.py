@@ -1,0 +1,111 @@
+"""Whole episodes, every state of them kept: for drawing, and for looking into what an agent did."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from envs import episodes
+from envs.episodes import TimeStep
+from r2i_jit import rollout
+from r2i_jit.agent import Agent, AgentState
+
+
+class Policy(NamedTuple):
+    """Who plays.
+
+    Attributes:
+      weights: pytree of arrays that stay the same.
+      start: (weights, E) -> memory before an episode's first step, leading axis E.
+      act: (weights, memory, current steps (E,), key) -> (E actions as the environment takes them, memory).
+    """
+
+    weights: Any
+    start: Callable[[Any, int], Any]
+    act: Callable[[Any, Any, TimeStep, jax.Array], tuple[jax.Array, Any]]
+
+
+class Recording(NamedTuple):
+    """What was there at each index: leading axes (T, E), or (T,) for one episode.
+
+    Attributes:
+      step: observation, the reward that led to it, and flags.
+      env_state: the environment's state.
+      action: what was chosen there, as the environment takes it; ignored on an episode's last step.
+    """
+
+    step: TimeStep
+    env_state: Any
+    action: jax.Array
+
+
+def agent_policy(agent: Agent, env: Any, params: Any, state: AgentState, *, greedy: bool) -> Policy:
+    """Return the policy of a trained agent; `greedy` takes the most likely actions instead of samples."""
+
+    def start(state, num_episodes):
+        # Its environments are not used, and so not computed.
+        player = rollout.start(agent, env, params, state, jax.random.key(0), num_episodes)
+        return player.latent, player.prev_action
+
+    def act(state, memory, now, key):
+        latent, prev_action = memory
+        action, latent = agent.act(state, latent, now.obs, prev_action, now.is_first, key, greedy=greedy)
+        return agent.spec.to_env(action), (latent, action)
+
+    return Policy(state, start, act)
+
+
+def random_policy(env: Any, params: Any) -> Policy:
+    """Return uniformly random play."""
+    space = env.action_space(params)
+
+    def act(_, memory, now, key):
+        return jax.vmap(space.sample)(jax.random.split(key, now.reward.shape[0])), memory
+
+    return Policy((), lambda _, num_episodes: (), act)
+
+
+def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: int, num_steps: int) -> Recording:
+    """Play fresh episodes side by side, as `rollout.evaluate` does: an agent plays the same ones for the same key.
+
+    Args:
+      env: gymnax environment.
+      params: its parameters.
+      policy: who plays.
+      key: typed PRNG key.
+      num_episodes: E.
+      num_steps: how many steps to play; T is one more, and an episode that ends before is followed by others.
+
+    Returns:
+      The recording, leading axes (T, E).
+    """
+
+    # Run once, so on CPU the time goes into compiling it.
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+
+    @partial(jax.jit, compiler_options=quick)
+    def play(weights, key):
+        key_start, key_play = jax.random.split(key)
+        stream = episodes.start(env, params, key_start, num_episodes)
+
+        def step(carry, _):
+            stream, memory, key = carry
+            key, key_act, key_env = jax.random.split(key, 3)
+            action, memory = policy.act(weights, memory, stream.step, key_act)
+            row = Recording(stream.step, stream.env_state, action)
+            stream = episodes.advance(env, params, stream, action, key_env)
+            return (stream, memory, key), row
+
+        carry = (stream, policy.start(weights, num_episodes), key_play)
+        return jax.lax.scan(step, carry, None, length=num_steps + 1)[1]
+
+    return play(policy.weights, key)
+
+
+def separate(recording: Recording) -> list[Recording]:
+    """Return the first episode of every environment by itself, up to its last step or the recording's end."""
+    is_last = np.asarray(recording.step.is_last)
+    lengths = np.where(is_last.any(0), is_last.argmax(0) + 1, len(is_last))
+    return [jax.tree.map(lambda leaf, e=e, n=n: leaf[:n, e], recording) for e, n in enumerate(lengths)]

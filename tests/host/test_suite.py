@@ -1,0 +1,92 @@
+"""Training a whole suite into one table, on the stand-in; and the real agent on environments of every kind."""
+
+import json
+
+import pytest
+
+import envs
+from envs import registry
+from envs.popgym.repeat_first import RepeatFirst
+from experiments import environments, smoke, suite
+from tests.host.test_cli import error_line
+
+
+@pytest.fixture
+def fakes(fake, monkeypatch):
+    """Let the stand-in's two environments be registered."""
+    envs.registered()
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    for name in ("fake/A", "fake/B"):
+        envs.register(name, RepeatFirst)
+    return fake
+
+
+def test_a_suite_becomes_one_table_and_goes_on_where_it_was_stopped(fakes, tmp_path, capsys):
+    words = ["suite", "fake", "--out-dir", "out", "--steps", "200", "--seeds", "2", "--set", "model.deter=8"]
+    assert fakes(*words, "--only", "A") == 0
+    first = (tmp_path / "out" / "A" / "metrics.jsonl").read_bytes()
+    assert not (tmp_path / "out" / "B").exists()
+    assert fakes(*words) == 0
+    assert "[2/2] fake/B" in (text := capsys.readouterr().out) and "[1/2] fake/A" not in text.split("[2/2]")[1]
+    assert (tmp_path / "out" / "A" / "metrics.jsonl").read_bytes() == first
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [found["env"] for found in results] == ["fake/A", "fake/B"]
+    assert all(found["env_steps"] >= 200 and -1 <= found["mean"] <= 1 for found in results)
+    table = (tmp_path / "out" / "results.md").read_text()
+    assert table.count("\n") == 4 and f"{results[1]['mean']:.3f} ± {results[1]['stderr']:.3f}" in table
+    assert json.loads((tmp_path / "out" / "B" / "config.json").read_text())["model"]["deter"] == 8
+
+
+def test_one_that_fails_is_named_and_the_others_go_on(fakes, tmp_path, capsys):
+    (tmp_path / "out" / "A").mkdir(parents=True)
+    (tmp_path / "out" / "A" / "notes.txt").write_text("not a run")
+    assert fakes("suite", "fake", "--out-dir", "out", "--steps", "200") == 1
+    assert "is not empty" in error_line(capsys)
+    failed, trained = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert failed["failure"] == 2 and "mean" not in failed and trained["failure"] is None
+    assert "failed (exit 2)" in (tmp_path / "out" / "results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["fak"], "unknown suite 'fak'"),
+        (["fake", "--only", "C*"], "'C*' matches no environment of fake"),
+        (["fake", "--set", "model.unit=3"], "did you mean model.units"),
+    ],
+)
+def test_mistakes_exit_2_before_anything_runs(fakes, tmp_path, capsys, words, expected):
+    assert fakes("suite", *words) == 2
+    assert expected in error_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_lie_between_random_and_best_play(tmp_path):
+    folder = suite.folder(tmp_path, "popgym/RepeatFirstEasy")
+    folder.mkdir()
+    (folder / "evaluation.json").write_text(json.dumps({"mean": 0.25, "stderr": None, "env_steps": 1000}))
+    found = suite.entry(tmp_path, "popgym/RepeatFirstEasy", None)
+    assert found["score"] == pytest.approx(0.5)
+    assert list(map(suite.show, suite.row(found)))[1:] == ["0.250", "0.500", "1,000", "-0.500", "1.000"]
+    assert suite.show(suite.row(suite.entry(tmp_path, "popgym/RepeatFirstHard", None))[1]) == "-"
+
+
+def test_the_page_of_environments_is_up_to_date():
+    """Made anew by `python -m experiments.environments > docs/environments.md`."""
+    page = (environments.PAGE).read_text(encoding="utf-8")
+    assert page == environments.document()
+    assert all(f"| {env_id} " in page for env_id in envs.registered())
+
+
+KINDS = {
+    "several one-hot groups, Discrete": "popgym/LabyrinthEscapeEasy",
+    "one-hot, MultiDiscrete": "popgym/MineSweeperEasy",
+    "Box, Box": "popgym/NoisyPositionOnlyPendulumHard",
+}
+
+
+@pytest.mark.parametrize("env_id", KINDS.values(), ids=KINDS)
+def test_the_agent_runs_on_every_kind_of_space(env_id, capsys):
+    """`just smoke popgym` does so on all ids."""
+    assert smoke.main(["popgym", "--only", env_id]) == 0
+    assert f"ok     {env_id}" in capsys.readouterr().out
