@@ -52,10 +52,10 @@ smoke *args: _run
 bench *args: _dev
     @.venv/bin/python -m benchmarks "$@"
 
-# Run the tests (`just test -m slow` for the slow ones)
+# Run the tests on up to four cores (`just test -m slow` for the slow ones, `-n 0` for one process)
 [group("develop")]
 test *args: _dev
-    @.venv/bin/python -m pytest "$@"
+    @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup "$@"
 
 # Lint, check the format and the types
 [group("develop")]

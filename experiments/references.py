@@ -14,7 +14,10 @@ def _table() -> dict[str, Any]:
 
 
 def references(env: str) -> dict[str, Any]:
-    """Return what is known of `env`: `random`, `best` (each mean, label, source) and `published` (agent -> mean).
+    """Return what is known of `env`.
+
+    `random`, `best` (each mean, label, source), `published` (agent -> mean), and for POPGym `players`: scripted player
+    on the original -> [mean return, standard deviation over episodes, number of episodes].
 
     An environment that is not in the table has none: the result is empty.
     """

@@ -132,7 +132,7 @@ def hunt_and_kill(key: jax.Array, height: int, width: int, trials: int | jax.Arr
         stuck = jnp.all(here & ends == 0)
         hunted, number = grid.pick(ends, uniforms[0])
         # In every pass there are visited and unvisited cells, so there is an end, and fewer ends than cells.
-        failures = jnp.floor(jnp.log1p(-uniforms[1]) / jnp.log1p(-number / (height * width)))
+        failures = jnp.floor(jnp.log1p(-uniforms[1]) / jnp.log1p(-(number / (height * width))))
         trials_left = trials_left - jnp.where(stuck, failures + 1, 0)
         here = jnp.where(stuck, jnp.where(trials_left >= 0, hunted, 0), here)
         new, _ = grid.pick(grid.neighbors(here) & unvisited, uniforms[2])

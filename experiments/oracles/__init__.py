@@ -26,8 +26,7 @@ class Oracle:
       label: what it is called in tables and plots, such as "hunt-and-target play".
       sees: "history" for what an agent sees (observations, and the actions it chose itself), "state" for everything.
       start: (env, params) -> memory, any pytree of arrays.
-      act: (env, params, memory, obs, state, key) -> (action, memory). One that sees the history must not look at
-        `state`.
+      act: (env, params, memory, obs, state, key) -> (action, memory); `state` is None for one that sees the history.
       reference: name of its entry in the reference data (`oracle` of tests/golden/popgym_reference.json), or "".
       exact: the return is the same in every episode.
     """
@@ -57,7 +56,8 @@ def _compiled(oracle: Oracle, env_id: str, episodes: int) -> Callable:
         def step(carry, key):
             obs, state, memory, done, total, length = carry
             key_act, key_step = jax.random.split(key)
-            action, memory = oracle.act(env, params, memory, obs, state, key_act)
+            seen = state if oracle.sees == "state" else None
+            action, memory = oracle.act(env, params, memory, obs, seen, key_act)
             obs, state, reward, terminated, _ = env.step_env(key_step, state, action, params)
             total, length = total + jnp.where(done, 0.0, reward), length + ~done
             done = done | terminated | env.is_truncated(state, params)

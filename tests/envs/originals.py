@@ -1,6 +1,7 @@
 """The original POPGym, played step by step so that the same episodes can be replayed in ours. Test dependency only."""
 
 import random
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ from tests.envs.families import Family
 
 def original(family: Family, level: str) -> Any:
     """Construct the original of one of our ids."""
-    return gymnasium.make(family.original_id(level), disable_env_checker=True).unwrapped
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the labyrinths, which can be solved without memory
+        return gymnasium.make(family.original_id(level), disable_env_checker=True).unwrapped
 
 
 @dataclass

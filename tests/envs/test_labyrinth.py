@@ -226,7 +226,7 @@ def test_small_mazes_have_their_exact_probabilities(height, width, trials):
     assert stats.chisquare(observed, expected).pvalue > 1e-4
 
 
-@pytest.mark.parametrize(("height", "width"), [(5, 15), (15, 5), (9, 9)])
+@pytest.mark.parametrize(("height", "width"), [(5, 15), (15, 5), (8, 8), (9, 9)])
 def test_a_maze_is_always_one_tree_and_complete_with_enough_trials(height, width):
     draw = jax.jit(jax.vmap(lambda key, trials: hunt_and_kill(key, height, width, trials), (0, None)))
     for trials, complete in ((0, False), (10, False), (40 * height * width, True)):

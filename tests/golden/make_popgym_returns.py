@@ -11,6 +11,7 @@ import json
 import pathlib
 import random
 import sys
+from collections.abc import Iterator
 
 import gymnasium
 import numpy as np
@@ -24,13 +25,13 @@ def measure(env, steps: int, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     random.seed(seed)  # The labyrinths draw from the global generators.
     np.random.seed(seed)
+    actions = random_actions(env.action_space, rng)
     returns, lengths = [], []
     env.reset(seed=seed + 1)  # Not the policy's seed: gymnasium would draw the cards from the same stream.
     while sum(lengths) < steps:
-        actions = random_actions(env.action_space, rng, 2000)
         total, over, length = 0.0, False, 0
         while not over:
-            _, reward, terminated, truncated, _ = env.step(actions[length])
+            _, reward, terminated, truncated, _ = env.step(next(actions))
             total, length, over = total + reward, length + 1, terminated or truncated
         returns.append(total)
         lengths.append(length)
@@ -44,13 +45,15 @@ def measure(env, steps: int, seed: int) -> dict[str, float]:
     }
 
 
-def random_actions(space, rng: np.random.Generator, number: int) -> list:
-    """Return `number` uniform actions."""
-    if isinstance(space, gymnasium.spaces.Box):
-        return list(rng.uniform(space.low, space.high, (number, *space.shape)).astype(np.float32))
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        return list(rng.integers(space.nvec, size=(number, len(space.nvec))))
-    return rng.integers(space.n, size=number).tolist()
+def random_actions(space, rng: np.random.Generator) -> Iterator:
+    """Yield uniform actions without end."""
+    while True:
+        if isinstance(space, gymnasium.spaces.Box):
+            yield from rng.uniform(space.low, space.high, (1000, *space.shape)).astype(np.float32)
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            yield from rng.integers(space.nvec, size=(1000, len(space.nvec)))
+        else:
+            yield from rng.integers(space.n, size=1000).tolist()
 
 
 def main() -> None:

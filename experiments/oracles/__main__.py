@@ -1,0 +1,46 @@
+"""Play the reference players and print their returns as a markdown table: `python -m experiments.oracles`.
+
+Beside each return (mean and standard error) stands what the same kind of player reached on the original, where that was
+measured.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from experiments import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = cli.Parser(prog="python -m experiments.oracles", description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids, such as '*Easy' (default: all)"
+    )
+    parser.add_argument("--episodes", type=cli.whole(2, 10**6), default=512, metavar="N", help="default: %(default)s")
+    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="default: %(default)s")
+    args = parser.parse_args(argv)
+    import jax
+
+    from experiments.display import table
+    from experiments.oracles import oracles
+    from experiments.references import references
+    from experiments.suite import environments
+
+    body = []
+    for env_id in environments("popgym", args.only):
+        players = references(env_id)["players"]
+        for oracle in oracles(env_id):
+            returns, lengths = oracle.play(env_id, jax.random.key(args.seed), args.episodes)
+            error = returns.std(ddof=1) / len(returns) ** 0.5
+            mean, spread, count = players.get(oracle.reference, (None, None, None))
+            original = "-" if mean is None else f"{mean:.3f} ± {spread / count**0.5:.3f}"
+            cells = [env_id, oracle.label, oracle.sees, f"{returns.mean():.3f} ± {error:.3f}", original]
+            body.append([*cells, f"{lengths.mean():.0f}"])
+            print(*body[-1], sep="  ", file=sys.stderr, flush=True)
+        jax.clear_caches()
+    print(table(["environment", "player", "sees", "return", "on the original", "length"], body))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
