@@ -12,7 +12,7 @@ import pytest
 from experiments import cli, display, sweep
 from r2i_jit.config import Config
 
-ENTRY_POINTS = ("train", "sweep", "evaluate", "plot")
+ENTRY_POINTS = ("train", "sweep", "suite", "evaluate", "plot", "play", "record", "smoke")
 
 
 def error_line(capsys: pytest.CaptureFixture) -> str:
