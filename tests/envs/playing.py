@@ -21,6 +21,8 @@ FAMILIES = families()
 POPGYM = tuple(env_id for game in sorted(FAMILIES) for env_id in FAMILIES[game].ids())
 EPISODES = 32  # Side by side in every rollout: one shape is one compilation.
 BEYOND = 3  # Steps that a rollout goes on after the longest episode.
+# Compile without optimising the generated code: these programs run for milliseconds.
+QUICK = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
 
 make = functools.cache(envs.make)
 
@@ -71,7 +73,8 @@ def _compiled(env_id: str):
     env, params = make(env_id)
 
     def checked(function):
-        return jax.jit(jax.vmap(checkify.checkify(function, errors=checkify.index_checks)))
+        mapped = jax.vmap(checkify.checkify(function, errors=checkify.index_checks))
+        return jax.jit(mapped, compiler_options=QUICK)
 
     return checked(lambda key: env.reset_env(key, params)), checked(functools.partial(replay, env, params))
 

@@ -17,6 +17,7 @@ from experiments.references import references
 from tests.envs.playing import (
     EPISODES,
     POPGYM,
+    QUICK,
     keys,
     make,
     nearest_valid,
@@ -110,14 +111,13 @@ def test_one_key_one_episode_in_a_batch_or_alone(env_id):
     fresh, state = start(env_id, seed=9)
     together = play(env_id, state, actions, seed=9)
 
-    @jax.jit
     def alone(key, actions):
         obs, state = env.reset_env(key, params)
         return obs, state, replay(env, params, key, state, actions)
 
     # Half a batch is another program; it must give the same as the whole one. Floats may be fused differently.
-    got = jax.jit(jax.vmap(alone))(keys(9)[: EPISODES // 2], actions[: EPISODES // 2])
-    one = alone(keys(9)[3], actions[3])
+    got = jax.jit(jax.vmap(alone), compiler_options=QUICK)(keys(9)[: EPISODES // 2], actions[: EPISODES // 2])
+    one = jax.jit(alone, compiler_options=QUICK)(keys(9)[3], actions[3])
     for batch, single, want in zip(*map(jax.tree.leaves, (got, one, (fresh, state, together))), strict=True):
         same = np.testing.assert_array_equal if batch.dtype != jnp.float32 else _close
         same(batch, want[: EPISODES // 2])
@@ -155,7 +155,8 @@ def test_automatic_reset_is_that_of_gymnax_at_less_cost(env_id):
     state = state.replace(time=jnp.where(jnp.arange(EPISODES) % 3 == 0, env.max_episode_steps - 1, 0).astype(jnp.int32))
     action = random_actions(env_id, seed=6)[:, 0]
     both = env.step, lambda *args: Environment.step(env, *args)
-    ours, plain = (jax.jit(jax.vmap(step, (0, 0, 0, None)))(keys(6), state, action, params) for step in both)
+    compiled = [jax.jit(jax.vmap(step, (0, 0, 0, None)), compiler_options=QUICK) for step in both]
+    ours, plain = (step(keys(6), state, action, params) for step in compiled)
     assert jax.tree.structure(ours) == jax.tree.structure(plain)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         (np.testing.assert_array_equal if one.dtype != jnp.float32 else _close)(one, other)
