@@ -1,7 +1,7 @@
 """Count what the original POPGym draws at its resets and write popgym_resets.json beside this file.
 
 What is counted is said by `statistics` in tests/envs/families. Needs the development extra (popgym 1.0.7). Takes
-some twenty minutes, nearly all of them for the labyrinths:
+about ten minutes:
 
     python -m tests.golden.make_popgym_resets [--resets 20000] [--seed 1] [--games GAME ...]
 """
