@@ -19,6 +19,7 @@ Factory = Callable[[], Any]
 # Suite -> the module that registers its environments when it is imported.
 _SUITES = {
     "popgym": "envs.popgym",
+    "memory_maze": "envs.memory_maze",
 }
 
 
