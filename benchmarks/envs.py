@@ -4,11 +4,14 @@
 
 Ours: uniformly random actions, drawn inside one compiled scan over `env.step`, which begins the next episode by itself;
 timed over at least one longest episode, so that resets weigh what they weigh. `--plain` takes gymnax's own `step`
-instead, which computes a reset at every step. The original: one environment in one process, and gymnasium's
+instead, which computes a reset at every step; `--parts` says where the time of a step goes.
+
+The original: one environment in one process, and gymnasium's
 AsyncVectorEnv with as many processes as there are cores; actions drawn beforehand, resets included.
 """
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -34,11 +37,32 @@ def sampler(space, num_envs: int):
     return lambda key: jax.random.randint(key, (num_envs, *space.shape), 0, sizes)
 
 
-def compiled_steps(env_id: str, num_envs: int, plain: bool, length: int):
+def keys_only(env, key, state, action, params):
+    """Draw the key and the action of a step, and take none; there is nothing to observe."""
+    used = jax.random.key_data(key).sum().astype(jnp.float32) + jnp.sum(action)
+    space = env.observation_space(params)
+    return jnp.zeros(space.shape, space.dtype), state, used
+
+
+def without_reset(env, *args):
+    """Take a step and never begin another episode."""
+    obs, state, reward, terminated, _ = env.step_env(*args)
+    return obs, state, reward + (terminated | env.is_truncated(state, args[-1]))
+
+
+STEPS = {
+    "keys and actions": keys_only,
+    "without reset": without_reset,
+    "plain": Environment.step,
+    "whole": lambda env, *args: env.step(*args),
+}
+
+
+def compiled_steps(env_id: str, num_envs: int, kind: str, length: int):
     """Return a carry and a compiled function (carry, key) -> carry that takes `length` steps in each environment."""
     env, params = envs.make(env_id)
     sample = sampler(env.action_space(params), num_envs)
-    one_step = (lambda *args: Environment.step(env, *args)) if plain else env.step
+    one_step = functools.partial(STEPS[kind], env)
 
     def step(carry, key):
         key_act, key_step = jax.random.split(key)
@@ -54,11 +78,11 @@ def compiled_steps(env_id: str, num_envs: int, plain: bool, length: int):
     return (obs, state, jnp.zeros(num_envs)), run
 
 
-def steps_per_second(env_id: str, num_envs: int, plain: bool, seconds: float) -> float:
+def steps_per_second(env_id: str, num_envs: int, kind: str, seconds: float) -> float:
     """Time our environment for at least `seconds` and one longest episode, compilation left out."""
     length = max(16, 65_536 // num_envs)
     episode = envs.make(env_id)[1].max_steps_in_episode
-    carry, run = compiled_steps(env_id, num_envs, plain, length)
+    carry, run = compiled_steps(env_id, num_envs, kind, length)
     carry = jax.block_until_ready(run(carry, jax.random.key(0)))
     steps, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds or steps < episode:
@@ -87,6 +111,17 @@ def row(env_id: str, ours: list[float], original: dict[str, float]) -> list[str]
     return [env_id, *rates, *(f"{max(ours) / rate:,.0f}" if rate else "-" for rate in theirs)]
 
 
+def print_parts(ids: list[str], counts: list[int], seconds: float) -> None:
+    """Print how long a step takes in nanoseconds per environment, with more and more of it computed."""
+    kinds = ["keys and actions", "without reset", "whole"]
+    print("| environment | number | " + " | ".join(kinds) + " |")
+    print("|---|--:" + "|--:" * len(kinds) + "|")
+    for env_id in ids:
+        for count in counts:
+            times = [1e9 / steps_per_second(env_id, count, kind, seconds) for kind in kinds]
+            print(f"| {env_id} | {count:,} | " + " | ".join(f"{time:,.0f}" for time in times) + " |", flush=True)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -99,6 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seconds", type=float, default=0.5, help="least time per figure; default: 0.5")
     parser.add_argument("--plain", action="store_true", help="gymnax's own step, which resets at every step")
+    parser.add_argument("--parts", action="store_true", help="nanoseconds of a step by its parts, no original")
     args = parser.parse_args(argv)
     unknown = [env_id for env_id in args.ids if env_id not in envs.registered()]
     if unknown:
@@ -107,13 +143,17 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--num-envs and --seconds should be positive")
 
     print(f"Environment steps per second{', plain step' if args.plain else ''}. {describe()}.\n")
+    if args.parts:
+        print_parts(args.ids, args.num_envs, args.seconds)
+        return
+    kind = "plain" if args.plain else "whole"
     originals = original_rates([env_id for env_id in args.ids if env_id in popgym], args.seconds)
     headings = ["environment", "original", "original, vector", *(f"{count:,}" for count in args.num_envs)]
     headings += ["best / original", "best / vector"]
     print("| " + " | ".join(headings) + " |")
     print("|---" + "|--:" * (len(headings) - 1) + "|")
     for env_id in args.ids:
-        ours = [steps_per_second(env_id, count, args.plain, args.seconds) for count in args.num_envs]
+        ours = [steps_per_second(env_id, count, kind, args.seconds) for count in args.num_envs]
         print("| " + " | ".join(row(env_id, ours, originals.get(env_id, {}))) + " |", flush=True)
         jax.clear_caches()
 

@@ -14,7 +14,10 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
-RESET_BLOCK = 64  # at most this share of a large batch is reset at a time
+# Rows are reset this many at a time; of a batch of more than its square, a share of one in this many.
+RESET_BLOCK = 64
+
+Reset = Callable[[jax.Array, Any], Any]
 
 
 class AutoReset(Environment):
@@ -31,17 +34,20 @@ class AutoReset(Environment):
     ) -> tuple[Any, EnvState, jax.Array, jax.Array, jax.Array, dict[Any, Any]]:
         """Take one step and, if that ended the episode, begin the next one."""
         params = self.default_params if params is None else params
-        key_step, key_reset = jax.random.split(key)
-        final, state, reward, terminated, info = self.step_env(key_step, state, action, params)
+        final, state, reward, terminated, info = self.step_env(jax.random.split(key)[0], state, action, params)
         truncated = self.is_truncated(state, params)
         one = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
         results = reward, terminated, truncated, info
         rows = _reset_where(
-            self, params, one(terminated | truncated), one(key_reset), one((final, state)), one(results)
+            self._reset_after, params, one(terminated | truncated), one(key), one((final, state)), one(results)
         )
         (obs, state), (reward, terminated, truncated, info) = jax.tree.map(lambda leaf: leaf[0], rows)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
         return obs, state, reward, terminated, truncated, info
+
+    def _reset_after(self, key: jax.Array, params: EnvParams) -> tuple[Any, EnvState]:
+        """Begin the next episode from the key of the step before: it is split only where an episode ended."""
+        return self.reset_env(jax.random.split(key)[1], params)
 
 
 class TimeStep(NamedTuple):
@@ -93,7 +99,7 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     restart = stream.step.is_last
     reset_keys = jax.random.split(key_reset, num_envs)
     results = reward, terminated, truncated
-    (obs, env_state), results = _reset_where(env, params, restart, reset_keys, (obs, env_state), results)
+    (obs, env_state), results = _reset_where(env.reset_env, params, restart, reset_keys, (obs, env_state), results)
     reward, terminated, truncated = results
     terminated, truncated = terminated.astype(bool), truncated.astype(bool)
     step = TimeStep(
@@ -106,7 +112,7 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     return Stream(env_state, step, jnp.where(restart, 0, stream.age + 1))
 
 
-def _reset_where(env: Any, params: Any, restart: jax.Array, keys: jax.Array, current: Any, results: Any) -> Any:
+def _reset_where(reset: Reset, params: Any, restart: jax.Array, keys: jax.Array, current: Any, results: Any) -> Any:
     """Put fresh resets into the rows of `current` where `restart`.
 
     The rows that restart are gathered and reset in blocks of a fixed size, so that the work grows with their number and
@@ -114,29 +120,29 @@ def _reset_where(env: Any, params: Any, restart: jax.Array, keys: jax.Array, cur
     is one scalar for all of them.
 
     Args:
-      env: a gymnax environment.
-      params: its parameters, shared by all rows.
+      reset: (key, parameters) -> (observation, state).
+      params: parameters, shared by all rows.
       restart: (N,) bool.
       keys: (N,) typed PRNG keys.
       current: (observation, state), leaves (N, ...).
       results: whatever else was computed from the state, leaves (N, ...). It comes back as it is, but by way of the
         loop: without that order XLA copies the whole state at every step, to have it for the reset and for the
-        readers. (For 65,536 decks of 832 cards the copies cost seven times the step.)
+        readers.
 
     Returns:
       (current, results).
     """
     # One row of parameters each: they may differ under a `vmap` over tasks.
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (restart.shape[0], *jnp.shape(leaf))), params)
-    return _folding(_reset_rows, env)(restart, keys, params, current, results)
+    return _folding(_reset_rows, reset)(restart, keys, params, current, results)
 
 
-def _reset_rows(env: Any, restart: jax.Array, keys: jax.Array, params: Any, current: Any, results: Any) -> Any:
+def _reset_rows(reset: Reset, restart: jax.Array, keys: jax.Array, params: Any, current: Any, results: Any) -> Any:
     rows = restart.shape[0]
     block = min(rows, max(RESET_BLOCK, rows // RESET_BLOCK))
 
     def fresh(keys, params):
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), jax.vmap(env.reset_env)(keys, params), current)
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), jax.vmap(reset)(keys, params), current)
 
     def all_rows():
         return jax.tree.map(lambda new, old: jnp.where(_column(restart, old), new, old), fresh(keys, params), current)
@@ -155,9 +161,9 @@ def _reset_rows(env: Any, restart: jax.Array, keys: jax.Array, params: Any, curr
     return jax.lax.while_loop(lambda carry: jnp.any(carry[0]), next_block, (restart, current, results))[1:]
 
 
-def _folding(function: Callable[..., Any], env: Any) -> Callable[..., Any]:
-    """Return `function(env, *rows)` such that a `vmap` makes more rows of it instead of mapping what is inside."""
-    folded = jax.custom_batching.custom_vmap(partial(function, env))
+def _folding(function: Callable[..., Any], reset: Reset) -> Callable[..., Any]:
+    """Return `function(reset, *rows)` such that a `vmap` makes more rows of it instead of mapping what is inside."""
+    folded = jax.custom_batching.custom_vmap(partial(function, reset))
 
     @folded.def_vmap
     def fold_axis_into_rows(axis_size, in_batched, *args):

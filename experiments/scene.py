@@ -138,12 +138,7 @@ def is_image(env: Any, params: Any) -> bool:
 def rendered(env: Any, params: Any, state: Any, hidden: bool) -> str | None:
     """Return the environment's own text for `state` (on the host), or None if it has none."""
     render = getattr(env, "render", None)
-    if render is None:
-        return None
-    try:
-        return render(state, params, hidden=hidden).rstrip("\n")
-    except NotImplementedError:
-        return None
+    return None if render is None else render(state, params, hidden=hidden).rstrip("\n")
 
 
 def scene(env: Any, params: Any, state: Any, obs: Any, hidden: bool) -> str:

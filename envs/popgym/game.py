@@ -15,7 +15,8 @@ class Game(AutoReset):
     """A POPGym game as a gymnax 1.0 environment.
 
     A subclass defines `max_episode_steps`, `reward_scale`, `observation_parts`, `reset_env`, `observe`, `step_env`,
-    `is_terminated`, `render`, and either `num_actions` (for a Discrete action space) or `action_space`. One whose
+    `is_terminated`, `render(state, params, hidden=False)` (lines of text that show what the observation shows, and on
+    request what it hides), and either `num_actions` (for a Discrete action space) or `action_space`. One whose
     observation is not one-hot defines `observation_space` too, and one without a time limit `is_truncated`
     (`no_time_limit`).
     """
@@ -32,10 +33,6 @@ class Game(AutoReset):
 
     def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
         """What the numbers of an observation mean, in order."""
-        raise NotImplementedError
-
-    def render(self, state: EnvState, params: EnvParams, hidden: bool = False) -> str:
-        """Return what the observation shows as lines of text, and on request what it does not show. Host only."""
         raise NotImplementedError
 
     @property

@@ -12,6 +12,7 @@ from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.observation import Categorical, Part
 from envs.popgym.game import Game
+from envs.popgym.grid import unpacked
 
 LEFT, RIGHT, UP, DOWN, NO_ACTION = range(5)
 MOVES = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)], np.int32)  # (rows, columns) that an action moves by
@@ -206,6 +207,8 @@ class Labyrinth(Game):
     1023 steps; both can be true.
     """
 
+    action_names = ("left", "right", "up", "down")
+
     def __init__(self, maze_size: int = 10):
         """Set the size of the maze: `maze_size` + 1 blocks a side, half as many cells.
 
@@ -281,10 +284,10 @@ class Labyrinth(Game):
         y, x = (int(coordinate) for coordinate in state.position)
         if not hidden:
             return _drawing(np.asarray(self._window(state)), (min(y, 1), min(x, 1)))
-        blocks = _unpacked(state.walls)
+        blocks = unpacked(state.walls).astype(int)
         for block_class, position in self._special_blocks(state):
             blocks[tuple(np.asarray(position))] = block_class
-        return _drawing(blocks, (y, x), _unpacked(getattr(state, "explored", 0 * state.walls)))
+        return _drawing(blocks, (y, x), unpacked(getattr(state, "explored", 0 * state.walls)))
 
 
 def _valid(action: jax.Array) -> jax.Array:
@@ -293,11 +296,6 @@ def _valid(action: jax.Array) -> jax.Array:
 
 
 _SYMBOLS = {FREE: "  ", WALL: "██", START: "St", GOAL: "Ex"}
-
-
-def _unpacked(rows: jax.Array) -> np.ndarray:
-    """Return the bits of (side,) words as an int array (side, side)."""
-    return np.asarray(rows)[:, None] >> np.arange(len(rows), dtype=np.uint32) & 1
 
 
 def _drawing(blocks: np.ndarray, agent: tuple[int, int], explored: np.ndarray | None = None) -> str:

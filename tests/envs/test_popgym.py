@@ -148,8 +148,8 @@ def test_an_invalid_action_does_what_the_docstring_says(env_id):
 
 
 @pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if env_id.endswith("Easy")])
-def test_automatic_reset_is_that_of_gymnax_at_less_cost(env_id):
-    """Same keys, same everything: but a reset is computed only when an episode ended."""
+def test_automatic_reset_is_that_of_gymnax(env_id):
+    """Same keys, same everything (test_episodes.py has larger batches and nested maps)."""
     env, params = make(env_id)
     _, state = start(env_id, seed=6)
     state = state.replace(time=jnp.where(jnp.arange(EPISODES) % 3 == 0, env.max_episode_steps - 1, 0).astype(jnp.int32))

@@ -28,6 +28,9 @@ class Family:
         shapes and values that our state has. The harness replaces these fields in a fresh state of ours.
       resync: after every so many steps the harness replaces them again; 0 for never. For systems whose float32 and
         float64 trajectories part within an episode, whatever the care.
+      steady: those of `policies` (by index) under which float32 and float64 stay together for whole episodes, so that
+        these are compared without putting the state in again, too; for families with `resync`.
+      steady_atol: how far observations may then differ, by the episode's end.
       policies: players of the original; they may look at its hidden state. They take turns over the episodes. Between
         them they must reach every label: random, optimal and deliberately bad ones.
       label: (the original, an action that is about to be taken) -> which reward branch that is.
@@ -56,6 +59,8 @@ class Family:
     draws: Callable[[Any, Any, Any], np.ndarray] | None = None
     feed: Callable[[Any, np.ndarray], None] | None = None
     resync: int = 0
+    steady: tuple[int, ...] = ()
+    steady_atol: float = 0.0
     observation_atol: float = 0.0
     reward_atol: float = 1e-6
     statistics: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = field(default=lambda hidden: {})

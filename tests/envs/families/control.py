@@ -38,6 +38,8 @@ def cart_pole_family(game: str, **more: Any) -> Family:
         labels=dict.fromkeys(LEVELS, ("stands", "leaves the track", "falls")),
         ends=dict.fromkeys(LEVELS, frozenset({(True, False), (False, True), (True, True)})),
         resync=RESYNC,
+        steady=(0, 1, 2),
+        steady_atol=2e-4,
         observation_atol=OBSERVATION_ATOL,
         reward_atol=REWARD_ATOL,
         statistics=lambda hidden: _statistics({name: hidden[name] / 0.05 for name in CART_POLE_FIELDS}),
@@ -98,6 +100,8 @@ def pendulum_family(game: str, **more: Any) -> Family:
         labels=dict.fromkeys(LEVELS, ("free", "torque clipped", "top speed")),
         ends=dict.fromkeys(LEVELS, frozenset({(False, True)})),
         resync=RESYNC,
+        steady=(0, 1),
+        steady_atol=0.2,
         observation_atol=OBSERVATION_ATOL,
         reward_atol=REWARD_ATOL,
         statistics=lambda hidden: _statistics(
