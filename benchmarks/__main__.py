@@ -5,6 +5,7 @@ import sys
 
 NAMES = {
     "envs": "steps per second of each environment, beside the original",
+    "memory_maze": "frames per second of Memory Maze, beside the original, and where the time goes",
     "update": "one training update and its parts, at growing sequence length",
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
     "recall": "how many updates the world model alone needs to learn to recall",

@@ -95,8 +95,9 @@ def add_run_arguments(parser: Parser) -> None:
         "--eval-every", type=whole(1), metavar="STEPS", help="steps between evaluations (default: steps / 20)"
     )
     parser.add_argument(
-        "--checkpoint-every", type=seconds, default=60.0, metavar="SECONDS", help="default: %(default)g"
-    )
+        "--checkpoint-every", type=seconds, metavar="SECONDS",
+        help="default: 60, longer for a large state (200 s per GB); a run that is stopped saves in any case",
+    )  # fmt: skip
     parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (needs the extra 'wandb')")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import evaluation, rundir
+from experiments import evaluation, memory, rundir
 from experiments.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, StopSignal, fail
 from experiments.display import Display, Rates, clock, display
 from r2i_jit import metrics as sinks
@@ -67,7 +67,7 @@ def execute(
     """
     try:
         with Checkpoints(path / "checkpoints", finite=(".seeds.agent",)) as checkpoints:
-            run = Run(trainer, config, info, path, checkpoints, [], stop, args.checkpoint_every)
+            run = Run(trainer, config, info, path, checkpoints, [], stop, _save_interval(trainer, info, args))
             _begin(run, args, keys, hypers)
             try:
                 _train(run)
@@ -91,6 +91,13 @@ def execute(
         fail(f"cannot write to {path}: {error}", SAVE_FAILED)
 
 
+def _save_interval(trainer: Any, info: rundir.RunInfo, args: Any) -> float:
+    """Return the seconds between checkpoints: as asked for, or such that writing takes a few percent of the time."""
+    if args.checkpoint_every is not None:
+        return args.checkpoint_every
+    return max(60.0, 200e-9 * memory.state_bytes(trainer.state_shapes(len(info.members))))
+
+
 def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
     """Compile, then restore or initialise the state, and bring the logs to the same step."""
     members = len(run.info.members)
@@ -109,8 +116,11 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
     if args.wandb:
         run.sinks.append(sinks.Wandb(run.path, run.path.name, run.config.to_dict()))
     if restored is None:
+        begin = time.monotonic()
         run.state = run.trainer.init(keys) if hypers is None else run.trainer.init(keys, hypers)
         run.step = run.trainer.prefill_steps
+        jax.block_until_ready(run.state)
+        print(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s", flush=True)
         _save(run)
 
 

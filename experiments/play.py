@@ -1,6 +1,7 @@
 """Play an environment in the terminal: `python -m experiments.play popgym/RepeatPreviousEasy`.
 
-Each line is one action: a number, a name where the game has names, "3 4" where an action has two parts. Other lines:
+Each line is one action: a number, a name where the game has names, "3 4" where an action has two parts. With --keys,
+each key is one: `python -m experiments.play memory_maze/9x9 --keys`. Other lines or keys:
   h  show or hide the hidden state
   o  the observation that an agent gets, part by part
   ?  the rules and the actions
@@ -9,24 +10,62 @@ Each line is one action: a number, a name where the game has names, "3 4" where 
 
 import inspect
 import itertools
-import os
-import re
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments import cli
+from experiments.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
 
-_ARROWS = {"\x1b[A": "up", "\x1b[B": "down", "\x1b[C": "right", "\x1b[D": "left"}
-_MOST_KEYS = 10
 _COMMANDS = "h hidden state, o observation, ? help, q quit"
-
-Ask = Callable[[str], str | None]  # prompt -> what was typed, or None at the end of the input
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    args = _arguments(argv)
+    cli.use_compilation_cache()
+    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
+    heading = f"{args.env}, seed {seed}"
+    ask: Ask = ask_line
+    try:
+        session = Session(args.env, seed, args.hidden)
+        script = None if args.actions is None else _script(session, args.actions, args.steps)
+        in_place = sys.stdout.isatty() and (args.keys or session.is_image)
+        if script is None:
+            usage = session.actions.usage
+            if args.keys:
+                ask = keys = KeyAsker(session.actions, echo=not in_place)
+                usage = keys.usage
+            heading += f"; {_COMMANDS}\naction: {usage}"
+    except ValueError as error:
+        cli.fail(error)
+    pages = InPlace(heading) if in_place else Pages()
+    code = 0
+    try:
+        if in_place:
+            print(f"{args.env}: compiling", flush=True)
+            session.prepare()
+        with pages:
+            if not in_place:
+                print(heading)
+            if script is None:
+                converse(session, ask, pages)
+            else:
+                replay(session, script, pages, 1 / args.fps if in_place else 0.0)
+    except KeyboardInterrupt:
+        print()
+        code = 130
+    print((f"{args.env}, seed {seed}\n" if in_place else "") + session.summary())
+    if args.save is not None:
+        _save(session, args.save, f"{args.env}, seed {seed}")
+    return code
+
+
+def _arguments(argv: Sequence[str] | None) -> Any:
+    """Parse the command line."""
     parser = cli.Parser(prog="python -m experiments.play", description=__doc__)
     parser.add_argument("env", metavar="ENV", help="environment id, such as popgym/RepeatPreviousEasy")
     parser.add_argument(
@@ -34,39 +73,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--hidden", action="store_true", help="begin with the hidden state shown")
     parser.add_argument(
-        "--actions", metavar="LIST|random",
-        help='play these instead of asking, such as "0 1 2" or "3 4, 0 1", or uniformly random ones',
+        "--actions", metavar="LIST|@FILE|random",
+        help='play these instead of asking, such as "0 1 2" or "3 4, 0 1", or a file of them, or uniformly random ones',
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=cli.whole(1), metavar="N", help="of --actions (default: all; random: one episode)"
     )
+    parser.add_argument(
+        "--fps", type=cli.whole(1, 100), metavar="N",
+        help="of --actions, where images are shown in a terminal: actions per second (default: 4)",
+    )  # fmt: skip
     parser.add_argument("--keys", action="store_true", help="one key is one action, without Enter (arrows too)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write what was played there, for --actions @FILE")
     args = parser.parse_args(argv)
-    if args.steps is not None and args.actions is None:
-        parser.error("--steps needs --actions")
+    for option in ("steps", "fps"):
+        if getattr(args, option) is not None and args.actions is None:
+            parser.error(f"--{option} needs --actions")
     if args.keys and args.actions is not None:
         parser.error("give --keys or --actions, not both")
-
-    cli.use_compilation_cache()
-    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
-    try:
-        session = Session(args.env, seed, args.hidden)
-        script = None if args.actions is None else _script(session, args.actions, args.steps)
-        ask = _KeyAsker(session.actions) if args.keys else _ask_line
-    except ValueError as error:
-        cli.fail(error)
-    print(f"{args.env}, seed {seed}" + ("" if script else f"; {_COMMANDS}"))
-    code = 0
-    try:
-        if script is None:
-            converse(session, ask)
-        else:
-            replay(session, script)
-    except KeyboardInterrupt:
-        print()
-        code = 130
-    print(session.summary())
-    return code
+    args.fps = args.fps or 4
+    return args
 
 
 class Session:
@@ -90,9 +116,17 @@ class Session:
         self._reset_jit = jax.jit(self.env.reset_env)
         self._step_jit = jax.jit(self._turn)
         self._sample_jit = jax.jit(self.actions.space.sample)
+        self.played: list[str] = []  # all actions
         self._returns: list[float] = []  # of the finished episodes
         self._all_steps = 0
         self.start()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an image is observed."""
+        from experiments import scene
+
+        return scene.is_image(self.env, self.params)
 
     @property
     def over(self) -> bool:
@@ -109,6 +143,10 @@ class Session:
         self._action: str | None = None
         self._terminated = self._truncated = False
 
+    def prepare(self) -> None:
+        """Compile a step, so that the first one is as quick as the others."""
+        self._step_jit(self._step_key(0), self._state, self.random_action(), self.params)
+
     def step(self, action: Any) -> None:
         """Take one step of the running episode."""
         self._obs, self._state, reward, terminated, truncated = self._step_jit(
@@ -116,6 +154,7 @@ class Session:
         )
         self._time, self._all_steps = self._time + 1, self._all_steps + 1
         self._action, self._reward = self.actions.label(action), float(reward)
+        self.played.append(self._action)
         self._return += self._reward
         self._terminated, self._truncated = bool(terminated), bool(truncated)
         if self.over:
@@ -127,11 +166,12 @@ class Session:
 
         return np.asarray(self._sample_jit(self._step_key(1)))
 
-    def screen(self) -> str:
-        """Return the scene and the line about the last step."""
+    def screen(self, room: tuple[int, int] | None = None) -> str:
+        """Return the scene and the line about the last step, in at most `room` columns and lines if it is an image."""
         from experiments import scene
 
-        view = scene.scene(self.env, self.params, scene.on_host(self._state), self._obs, self.hidden)
+        room = None if room is None else (room[0], room[1] - 1)  # the caption's line
+        view = scene.scene(self.env, self.params, scene.on_host(self._state), self._obs, self.hidden, room)
         return f"\n{view}\n" + scene.caption(
             self._time, self._action, self._reward, self._return, self._terminated, self._truncated
         )
@@ -178,113 +218,97 @@ class Session:
         return jax.random.fold_in(jax.random.fold_in(self._episode_key, self._time), stream)
 
 
-def converse(session: Session, ask: Ask) -> None:
+def converse(session: Session, ask: Ask, pages: Pages) -> None:
     """Let a person play until `q` or the end of the input."""
-    print(f"action: {session.actions.usage}")
-    print(session.screen())
+
+    def show():
+        # Held keys may come faster than a picture is drawn; it must not lag behind them.
+        if not (pages.replaced and getattr(ask, "waiting", False)):
+            pages.show(session.screen(pages.room))
+
+    def tell(text):
+        if pages.replaced:  # A scene may have been left out.
+            pages.show(session.screen(pages.room))
+        pages.say(text)
+
+    show()
     while (typed := ask("action> ")) is not None and typed.lower() != "q":
         if typed.lower() == "h":
             session.hidden = not session.hidden
-            print(session.screen())
+            show()
         elif typed.lower() == "o":
-            print(session.observation())
+            tell(session.observation())
         elif typed == "?":
-            print(session.rules())
+            tell(session.rules())
         else:
             try:
                 session.step(session.actions.parse(typed))
             except ValueError as error:
-                print(f"{error}; or {_COMMANDS}")
+                tell(f"{error}; or {_COMMANDS}")
                 continue
-            print(session.screen())
+            show()
             if session.over:
-                print(session.verdict())
-                if not _another(ask):
+                tell(session.verdict())
+                if not _another(ask, pages):
                     return
                 session.start()
-                print(session.screen())
+                show()
 
 
-def replay(session: Session, actions: Iterable[Any]) -> None:
-    """Play given actions, over as many episodes as they last, and print every step."""
-    print(session.screen())
+def replay(session: Session, actions: Iterable[Any], pages: Pages, pause: float) -> None:
+    """Play given actions, over as many episodes as they last, and show every step for `pause` seconds."""
+    show = lambda: pages.show(session.screen(pages.room))
+    show()
     for action in actions:
+        time.sleep(pause)
         if session.over:
             session.start()
-            print(session.screen())
+            show()
         session.step(action)
-        print(session.screen())
+        show()
         if session.over:
-            print(session.verdict())
+            pages.say(session.verdict())
 
 
 def _script(session: Session, text: str, steps: int | None) -> Iterator[Any]:
     """Return the actions that `--actions` asks for; a list is read whole before anything is played."""
     if text != "random":
-        words = text.split(",") if "," in text else text.split()
-        return itertools.islice([session.actions.parse(word.strip()) for word in words], steps)
+        text = _read(Path(text[1:])) if text.startswith("@") else text
+        words = [word.strip() for word in text.split(",")] if "," in text else text.split()
+        if len(words) > 1 and not words[-1]:
+            words.pop()  # after the last comma
+        return itertools.islice([session.actions.parse(word) for word in words], steps)
     counts = itertools.count() if steps is None else range(steps)
     goes_on = lambda index: steps is not None or index == 0 or not session.over
     return (session.random_action() for _ in itertools.takewhile(goes_on, counts))
 
 
-def _another(ask: Ask) -> bool:
+def _read(path: Path) -> str:
+    """Return a file of actions without its comments; exit 2 if there is none."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        cli.fail(f"--actions @{path}: cannot read it: {getattr(error, 'strerror', None) or 'it is no text'}")
+    return " ".join(line.partition("#")[0] for line in lines)
+
+
+def _save(session: Session, path: Path, title: str) -> None:
+    """Write what was played, with a comma after each action: some have several parts."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {title}\n" + "".join(f"{label},\n" for label in session.played))
+    except OSError as error:
+        cli.fail(f"--save {path}: cannot write it: {error.strerror or error}")
+    print(path)
+
+
+def _another(ask: Ask, pages: Pages) -> bool:
     """Ask whether to play another episode."""
     while (typed := ask("another episode? (y or n)> ")) is not None:
         if typed.lower() in ("y", "yes", "n", "no", "q"):
             return typed.lower() in ("y", "yes")
-        print(f"{typed!r} is no answer; give y or n")
+        pages.say(f"{typed!r} is no answer; give y or n")
     return False
-
-
-def _ask_line(prompt: str) -> str | None:
-    try:
-        typed = input(prompt).strip()
-    except EOFError:
-        print()
-        return None
-    if not sys.stdin.isatty():
-        print(typed)  # so that a transcript shows what was answered
-    return typed
-
-
-class _KeyAsker:
-    """Asks for one key at a time; arrows are the names up, down, left and right."""
-
-    def __init__(self, actions: Any):
-        """Refuse with a ValueError where a key cannot be an action."""
-        if not 0 < actions.count <= _MOST_KEYS:
-            raise ValueError(f"--keys works with at most {_MOST_KEYS} actions; leave it out and type {actions.usage}")
-        self._waiting: list[str] = []
-
-    def __call__(self, prompt: str) -> str | None:
-        """Return the next key; None at the end of the input and for Ctrl-D."""
-        print(prompt, end="", flush=True)
-        while not self._waiting:
-            text = self._read()
-            if not text or "\x04" in text:
-                print()
-                return None
-            self._waiting = [key for key in re.findall(r"\x1b\[.|.", text) if key.strip()]
-        key = self._waiting.pop(0)
-        key = _ARROWS.get(key, key)
-        print(key)
-        return key
-
-    def _read(self) -> str:
-        """Wait for keys; a terminal gives them without Enter, anything else by the line."""
-        if not sys.stdin.isatty():
-            return sys.stdin.readline()
-        import termios
-        import tty
-
-        terminal = sys.stdin.fileno()
-        before = termios.tcgetattr(terminal)
-        try:
-            tty.setcbreak(terminal)
-            return os.read(terminal, 64).decode(errors="ignore")
-        finally:
-            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import envs
 from envs.observation import Categorical, observation_parts
 from r2i_jit.config import BehaviorConfig, Config, ConfigError, Hypers, LoopConfig, ModelConfig, ReplayConfig
 
-SUITES = ("popgym",)
+SUITES = ("popgym", "memory_maze")
 SIZES = ("tiny", "small", "paper")
-DEFAULT_ENV = {"popgym": "popgym/RepeatPreviousEasy"}
+DEFAULT_ENV = {"popgym": "popgym/RepeatPreviousEasy", "memory_maze": "memory_maze/9x9"}
 # Environment steps of a full run, where the suite's default is not enough or more than is needed.
 STEPS = {
     "popgym/RepeatFirstEasy": 130_000,
@@ -20,13 +20,18 @@ STEPS = {
     "popgym/RepeatPreviousMedium": 150_000,
     "popgym/AutoencodeEasy": 150_000,
 }
+SUITE_STEPS = {
+    ("memory_maze", "tiny"): 400_000,
+    ("memory_maze", "small"): 10_000_000,
+    ("memory_maze", "paper"): 400_000_000,
+}
 
 
 def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
     """Return the configuration for a suite's environment at a size.
 
     Args:
-      suite: "popgym".
+      suite: "popgym" or "memory_maze".
       size: "tiny", "small" or "paper".
       env: an id of the suite; by default the suite's first example.
 
@@ -44,14 +49,15 @@ def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
         environment, _ = envs.make(env)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    config = {"tiny": _popgym_tiny, "small": _popgym_small, "paper": _popgym_paper}[size](env, environment)
+    config = _PRESETS[suite, size](env, environment)
     hypers = config.hypers.replace(reward_scale=float(environment.reward_scale))
     return dataclasses.replace(config, hypers=hypers)
 
 
-def default_steps(config: Config) -> int:
+def default_steps(config: Config, size: str) -> int:
     """Return how many environment steps a full run of this configuration takes."""
-    return STEPS.get(config.env, 500_000)
+    suite = config.env.partition("/")[0]
+    return STEPS.get(config.env) or SUITE_STEPS.get((suite, size), 500_000)
 
 
 def _popgym_tiny(env: str, environment) -> Config:
@@ -124,6 +130,112 @@ def _popgym_paper(env: str, environment) -> Config:
     )
 
 
+def _maze_tiny(env: str, environment) -> Config:
+    """About 1M parameters: what two CPU cores can teach something within an hour."""
+    return Config(
+        env=env,
+        model=ModelConfig(
+            ssm_layers=2,
+            ssm_state=64,
+            ssm_blocks=4,
+            units=128,
+            deter=128,
+            dt_min=0.01,
+            dt_max=1.0,
+            stoch=16,
+            classes=16,
+            head_layers=1,
+            head_units=128,
+            cnn_depth=8,
+            cnn_stem="patch",
+            decoded_steps=16,
+        ),
+        behavior=BehaviorConfig(horizon=15, imagination_starts=128, actor_units=128, critic_units=128),
+        replay=ReplayConfig(
+            capacity=300_000,
+            batch_size=8,
+            sequence_length=64,
+            train_ratio=8.0,
+            prefill=150_000,
+            prefill_repeat=0.75,
+        ),
+        loop=LoopConfig(num_envs=16, chunk_updates=64, evaluation_episodes=16),
+        hypers=Hypers(
+            model_lr=1e-3,
+            ssm_lr=1e-3,
+            actor_lr=3e-4,
+            critic_lr=3e-4,
+            entropy_scale=1e-3,
+            discount=0.99,
+        ),
+    )
+
+
+def _maze_small(env: str, environment) -> Config:
+    """About 10M parameters, for one GPU: the paper's batch, a quarter of its widths."""
+    return Config(
+        env=env,
+        model=ModelConfig(
+            ssm_layers=3,
+            ssm_state=256,
+            ssm_blocks=8,
+            units=512,
+            deter=512,
+            head_layers=2,
+            head_units=512,
+            cnn_depth=32,
+        ),
+        behavior=BehaviorConfig(imagination_starts=1024, policy_input="full"),
+        replay=ReplayConfig(
+            capacity=2_000_000, batch_size=4, sequence_length=1024, train_ratio=64.0, prefill_repeat=0.75
+        ),
+        loop=LoopConfig(num_envs=64, chunk_updates=64, precision="bfloat16"),
+        hypers=_MAZE_HYPERS,
+    )
+
+
+def _maze_paper(env: str, environment) -> Config:
+    """Return R2I's Memory Maze configuration.
+
+    Ref: R2I release `configs.yaml:181-210`: 5 layers, P = 512, H = 1024, deter = 2048, CNN depth 48, heads 4 x 1024;
+    B x T = 4 x 1024, 40 environments, train ratio 64, replay 1e7 steps, policy input (z, h, x); 4e8 steps. Kept from
+    this project: windows begin at an episode's start where the episode fits, and bfloat16 stands for float16.
+    """
+    return Config(
+        env=env,
+        model=ModelConfig(
+            ssm_layers=5,
+            ssm_state=512,
+            ssm_blocks=8,
+            units=1024,
+            deter=2048,
+            head_layers=4,
+            head_units=1024,
+            cnn_depth=48,
+        ),
+        behavior=BehaviorConfig(
+            policy_input="full", actor_layers=4, actor_units=1024, critic_layers=4, critic_units=1024
+        ),
+        replay=ReplayConfig(capacity=10_000_000, batch_size=4, sequence_length=1024, train_ratio=64.0),
+        loop=LoopConfig(num_envs=40, chunk_updates=64, precision="bfloat16"),
+        hypers=_MAZE_HYPERS,
+    )
+
+
+_MAZE_HYPERS = Hypers(
+    model_lr=3e-4,
+    ssm_lr=3e-4,
+    actor_lr=1e-4,
+    critic_lr=1e-4,
+    model_clip=200.0,
+    actor_clip=200.0,
+    model_weight_decay=1e-2,
+    dyn_scale=0.8,
+    rep_scale=0.2,
+    entropy_scale=1e-3,
+)
+
+
 def _latents(environment) -> int:
     """Return how many categorical latents a tiny model gets: as many as the observation has one-hot groups, in [2, 32].
 
@@ -133,3 +245,13 @@ def _latents(environment) -> int:
     parts = observation_parts(environment, environment.default_params)
     groups = sum(part.count if isinstance(part, Categorical) else part.size for part in parts)
     return min(32, max(2, groups))
+
+
+_PRESETS = {
+    ("popgym", "tiny"): _popgym_tiny,
+    ("popgym", "small"): _popgym_small,
+    ("popgym", "paper"): _popgym_paper,
+    ("memory_maze", "tiny"): _maze_tiny,
+    ("memory_maze", "small"): _maze_small,
+    ("memory_maze", "paper"): _maze_paper,
+}

@@ -1,17 +1,27 @@
-"""Draw episodes of a trained agent: `python -m experiments.record runs/...`, or of random play with --env.
+"""Draw episodes of a trained agent: `python -m experiments.record runs/...`, or without one with --env.
 
-An animated GIF shows every step; a PNG shows a few of them. The episodes are the ones that `experiments.evaluate` plays
+An animated GIF or an MP4 shows every step (of long episodes, every second one or fewer); a PNG shows a few of them. A
+maze is drawn from above beside what the agent sees of it. The episodes are the ones that `experiments.evaluate` plays
 with the same seed and number of episodes. Writes nothing but the picture.
+
+With --imagine N the picture shows what the agent's world model makes of an episode of images: of the first C steps
+(--context C) what it remembers of each image that it sees; of the next N, told only the actions, what it predicts.
 """
 
+import importlib.util
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments import cli, restoring
-from experiments.pictures import Frame, save_gif, save_strip
+from experiments.pictures import Frame, save_gif, save_mp4, save_strip
+
+_SUFFIXES = (".gif", ".mp4", ".png")
+_MOST_FRAMES = 500
+_CONTEXT = 50  # steps
+_TEXT_FPS, _IMAGE_FPS = 4, 15
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,17 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     out = _checked(args)
     cli.use_compilation_cache()
-    played_by = _random_play(args) if args.policy == "random" else _agent_play(args)
+    match = _match(args)
     try:
-        frames = _frames(args, *played_by)
+        frames = _frames(args, match)
     except ValueError as error:
         cli.fail(error)
+    fps = args.fps or (_IMAGE_FPS if frames[0].panels else _TEXT_FPS)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == ".gif":
-            save_gif(frames, out, args.fps)
-        else:
+        if out.suffix == ".png":
             save_strip(frames, out, args.frames)
+        else:
+            (save_gif if out.suffix == ".gif" else save_mp4)(frames, out, fps)
+            print(f"{len(frames)} frames, {fps} a second, {out.stat().st_size / 1e6:.2f} MB")
     except OSError as error:
         cli.fail(f"cannot write the picture: {error.strerror or error}")
     print(out)
@@ -44,7 +56,10 @@ def _parser() -> cli.Parser:
         "--member", type=cli.whole(0), default=0, metavar="I", help="which of the run's agents (default: %(default)s)"
     )
     parser.add_argument("--env", metavar="ID", help="environment id, in the place of a run directory")
-    parser.add_argument("--policy", choices=("agent", "random"), help="default: agent of a run, random play with --env")
+    parser.add_argument(
+        "--policy", choices=("agent", "oracle", "random"),
+        help="who plays; oracle: the best reference player (default: agent of a run, random play with --env)",
+    )  # fmt: skip
     parser.add_argument(
         "--episodes", type=cli.whole(1, 1000), default=1, metavar="N", help="one after another (default: %(default)s)"
     )
@@ -53,10 +68,21 @@ def _parser() -> cli.Parser:
         "--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="of the episodes (default: %(default)s)"
     )
     parser.add_argument("--hidden", action="store_true", help="show the hidden state, too")
-    parser.add_argument("--out", type=Path, metavar="GIF|PNG", help="default: RUN_DIR/plots/episode.gif or episode.gif")
+    parser.add_argument("--imagine", type=cli.whole(1), metavar="N", help="let the world model predict N steps")
     parser.add_argument(
-        "--fps", type=cli.whole(1, 50), default=4, metavar="N", help="steps per second of a GIF (default: %(default)s)"
+        "--context", type=cli.whole(1), metavar="C", help=f"steps that it sees before (default: {_CONTEXT})"
     )
+    parser.add_argument(
+        "--out", type=Path, metavar="GIF|MP4|PNG", help="default: RUN_DIR/plots/episode.gif or episode.gif"
+    )
+    parser.add_argument(
+        "--fps", type=cli.whole(1, 50), metavar="N",
+        help=f"frames per second of a GIF or MP4 (default: {_TEXT_FPS}, of images {_IMAGE_FPS})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--every", type=cli.whole(1), metavar="N",
+        help=f"draw every N-th step (default: 1, or what makes about {_MOST_FRAMES} frames or fewer)",
+    )  # fmt: skip
     parser.add_argument(
         "--frames", type=cli.whole(1, 100), default=6, metavar="N", help="steps in a PNG (default: %(default)s)"
     )
@@ -68,94 +94,88 @@ def _checked(args: Any) -> Path:
     if (args.run_dir is None) == (args.env is None):
         cli.fail("give a run directory or --env ID" + (", not both" if args.env else ""))
     args.policy = args.policy or ("random" if args.run_dir is None else "agent")
-    if args.policy == "agent" and args.run_dir is None:
-        cli.fail("--policy agent needs a run directory")
+    for option, wanted in (("--policy agent", args.policy == "agent"), ("--imagine", args.imagine is not None)):
+        if wanted and args.run_dir is None:
+            cli.fail(f"{option} needs a run directory")
+    if args.context is not None and args.imagine is None:
+        cli.fail("--context needs --imagine")
+    if args.imagine is not None:
+        if args.max_steps is not None:
+            cli.fail("give --imagine or --max-steps, not both: --context and --imagine say how many steps are drawn")
+        args.context = args.context or _CONTEXT
+        args.max_steps = args.context + args.imagine - 1  # The first observation is before any step.
     folder = Path() if args.run_dir is None else args.run_dir / "plots"
-    out = args.out or folder / "episode.gif"
-    if out.suffix not in (".gif", ".png"):
-        cli.fail(f"--out {out}: the name should end in .gif or .png")
+    out = args.out or folder / ("episode.gif" if args.imagine is None else "imagined.gif")
+    if out.suffix not in _SUFFIXES:
+        cli.fail(f"--out {out}: the name should end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if out.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        cli.fail("an MP4 needs the extra 'video' (pip install -e '.[video]'); a GIF needs nothing")
     return out
 
 
-def _random_play(args: Any) -> tuple[str, Any, Any, Any, Any]:
-    """Return (environment id, environment, its parameters, policy, key)."""
-    import envs
-    from experiments import rundir
-    from experiments.evaluation import SEPARATE, evaluation_key
-    from r2i_jit.recording import random_policy
+def _match(args: Any) -> Any:
+    """Return the `players.Match` asked for."""
+    from experiments import players, rundir
 
-    name = args.env or rundir.load(args.run_dir)[0].env
+    if args.policy != players.AGENT and args.imagine is None:
+        env_id = args.env or rundir.load(args.run_dir)[0].env
+        return players.without_run(env_id, args.policy, args.seed)
+    if args.imagine is not None:
+        _check_images(rundir.load(args.run_dir)[0].env)
+    return players.of_run(args.run_dir, args.step, args.member, args.policy, args.seed)
+
+
+def _check_images(env_id: str) -> None:
+    """Exit 2 if there are no images to compare with predicted ones."""
+    import envs
+    from experiments.scene import is_image
+
     try:
-        env, params = envs.make(name)
+        env, params = envs.make(env_id)
     except ValueError as error:
         cli.fail(error)
-    return name, env, params, random_policy(env, params), evaluation_key(args.seed, SEPARATE, 0)
+    if not is_image(env, params):
+        cli.fail(f"--imagine needs an image environment: the observations of {env_id} are no images")
 
 
-def _agent_play(args: Any) -> tuple[str, Any, Any, Any, Any]:
-    """Return (environment id, environment, its parameters, policy, key)."""
-    import jax
-
-    from experiments import rundir
-    from experiments.evaluation import SEPARATE, evaluation_key
-    from r2i_jit.recording import agent_policy
-
-    members = rundir.load(args.run_dir)[1].members
-    if args.member >= len(members):
-        cli.fail(f"--member {args.member}: the run has agents 0 to {len(members) - 1}")
-    trainer, _, step, state = restoring.restore(args.run_dir, args.step)
-    agent_state = jax.tree.map(lambda leaf: leaf[args.member], state.seeds.agent)
-    greedy = trainer.config.loop.evaluation_greedy
-    policy = agent_policy(trainer.agent, trainer.env, trainer.env_params, agent_state, greedy=greedy)
-    # As Trainer.evaluate derives it.
-    key = jax.random.fold_in(evaluation_key(args.seed, SEPARATE, step), args.member)
-    return trainer.config.env, trainer.env, trainer.env_params, policy, key
-
-
-def _frames(args: Any, name: str, env: Any, params: Any, policy: Any, key: Any) -> list[Frame]:
+def _frames(args: Any, match: Any) -> list[Frame]:
     """Play, print one line per episode, and return what is to be drawn."""
-    import jax
-
-    from experiments import scene
+    from experiments import film, scene
     from r2i_jit import recording
 
-    actions = scene.Actions(env, params)
+    title, env, params, policy, key, *_ = match
     played = recording.record(env, params, policy, key, args.episodes, args.max_steps or _longest_episode(env, params))
+    episodes = recording.separate(scene.on_host(played))
+    every = args.every or max(1, math.ceil(sum(len(episode.action) - 1 for episode in episodes) / _MOST_FRAMES))
+    style = film.Style(args.hidden, every, args.context or 0)
     frames: list[Frame] = []
-    for number, episode in enumerate(recording.separate(scene.on_host(played)), 1):
-        title = name + (f" | episode {number} of {args.episodes}" if args.episodes > 1 else "")
-        frames += _episode_frames(title, env, params, actions, episode, args.hidden)
-        rewards = episode.step.reward
-        flags = _flags(env, params, jax.tree.map(lambda leaf: leaf[-1], episode))
-        print(scene.result(number, float(rewards.sum()), len(rewards) - 1, *flags))
+    for number, episode in enumerate(episodes, 1):
+        heading = title + (f" | episode {number} of {args.episodes}" if args.episodes > 1 else "")
+        last = film.at(episode, len(episode.action) - 1)
+        total = float(episode.step.reward.sum())
+        print(scene.result(number, total, len(episode.action) - 1, *film.flags(env, params, last)))
+        if args.imagine is None:
+            frames += film.episode_frames(heading, env, params, episode, style)
+        else:
+            frames += _account_frames(heading, match, episode, style, number)
     return frames
 
 
-def _episode_frames(title: str, env: Any, params: Any, actions: Any, episode: Any, hidden: bool) -> Iterator[Frame]:
-    """Yield the frames of one `Recording` without its axis of episodes."""
+def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: int) -> list[Frame]:
+    """Ask the world model about an episode, print how far off it is, and return the frames."""
     import jax
 
-    from experiments import scene
+    from experiments import film
 
-    total, label = 0.0, None
-    length = len(episode.step.reward)
-    for t in range(length):
-        row = jax.tree.map(lambda leaf, t=t: leaf[t], episode)
-        reward = float(row.step.reward)
-        total += reward
-        if scene.is_image(env, params):
-            image, text = scene.colour(row.step.obs), scene.revealed(env, params, row.env_state) if hidden else ""
-        else:
-            image, text = None, scene.scene(env, params, row.env_state, row.step.obs, hidden)
-        yield Frame(
-            title, image, text, scene.caption(t, label, reward, total, *_flags(env, params, row)), t == length - 1
-        )
-        label = actions.label(row.action)
-
-
-def _flags(env: Any, params: Any, row: Any) -> tuple[bool, bool]:
-    """Return (terminated, truncated) at one step of a recording, which keeps apart only whether it is terminated."""
-    return bool(row.step.is_terminal), bool(row.step.is_last and env.is_truncated(row.env_state, params))
+    length = len(episode.action)
+    if length <= style.context:
+        raise ValueError(f"--context {style.context}: episode {number} has {length} steps, none is left to predict")
+    key = jax.random.fold_in(match.key, number)
+    images = film.account(match.agent, match.state, episode, style.context, key)
+    errors = film.difference(episode.step.obs, images).reshape(length, -1).mean(1)
+    seen, unseen = errors[: style.context].mean(), errors[style.context :].mean()
+    print(f"  mean difference of 255: {seen:.1f} of {style.context} seen, {unseen:.1f} of {length - style.context} not")
+    return list(film.account_frames(heading, match.env, match.params, episode, images, style))
 
 
 def _longest_episode(env: Any, params: Any) -> int:

@@ -16,8 +16,8 @@ def _table() -> dict[str, Any]:
 def references(env: str) -> dict[str, Any]:
     """Return what is known of `env`.
 
-    `random`, `best` (each mean, label, source), `published` (agent -> mean), and for POPGym `players`: scripted player
-    on the original -> [mean return, standard deviation over episodes, number of episodes].
+    `random`, `best` and for mazes `oracle` (each mean, label, source), `published` (agent -> mean), and `players`:
+    scripted player on the original -> [mean return, standard deviation over episodes, number of episodes].
 
     An environment that is not in the table has none: the result is empty.
     """
@@ -30,9 +30,9 @@ def sources() -> dict[str, str]:
 
 
 def lines(env: str) -> list[tuple[str, float]]:
-    """Return (label, return) of the reference lines of a plot: random play and the best known play."""
+    """Return (label, return) of the reference lines of a plot: random play, our oracle and the best known play."""
     known = references(env)
-    return [(known[name]["label"], known[name]["mean"]) for name in ("random", "best") if name in known]
+    return [(known[name]["label"], known[name]["mean"]) for name in ("random", "oracle", "best") if name in known]
 
 
 def summary(env: str) -> str:

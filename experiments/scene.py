@@ -4,6 +4,7 @@
 `render(state, params, hidden=False)` returns lines of text, and `action_names` names the actions of a `Discrete` space.
 """
 
+import itertools
 import sys
 import textwrap
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import PIL.Image
 from gymnax.environments import spaces
 
 from envs.observation import Categorical, Image, observation_parts
@@ -19,6 +21,8 @@ from envs.wrappers import Wrapper
 
 _WIDTH = 100  # columns of an observation
 _BRIGHTNESS = " .:-=+*#%@"
+_GAP = "  "  # between an image and a text
+_LEAST_SIDE = 8  # pixels of an image that is made smaller
 
 
 class Actions:
@@ -141,21 +145,47 @@ def rendered(env: Any, params: Any, state: Any, hidden: bool) -> str | None:
     return None if render is None else render(state, params, hidden=hidden).rstrip("\n")
 
 
-def scene(env: Any, params: Any, state: Any, obs: Any, hidden: bool) -> str:
+def scene(env: Any, params: Any, state: Any, obs: Any, hidden: bool, room: tuple[int, int] | None = None) -> str:
     """Return what a terminal shows: the environment's own text or, if it has none, what it observes.
 
     Args:
       env: a gymnax 1.0 environment.
       params: its parameters.
       state: its state, on the host.
-      obs: its observation; an image is shown itself.
+      obs: its observation; an image is shown itself, with the environment's own text.
       hidden: add what the observation does not show, be it the numbers of the state.
+      room: columns and lines that an image and its text may take; the image is made smaller to fit.
     """
-    image = is_image(env, params)
-    if not image and (text := rendered(env, params, state, hidden)) is not None:
+    text = rendered(env, params, state, hidden)
+    if is_image(env, params):
+        return _image_scene(np.asarray(obs), (state_text(state) if hidden else "") if text is None else text, room)
+    if text is not None:
         return text
-    shown = image_text(np.asarray(obs)) if image else observation_text(env, params, obs)
-    return shown + (f"\n{revealed(env, params, state)}" if hidden else "")
+    return observation_text(env, params, obs) + (f"\n{state_text(state)}" if hidden else "")
+
+
+def _image_scene(image: np.ndarray, text: str, room: tuple[int, int] | None) -> str:
+    """Return an image with a text below or, where it is larger so, to its right."""
+    lines = text.split("\n") if text else []
+    if room is None:
+        return "\n".join([image_text(image), *lines])
+    (columns, rows), width = room, max(map(len, lines), default=0) + len(_GAP)
+    below, beside = (_fitting(image, *space) for space in ((columns, rows - len(lines)), (columns - width, rows)))
+    if len(beside) <= len(below):
+        return "\n".join([image_text(below), *lines])
+    pairs = itertools.zip_longest(image_text(beside).split("\n"), lines)
+    empty = " " * beside.shape[1]
+    return "\n".join((row or empty) + (_GAP + line if line else "") for row, line in pairs)
+
+
+def _fitting(image: np.ndarray, columns: int, rows: int) -> np.ndarray:
+    """Return an image small enough for so many characters, each of which shows two pixels, with its proportions."""
+    height, width = image.shape[:2]
+    scale = min(1.0, columns / width, 2 * rows / height)
+    if scale == 1:
+        return image
+    size = max(_LEAST_SIDE, int(width * scale)), max(_LEAST_SIDE, int(height * scale))
+    return np.asarray(PIL.Image.fromarray(colour(image)).resize(size, PIL.Image.Resampling.BOX))
 
 
 def revealed(env: Any, params: Any, state: Any) -> str:

@@ -11,7 +11,6 @@ SIGINT / SIGTERM after saving.
 
 import dataclasses
 import importlib.util
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -57,7 +56,8 @@ def start(
         trainer = _trainer(config, args, len(info.members))
     else:
         config, info = _new_run(args, kind, members_of)
-        trainer = _trainer(config, args, len(info.members))
+        trainer = _trainer(config, args, len(info.members), choose_replay=True)
+        config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
         rundir.claim(path)
     keys, hypers = _rows(config, info)
@@ -78,7 +78,7 @@ def _new_run(args: Any, kind: str, members_of: Callable[[Any, int], list[dict[st
 
     size = rundir.resolved_size(args.size)
     config = rundir.asked_config(args, size, args.env)
-    steps = args.steps or default_steps(config)
+    steps = args.steps or default_steps(config, size)
     eval_every = args.eval_every or max(1, steps // 20)
     members = members_of(config, args.seeds or 1)
     versions = rundir.versions()
@@ -123,8 +123,12 @@ def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members
         cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
 
 
-def _trainer(config: Any, args: Any, num_seeds: int) -> Any:
-    """Return the Trainer, having traced its state; exit 2 if the config cannot work."""
+def _trainer(config: Any, args: Any, num_seeds: int, *, choose_replay: bool = False) -> Any:
+    """Return the Trainer, having traced its state; exit 2 if the config cannot work.
+
+    With `choose_replay` its replay is smaller than the config's, unless that was set by hand, where it does not fit.
+    """
+    from experiments import memory
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
@@ -141,7 +145,11 @@ def _trainer(config: Any, args: Any, num_seeds: int) -> Any:
         cli.fail(
             f"--set {' '.join(args.assignments)}: no program has these sizes ({type(error).__name__}: {reason[0]})"
         )
-    _refuse_too_large(shapes, num_seeds)
+    if choose_replay and not any(word.startswith("replay.capacity=") for word in args.assignments):
+        fitting = memory.fit_replay(config, num_seeds, trainer.replay_bytes_per_step)
+        if fitting != config:
+            return _trainer(fitting, args, num_seeds)
+    memory.refuse_too_large(shapes, num_seeds)
     return trainer
 
 
@@ -163,20 +171,6 @@ def _rows(config: Any, info: Any) -> tuple[Any, Any]:
 def _swept(member: dict[str, Any]) -> dict[str, float]:
     """Return a sweep member's own values by their names in Hypers."""
     return {key.removeprefix("hypers."): value for key, value in member.items() if key.startswith("hypers.")}
-
-
-def _refuse_too_large(shapes: Any, num_seeds: int) -> None:
-    """Exit 2 if the state alone does not fit the device: the replay buffer is its bulk."""
-    import jax
-
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-    stats = jax.devices()[0].memory_stats() or {}
-    limit = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > limit:
-        cli.fail(
-            f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
-            "lower replay.capacity or --seeds"
-        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 import jax
 
 LARGEST = 2**31 - 1  # of a whole number: sizes and step counters are int32 in the compiled program
-ZERO_ALLOWED = ("behavior.imagination_starts", "replay.prefill")  # where 0 has a meaning of its own
+# Where 0 has a meaning of its own.
+ZERO_ALLOWED = ("behavior.imagination_starts", "model.decoded_steps", "replay.prefill")
 
 
 class ConfigError(ValueError):
@@ -65,6 +66,8 @@ class ModelConfig(_Static):
     head_layers: int = 2  # reward and continue
     head_units: int = 512
     cnn_depth: int = 32
+    cnn_stem: Literal["convolution", "patch"] = "convolution"  # patch: a quarter of the time on CPU; docs/decisions/009
+    decoded_steps: int = 0  # steps of a sequence, drawn anew each time, whose observation is decoded; 0 = all
     observation_loss: Literal["categorical", "symlog_mse"] = "categorical"  # the paper: symlog_mse; see docs/decisions
     bins: int = 255  # two-hot bins of reward and critic, in [-20, 20] in symlog space
 
@@ -100,6 +103,7 @@ class ReplayConfig(_Static):
     start: Literal["episode", "paper"] = "episode"  # where sampled windows begin; see docs/decisions
     train_ratio: float = 64.0  # replayed steps per environment step
     prefill: int = 0  # random-policy steps before the first update; 0 = one batch (B * T)
+    prefill_repeat: float = 0.0  # chance that a random action is the last one again: strolls in place of jitter
 
 
 @dataclass(frozen=True)

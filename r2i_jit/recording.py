@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from envs import episodes
-from envs.episodes import TimeStep
+from envs.episodes import Stream, TimeStep
 from r2i_jit import rollout
 from r2i_jit.agent import Agent, AgentState
 
@@ -19,12 +19,13 @@ class Policy(NamedTuple):
     Attributes:
       weights: pytree of arrays that stay the same.
       start: (weights, E) -> memory before an episode's first step, leading axis E.
-      act: (weights, memory, current steps (E,), key) -> (E actions as the environment takes them, memory).
+      act: (weights, memory, E environments in mid-flight, key) -> (E actions as the environment takes them, memory).
+        An agent looks at their current steps only.
     """
 
     weights: Any
     start: Callable[[Any, int], Any]
-    act: Callable[[Any, Any, TimeStep, jax.Array], tuple[jax.Array, Any]]
+    act: Callable[[Any, Any, Stream, jax.Array], tuple[jax.Array, Any]]
 
 
 class Recording(NamedTuple):
@@ -49,8 +50,8 @@ def agent_policy(agent: Agent, env: Any, params: Any, state: AgentState, *, gree
         player = rollout.start(agent, env, params, state, jax.random.key(0), num_episodes)
         return player.latent, player.prev_action
 
-    def act(state, memory, now, key):
-        latent, prev_action = memory
+    def act(state, memory, stream, key):
+        (latent, prev_action), now = memory, stream.step
         action, latent = agent.act(state, latent, now.obs, prev_action, now.is_first, key, greedy=greedy)
         return agent.spec.to_env(action), (latent, action)
 
@@ -61,8 +62,8 @@ def random_policy(env: Any, params: Any) -> Policy:
     """Return uniformly random play."""
     space = env.action_space(params)
 
-    def act(_, memory, now, key):
-        return jax.vmap(space.sample)(jax.random.split(key, now.reward.shape[0])), memory
+    def act(_, memory, stream, key):
+        return jax.vmap(space.sample)(jax.random.split(key, stream.age.shape[0])), memory
 
     return Policy((), lambda _, num_episodes: (), act)
 
@@ -93,7 +94,7 @@ def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: 
         def step(carry, _):
             stream, memory, key = carry
             key, key_act, key_env = jax.random.split(key, 3)
-            action, memory = policy.act(weights, memory, stream.step, key_act)
+            action, memory = policy.act(weights, memory, stream, key_act)
             row = Recording(stream.step, stream.env_state, action)
             stream = episodes.advance(env, params, stream, action, key_env)
             return (stream, memory, key), row

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from envs import episodes
 from envs.episodes import Stream
+from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.replay import Transitions
 from r2i_jit.world_model import Latent
@@ -37,7 +38,16 @@ def start(agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array
 
 
 def collect(
-    agent: Agent, env: Any, params: Any, state: AgentState, player: Player, key: jax.Array, steps: int, *, random: bool
+    agent: Agent,
+    env: Any,
+    params: Any,
+    state: AgentState,
+    player: Player,
+    key: jax.Array,
+    steps: int,
+    *,
+    random: bool,
+    repeat: float = 0.0,
 ) -> tuple[Player, Transitions, EpisodeStats]:
     """Play `steps` steps in every environment.
 
@@ -50,6 +60,7 @@ def collect(
       key: typed PRNG key.
       steps: K.
       random: draw uniform actions instead and leave the latent alone (for prefill).
+      repeat: chance that a random action is the previous one again, within an episode.
 
     Returns:
       (player, transitions (K, E, ...), statistics of the episodes that ended).
@@ -59,7 +70,7 @@ def collect(
         key_act, key_env = jax.random.split(key)
         now = player.stream.step
         if random:
-            action, latent = agent.spec.random(key_act, now.reward.shape[0]), player.latent
+            action, latent = stroll(agent.spec, player, key_act, repeat), player.latent
         else:
             action, latent = agent.act(state, player.latent, now.obs, player.prev_action, now.is_first, key_act)
         running = player.episode_return + now.reward
@@ -71,6 +82,18 @@ def collect(
 
     player, (block, ended) = jax.lax.scan(step, player, jax.random.split(key, steps))
     return player, block, jax.tree.map(lambda x: jnp.sum(x).astype(jnp.float32), ended)
+
+
+def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> jax.Array:
+    """Draw uniform actions (E,) or (E, A), but with chance `repeat` the previous ones, within an episode."""
+    now = player.stream.step
+    count = now.reward.shape[0]
+    if not repeat:
+        return spec.random(key, count)
+    key_repeat, key_action = jax.random.split(key)
+    again = jax.random.bernoulli(key_repeat, repeat, (count,)) & ~now.is_first
+    action = spec.random(key_action, count)
+    return jnp.where(again.reshape(-1, *[1] * (action.ndim - 1)), player.prev_action, action)
 
 
 def evaluate(

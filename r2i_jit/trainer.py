@@ -46,6 +46,9 @@ class TrainState(struct.PyTreeNode):
     env_steps: jax.Array  # int32, environment steps per seed
 
 
+_SHORT_PREFILL = 10_000  # steps that play faster than the compiler optimises
+
+
 class Trainer:
     """Compiles and runs the loop for one configuration and any number of seeds."""
 
@@ -55,7 +58,8 @@ class Trainer:
         Args:
           config: the run's configuration.
           quick_compile: compile everything without optimising the generated code (CPU): for tests, whose programs run
-            for milliseconds. The program of `init` is compiled so in any case, as it runs once.
+            for milliseconds. The programs of `init` are compiled so in any case, as they run once, unless the prefill
+            is long.
 
         Raises:
           ConfigError: when the configuration cannot work; the message names the key and what would be right.
@@ -89,10 +93,12 @@ class Trainer:
         if spec.discrete and config.behavior.actor_gradient == "backprop":
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
-        self.trace_counts = {"init": 0, "train_chunk": 0, "evaluate": 0}
+        self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
         quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
         options = quick if quick_compile else {}
         self._init_jit = jax.jit(self._init, compiler_options=quick)
+        short = self.prefill_steps <= _SHORT_PREFILL
+        self._prefill_jit = jax.jit(self._prefill, donate_argnums=0, compiler_options=quick if short else options)
         self._chunk_jit = jax.jit(self._train_chunk, donate_argnums=0, compiler_options=options)
         self._evaluate_jit = jax.jit(self._evaluate, static_argnames=("episodes", "greedy"), compiler_options=options)
         self._compiled: dict[int, Any] = {}
@@ -113,6 +119,11 @@ class Trainer:
     def prefill_steps(self) -> int:
         """Environment steps per seed played at random before the first update."""
         return self.prefill_turns * self.turn_steps * self.config.loop.num_envs
+
+    @property
+    def replay_bytes_per_step(self) -> int:
+        """What one stored environment step takes."""
+        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._example()))
 
     def compile(self, num_seeds: int) -> float:
         """Compile the chunk for `num_seeds` seeds ahead of time; returns the seconds it took (0 when done before)."""
@@ -141,7 +152,7 @@ class Trainer:
         if hypers is None:
             hypers = self.config.hypers
         hypers = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), keys.shape), hypers)
-        return self._init_jit(keys, hypers)
+        return self._prefill_jit(self._init_jit(keys, hypers))
 
     def train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         """Collect and learn for `updates_per_chunk` updates; `state` is donated.
@@ -199,6 +210,7 @@ class Trainer:
             key_collect,
             self.turn_steps,
             random=random,
+            repeat=self.config.replay.prefill_repeat,
         )
         return seed.replace(player=player, key=key), block, stats
 
@@ -231,7 +243,13 @@ class Trainer:
             storage = replay.init(self._example(), self.capacity, num_envs)
             return SeedState(agent=agent_state, player=player, replay=storage, hypers=hypers, key=key)
 
-        def prefill(state, _):
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(seeds=jax.vmap(init_seed)(keys, hypers), written=zero, env_steps=zero)
+
+    def _prefill(self, state: TrainState) -> TrainState:
+        self.trace_counts["prefill"] += 1
+
+        def turn(state, _):
             seeds, block, _ = jax.vmap(partial(self._collect, random=True))(state.seeds)
             storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
             return self._advance_clock(state.replace(seeds=seeds.replace(replay=storage))), None
@@ -239,12 +257,11 @@ class Trainer:
         def restart(seed):
             """Begin fresh episodes: the agent did not follow the random ones."""
             key, key_player = jax.random.split(seed.key)
+            num_envs = self.config.loop.num_envs
             player = rollout.start(self.agent, self.env, self.env_params, seed.agent, key_player, num_envs)
             return seed.replace(player=player, key=key)
 
-        zero = jnp.zeros((), jnp.int32)
-        state = TrainState(seeds=jax.vmap(init_seed)(keys, hypers), written=zero, env_steps=zero)
-        state, _ = jax.lax.scan(prefill, state, None, length=self.prefill_turns)
+        state, _ = jax.lax.scan(turn, state, None, length=self.prefill_turns)
         return state.replace(seeds=jax.vmap(restart)(state.seeds))
 
     def _evaluate(self, agents: AgentState, key: jax.Array, *, episodes: int, greedy: bool):

@@ -66,8 +66,8 @@ class WorldModel(nn.Module):
         logits = cfg.stoch * cfg.classes
         self.encoder: ImageEncoder | list[Linear]
         if isinstance(image := self.parts[0], Image):
-            self.encoder = ImageEncoder(cfg.cnn_depth, dtype)
-            self.decoder = ImageDecoder(cfg.cnn_depth, image.shape, dtype)
+            self.encoder = ImageEncoder(cfg.cnn_depth, cfg.cnn_stem, dtype)
+            self.decoder = ImageDecoder(cfg.cnn_depth, image.shape, cfg.cnn_stem, dtype)
         else:
             self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
             size = sum(part.size for part in self.parts)
@@ -263,7 +263,8 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
 
     L = observation + reward + continue
         + dyn_scale max(free, KL(sg post, prior)) + rep_scale max(free, KL(post, sg prior)),
-    the KL summed over latents and floored per time step, everything averaged over (B, T).
+    the KL summed over latents and floored per time step, everything averaged over (B, T); the observation's over
+    config.decoded_steps of the T steps, if that is set, which is the same in expectation.
 
     Args:
       model: the module.
@@ -284,13 +285,14 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     carry = apply(WorldModel.initial, batch.obs.shape[0])
     observed = apply(WorldModel.observe, batch.obs, batch.prev_action, batch.is_first, carry, key)
     reward_logits, continue_logit = apply(WorldModel.heads, observed.latent)
-    reconstruction = apply(WorldModel.reconstruct, observed.latent)
+    shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, 1))
+    reconstruction = apply(WorldModel.reconstruct, shown)
 
     sg = jax.lax.stop_gradient
     dyn = dist.kl(sg(observed.post), observed.prior).sum(-1)
     rep = dist.kl(observed.post, sg(observed.prior)).sum(-1)
     losses = {
-        "observation": observation_loss(model.config, model.parts, reconstruction, batch.obs),
+        "observation": observation_loss(model.config, model.parts, reconstruction, obs),
         "reward": dist.two_hot_loss(reward_logits, batch.reward * hypers.reward_scale),
         "continue": dist.bernoulli_loss(continue_logit, 1.0 - batch.is_terminal),
         "dyn": jnp.maximum(hypers.free_nats, dyn),
@@ -303,7 +305,7 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
         "dyn": hypers.dyn_scale,
         "rep": hypers.rep_scale,
     }
-    assert all(value.shape == batch.reward.shape for value in losses.values())
+    assert all(value.shape == (obs if name == "observation" else batch.obs).shape[:2] for name, value in losses.items())
     means = {name: value.mean() for name, value in losses.items()}
     total = sum(scales[name] * value for name, value in means.items())
     metrics = {f"model/{name}_loss": value for name, value in means.items()}
@@ -312,3 +314,15 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     metrics["model/post_entropy"] = dist.entropy(observed.post).sum(-1).mean()
     metrics["model/prior_entropy"] = dist.entropy(observed.prior).sum(-1).mean()
     return total, (metrics, jax.tree.map(sg, observed.latent))
+
+
+def decoded(steps: int, latent: Latent, obs: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
+    """Return what the decoder is trained on: one random step of each of `steps` equal stretches of time, or all."""
+    batch, length = obs.shape[:2]
+    if not 0 < steps < length:
+        return latent, obs
+    stretch = length / steps
+    index = ((jnp.arange(steps) + jax.random.uniform(key, (batch, steps))) * stretch).astype(jnp.int32)
+    index = jnp.minimum(index, length - 1)
+    latent = latent._replace(hidden=jnp.zeros((batch, length, 0, 0)))  # the decoder does not read x
+    return jax.tree.map(lambda leaf: leaf[jnp.arange(batch)[:, None], index], (latent, obs))

@@ -62,6 +62,8 @@ class MemoryMaze(AutoReset):
     Ends: truncated after 1000, 2000, 3000 or 4000 steps, according to the size; never terminated.
     """
 
+    action_names = task.ACTIONS
+
     def __init__(
         self,
         size: int = 9,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-ACTIONS = ("noop", "forward", "left", "right", "forward left", "forward right")
+ACTIONS = ("nothing", "forward", "left", "right", "forward-left", "forward-right")
 CELL = 2.0  # Metres.
 # A target is a ball of 0.6 m with its centre on the floor, and what meets it is the walker's wheel: a ball of 0.2 m.
 TOUCH_DISTANCE = math.sqrt((0.6 + 0.2) ** 2 - 0.2**2)
@@ -46,7 +46,7 @@ def target_colors(key: jax.Array, targets: int, shuffled: bool) -> jax.Array:
 
 def first_prompt(key: jax.Array, targets: int) -> jax.Array:
     """Return the target asked for first, any of them, int32 ()."""
-    return jax.random.randint(key, (), 0, targets)
+    return jax.random.randint(key, (), 0, targets, jnp.int32)
 
 
 def found(trail: jax.Array, target: jax.Array, touch_distance: float = TOUCH_DISTANCE) -> jax.Array:

@@ -1,7 +1,8 @@
-"""Reference players of POPGym games: what perfect memory, or full knowledge of the hidden state, is worth.
+"""Reference players: what perfect memory, or full knowledge of the hidden state, is worth.
 
 One module per group of games, each with `ORACLES`: game -> its players, best of those that see what an agent sees
-first. `python -m experiments.oracles` plays them and prints their returns beside the reference figures.
+first, and `SUITE`, where that is not popgym. `python -m experiments.oracles` plays them and prints their returns beside
+the reference figures.
 """
 
 import functools
@@ -26,8 +27,9 @@ class Oracle:
       label: what it is called in tables and plots, such as "hunt-and-target play".
       sees: "history" for what an agent sees (observations, and the actions it chose itself), "state" for everything.
       start: (env, params) -> memory, any pytree of arrays.
-      act: (env, params, memory, obs, state, key) -> (action, memory); `state` is None for one that sees the history.
-      reference: name of its entry in the reference data (`oracle` of tests/golden/popgym_reference.json), or "".
+      act: (env, params, memory, obs, state, key) -> (action, memory); `state` is None for one that sees the history,
+        `obs` for one that sees the state.
+      reference: name of its entry in the reference data (`players` of `experiments.references`), or "".
       exact: the return is the same in every episode.
     """
 
@@ -53,34 +55,52 @@ def _compiled(oracle: Oracle, env_id: str, episodes: int) -> Callable:
         key_reset, key_play = jax.random.split(key)
         obs, state = env.reset_env(key_reset, params)
 
+        all_seen = oracle.sees == "state"
+        # Nobody reads the observations then, and XLA computes none: no picture is drawn.
+        shown = lambda obs: None if all_seen else obs
+
         def step(carry, key):
             obs, state, memory, done, total, length = carry
             key_act, key_step = jax.random.split(key)
-            seen = state if oracle.sees == "state" else None
-            action, memory = oracle.act(env, params, memory, obs, seen, key_act)
+            action, memory = oracle.act(env, params, memory, obs, state if all_seen else None, key_act)
             obs, state, reward, terminated, _ = env.step_env(key_step, state, action, params)
             total, length = total + jnp.where(done, 0.0, reward), length + ~done
             done = done | terminated | env.is_truncated(state, params)
-            return (obs, state, memory, done, total, length), None
+            return (shown(obs), state, memory, done, total, length), None
 
         zero = jnp.zeros((), jnp.int32)
-        carry = (obs, state, oracle.start(env, params), jnp.zeros((), bool), jnp.zeros(()), zero)
+        carry = (shown(obs), state, oracle.start(env, params), jnp.zeros((), bool), jnp.zeros(()), zero)
         carry, _ = jax.lax.scan(step, carry, jax.random.split(key_play, env.max_episode_steps))
         return carry[4], carry[5]
 
     return jax.jit(lambda key: jax.vmap(episode)(jax.random.split(key, episodes)))
 
 
+def _nothing(env: Any, params: Any) -> tuple:
+    return ()
+
+
+def _any_action(
+    env: Any, params: Any, memory: tuple, obs: jax.Array, state: Any, key: jax.Array
+) -> tuple[jax.Array, tuple]:
+    return env.action_space(params).sample(key), memory
+
+
+RANDOM = Oracle("random play", "state", _nothing, _any_action, "random")
+
+
 def oracles(env_id: str) -> tuple[Any, ...]:
     """Return the players of an environment, best of those that see the history first; none for an unknown one."""
     suite, _, name = env_id.partition("/")
-    game = name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
-    return _all().get(game, ()) if suite == "popgym" else ()
+    game = name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard") if suite == "popgym" else name
+    return _all().get((suite, game), ())
 
 
 @functools.cache
-def _all() -> dict[str, tuple[Any, ...]]:
-    found: dict[str, tuple[Any, ...]] = {}
+def _all() -> dict[tuple[str, str], tuple[Any, ...]]:
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
     for info in pkgutil.iter_modules(__path__):
-        found.update(getattr(importlib.import_module(f"{__name__}.{info.name}"), "ORACLES", {}))
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        suite = getattr(module, "SUITE", "popgym")
+        found.update({(suite, game): players for game, players in getattr(module, "ORACLES", {}).items()})
     return found

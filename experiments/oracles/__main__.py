@@ -1,9 +1,12 @@
-"""Play the reference players and print their returns as a markdown table: `python -m experiments.oracles`.
+"""Play the reference players, and random play, and print their returns: `python -m experiments.oracles`.
+
+    python -m experiments.oracles 'memory_maze/*' --episodes 256
 
 Beside each return (mean and standard error) stands what the same kind of player reached on the original, where that was
 measured.
 """
 
+import fnmatch
 import sys
 from collections.abc import Sequence
 
@@ -14,25 +17,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(prog="python -m experiments.oracles", description=__doc__)
     parser.add_argument(
-        "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids, such as '*Easy' (default: all)"
+        "ids", nargs="*", default=["popgym/*"], metavar="ID", help="environments, or patterns (default: popgym/*)"
     )
     parser.add_argument("--episodes", type=cli.whole(2, 10**6), default=512, metavar="N", help="default: %(default)s")
     parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="default: %(default)s")
     args = parser.parse_args(argv)
     import jax
 
+    import envs
     from experiments.display import table
-    from experiments.oracles import oracles
+    from experiments.oracles import RANDOM, oracles
     from experiments.references import references
-    from experiments.suite import environments
 
+    for pattern in args.ids:
+        if not any(fnmatch.fnmatchcase(env_id, pattern) and oracles(env_id) for env_id in envs.registered()):
+            cli.fail(f"{pattern!r} matches no environment that a reference player is known for")
     body = []
-    for env_id in environments("popgym", args.only):
-        players = references(env_id)["players"]
-        for oracle in oracles(env_id):
+    for env_id in envs.registered():
+        if not any(fnmatch.fnmatchcase(env_id, pattern) for pattern in args.ids):
+            continue
+        known = references(env_id).get("players", {})
+        for oracle in (*oracles(env_id), RANDOM):
             returns, lengths = oracle.play(env_id, jax.random.key(args.seed), args.episodes)
             error = returns.std(ddof=1) / len(returns) ** 0.5
-            mean, spread, count = players.get(oracle.reference, (None, None, None))
+            mean, spread, count = known.get(oracle.reference, (None, None, None))
             original = "-" if mean is None else f"{mean:.3f} ± {spread / count**0.5:.3f}"
             cells = [env_id, oracle.label, oracle.sees, f"{returns.mean():.3f} ± {error:.3f}", original]
             body.append([*cells, f"{lengths.mean():.0f}"])

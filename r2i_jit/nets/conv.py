@@ -1,21 +1,39 @@
-"""Image encoder and decoder: four 4x4 stride-2 convolutions, LayerNorm, SiLU, no residual blocks.
+"""Image encoder and decoder: 4x4 stride-2 convolutions, LayerNorm, SiLU, no residual blocks.
+
+The paper has four of them between 64x64 pixels and 4x4 features. With the stem "patch" the first two give way to one
+linear map of every 4x4 patch, and so do the last two of the decoder: most of the time goes into the two largest
+resolutions, and on a CPU this is what makes learning from images bearable (docs/decisions/009-images-on-cpu.md).
+
+The convolutions are written as matrix products. The loop runs them inside a scan and under a `vmap` over seeds, and
+there the library's are far slower: XLA's CPU backend leaves its fast routines inside a loop, and a convolution with a
+kernel per seed becomes a grouped one.
+
+Owned by tests/unit/test_conv.py (against the library's).
 
 Ref: R2I release `configs.yaml:78`, `nets.py:428-463`.
 """
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r2i_jit.nets.mlp import kernel_init
 
-STAGES = 4
+STAGES = 4  # halvings of the resolution
+PATCH = 4  # side of the squares that the stem "patch" takes for two halvings
 
 
 class ImageEncoder(nn.Module):
-    """(..., height, width, channels) to (..., D) through depths d, 2d, 4d, 8d; sides must divide by 16."""
+    """(..., height, width, channels) to (..., D) through depths d, 2d, 4d, 8d; sides must divide by 16.
+
+    With the stem "patch" it begins at depth 2d.
+    """
 
     depth: int
+    stem: Literal["convolution", "patch"] = "convolution"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -23,19 +41,21 @@ class ImageEncoder(nn.Module):
         """Encode images in [-0.5, 0.5]."""
         lead = image.shape[:-3]
         x = image.reshape(-1, *image.shape[-3:]).astype(self.dtype)
-        for stage in range(STAGES):
-            x = nn.Conv(
-                self.depth * 2**stage, (4, 4), (2, 2), use_bias=False, dtype=self.dtype, kernel_init=kernel_init
-            )(x)
-            x = nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
+        first = 0
+        if self.stem == "patch":
+            x = nn.Dense(self.depth * 2, use_bias=False, dtype=self.dtype, kernel_init=kernel_init)(to_patches(x))
+            x, first = _norm_act(x, self.dtype), 2
+        for stage in range(first, STAGES):
+            x = _norm_act(Downsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
         return x.reshape(*lead, -1)
 
 
 class ImageDecoder(nn.Module):
-    """(..., D) to an image (..., height, width, channels) in [-0.5, 0.5]."""
+    """(..., D) to an image (..., height, width, channels) in [-0.5, 0.5]; the encoder's mirror image."""
 
     depth: int
     shape: tuple[int, int, int]
+    stem: Literal["convolution", "patch"] = "convolution"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -44,12 +64,106 @@ class ImageDecoder(nn.Module):
         lead, (height, width, channels) = x.shape[:-1], self.shape
         small = (height // 2**STAGES, width // 2**STAGES, self.depth * 2 ** (STAGES - 1))
         x = nn.Dense(small[0] * small[1] * small[2], dtype=self.dtype, kernel_init=kernel_init)(x.astype(self.dtype))
-        x = x.reshape(-1, *small)
-        for stage in reversed(range(STAGES - 1)):
-            x = nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
-            x = nn.ConvTranspose(
-                self.depth * 2**stage, (4, 4), (2, 2), use_bias=False, dtype=self.dtype, kernel_init=kernel_init
-            )(x)
-        x = nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
-        x = nn.ConvTranspose(channels, (4, 4), (2, 2), dtype=self.dtype, kernel_init=kernel_init)(x)
+        x = _norm_act(x.reshape(-1, *small), self.dtype)
+        last = 1 if self.stem == "patch" else 0
+        for stage in reversed(range(last, STAGES - 1)):
+            x = _norm_act(Upsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
+        if self.stem == "patch":
+            x = nn.Dense(PATCH**2 * channels, dtype=self.dtype, kernel_init=kernel_init)(x)
+            x = from_patches(x)
+        else:
+            x = Upsample(channels, use_bias=True, dtype=self.dtype)(x)
         return x.reshape(*lead, *self.shape).astype(jnp.float32)
+
+
+class Downsample(nn.Module):
+    """A 4x4 convolution with stride 2, without bias: `nn.Conv`'s parameters and values (see `conv`)."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (N, height, width, D) to (N, height / 2, width / 2, features)."""
+        kernel = self.param("kernel", kernel_init, (4, 4, x.shape[-1], self.features))
+        return conv(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
+class Upsample(nn.Module):
+    """A 4x4 transposed convolution with stride 2: `nn.ConvTranspose`'s parameters and values (see `conv_transpose`)."""
+
+    features: int
+    use_bias: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (N, height, width, D) to (N, 2 height, 2 width, features)."""
+        kernel = self.param("kernel", kernel_init, (4, 4, x.shape[-1], self.features))
+        x = conv_transpose(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        return x
+
+
+def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Return a 4x4 convolution of stride 2 and padding "SAME" as one matrix product.
+
+    Args:
+      x: (N, height, width, D), even height and width.
+      kernel: (4, 4, D, F).
+
+    Returns:
+      (N, height / 2, width / 2, F).
+    """
+    count, height, width, depth = x.shape
+    height, width = height // 2, width // 2
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    pairs = padded.reshape(count, height + 1, 2, width + 1, 2 * depth)
+    rows = ((0, 0), (0, 1), (1, 0), (1, 1))  # (pair, row in it) of the four rows that a pixel sees
+    windows = [pairs[:, i : i + height, a, j : j + width] for i, a in rows for j in (0, 1)]
+    return jnp.concatenate(windows, -1) @ kernel.reshape(16 * depth, -1)
+
+
+def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Return `lax.conv_transpose(x, kernel, (2, 2), "SAME")` by one matrix product.
+
+    Between every four neighbours of the input, borders included, lie 2x2 pixels of the output that depend on these
+    four alone. So each window of 2x2 inputs is multiplied with the kernel, its taps sorted by window and output pixel.
+
+    Args:
+      x: (N, height, width, D).
+      kernel: (4, 4, D, F).
+
+    Returns:
+      (N, 2 height, 2 width, F).
+    """
+    count, height, width, depth = x.shape
+    features = kernel.shape[-1]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = jnp.concatenate([padded[:, i : i + height + 1, j : j + width + 1] for i in (0, 1) for j in (0, 1)], -1)
+    # Along one axis, output pixel 0 of a window meets taps 1 and 3, pixel 1 taps 0 and 2.
+    taps = np.array([[1, 0], [3, 2]])  # (input, output)
+    sorted_taps = kernel[taps[:, None, :, None], taps[None, :, None, :]]  # (i, j, a, b, D, F)
+    matrix = sorted_taps.transpose(0, 1, 4, 2, 3, 5).reshape(4 * depth, 4 * features)
+    out = (windows @ matrix).reshape(count, height + 1, width + 1, 2, 2, features)
+    out = out.transpose(0, 1, 3, 2, 4, 5).reshape(count, 2 * height + 2, 2 * width + 2, features)
+    return out[:, 1:-1, 1:-1]
+
+
+def to_patches(x: jax.Array) -> jax.Array:
+    """Return (N, height, width, C) as (N, height / PATCH, width / PATCH, PATCH * PATCH * C)."""
+    count, height, width, channels = x.shape
+    x = x.reshape(count, height // PATCH, PATCH, width // PATCH, PATCH, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(count, height // PATCH, width // PATCH, -1)
+
+
+def from_patches(x: jax.Array) -> jax.Array:
+    """Return the inverse of `to_patches`."""
+    count, height, width, size = x.shape
+    x = x.reshape(count, height, width, PATCH, PATCH, size // PATCH**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(count, height * PATCH, width * PATCH, -1)
+
+
+def _norm_act(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    return nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=dtype)(x))

@@ -1,12 +1,19 @@
-"""The reference players reach what the same players reach on the original. About a minute."""
+"""The reference players reach what the same players reach on the original. About two minutes."""
+
+import json
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
-from experiments.oracles import oracles
+from experiments.oracles import RANDOM, oracles
+from experiments.oracles.__main__ import main
 from experiments.references import references
 from tests.envs.playing import POPGYM
+
+MAZES = tuple(f"memory_maze/{size}x{size}" for size in (9, 11, 13, 15))
+RECORDED = pathlib.Path(__file__).parents[1] / "golden" / "memory_maze" / "returns.json"
 
 EPISODES = 128
 MANY = {"HigherLower": 4096}  # where the best player is just a little better than one without memory
@@ -28,6 +35,48 @@ def test_players_reach_the_reference(env_id, oracle):
     assert (lengths > 0).all()
 
 
+MAZE_CASES = [(env_id, RANDOM, "random", 32) for env_id in MAZES]
+MAZE_CASES += [(env_id, *oracles(env_id), "oracle", 64) for env_id in MAZES]
+# Most of the time goes into compiling: the smallest maze, and random play in the largest, are for every day.
+SLOW = [case[0] != MAZES[0] and (case[2] == "oracle" or case[0] != MAZES[-1]) for case in MAZE_CASES]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "oracle", "known", "episodes"),
+    [pytest.param(*case, marks=[pytest.mark.slow] * slow) for case, slow in zip(MAZE_CASES, SLOW, strict=True)],
+)
+def test_players_of_mazes_reach_what_they_do_on_the_original(env_id, oracle, known, episodes):
+    returns, lengths = oracle.play(env_id, jax.random.key(12), episodes)
+    mean, spread, count = references(env_id)["players"][oracle.reference]
+    error = returns.std(ddof=1) / episodes**0.5
+    assert abs(returns.mean() - mean) < 4 * np.hypot(error, spread / count**0.5), (returns.mean(), error)
+    # Our own figure, of many episodes.
+    assert abs(returns.mean() - references(env_id)[known]["mean"]) < 4 * error, (returns.mean(), error)
+    assert (lengths == {9: 1000, 11: 2000, 13: 3000, 15: 4000}[int(env_id.rpartition("x")[2])]).all()
+
+
+def test_the_references_of_mazes_are_the_recordings():
+    recorded = json.loads(RECORDED.read_text())["returns"]
+    assert set(recorded) == set(MAZES)
+    for env_id, players in recorded.items():
+        for player, returns in players.items():
+            expected = np.mean(returns), np.std(returns, ddof=1), len(returns)
+            np.testing.assert_allclose(references(env_id)["players"][player], expected, atol=1e-3)
+
+
 def test_every_game_has_players_and_every_reference_its_player():
     for env_id in POPGYM:
         assert {oracle.reference for oracle in oracles(env_id)} - {""} == set(references(env_id)["players"])
+    for env_id in MAZES:
+        players = (*oracles(env_id), RANDOM)
+        assert {oracle.reference for oracle in players} == set(references(env_id)["players"])
+    assert oracles("mine/9x9") == () and oracles("mine/RepeatFirst") == ()
+
+
+def test_the_command_prints_players_beside_the_original(capsys):
+    assert main(["popgym/RepeatFirstEasy", "--episodes", "2"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "on the original" in out[0] and "random play" in out[-1]
+    with pytest.raises(SystemExit) as ended:
+        main(["popgym/Nothing*"])
+    assert ended.value.code == 2 and capsys.readouterr().err.count("\n") == 1

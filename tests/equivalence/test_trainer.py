@@ -51,7 +51,7 @@ def test_same_seed_same_bits_and_one_compilation_each(trainer):
         returns = trainer.evaluate(state, jax.random.key(9))
         runs.append((state, metrics, returns))
     assert_same(runs[0], runs[1])
-    assert trainer.trace_counts == {"init": 1, "train_chunk": 1, "evaluate": 1}
+    assert trainer.trace_counts == {"init": 1, "prefill": 1, "train_chunk": 1, "evaluate": 1}
     assert before["train_chunk"] <= 1
 
 

@@ -75,6 +75,7 @@ class FakeTrainer:
     """See the module's docstring."""
 
     steps_per_chunk, updates_per_chunk, prefill_steps = STEPS_PER_CHUNK, 10, PREFILL
+    replay_bytes_per_step = 8
 
     def __init__(self, config: Config) -> None:
         if config.loop.num_envs < 1:
@@ -154,7 +155,7 @@ def install() -> None:
     import r2i_jit
 
     module = types.ModuleType("experiments.presets")
-    module.preset, module.default_steps, module.SUITES = preset, lambda config: 2000, ("fake",)
+    module.preset, module.default_steps, module.SUITES = preset, lambda config, size: 2000, ("fake",)
     sys.modules["experiments.presets"] = module
     r2i_jit.Trainer = FakeTrainer
 

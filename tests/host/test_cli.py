@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cli, display, sweep
+from experiments import cli, display, memory, sweep
 from r2i_jit.config import Config
 
 ENTRY_POINTS = ("train", "sweep", "suite", "evaluate", "plot", "play", "record", "smoke")
@@ -103,6 +103,19 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_is_allocated(fake,
     assert fake("fake") == 2
     assert "lower replay.capacity or --seeds" in error_line(capsys)
     assert os.listdir() == []
+
+
+def test_the_replay_is_as_large_as_the_device_allows_unless_it_was_set_by_hand(fake, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "device_bytes", lambda: 10**7)
+    arguments = ("fake", "--steps", "40", "--seeds", "2", "--run-dir")
+    assert fake(*arguments, "chosen") == 0
+    fitting = int(0.3 * 10**7 / (2 * 8))  # 30 % on a CPU; the stand-in stores 8 bytes a step
+    assert f"replay.capacity={fitting} for 1000000: 30% of the device's 0.0 GB" in capsys.readouterr().err
+    assert json.loads(Path("chosen/config.json").read_text())["replay"]["capacity"] == fitting
+    assert fake(*arguments, "chosen", "--resume") == 0
+    assert fake(*arguments, "typed", "--set", "replay.capacity=4000000") == 0
+    assert "replay.capacity" not in capsys.readouterr().err
+    assert json.loads(Path("typed/config.json").read_text())["replay"]["capacity"] == 4_000_000
 
 
 @pytest.fixture(scope="module")

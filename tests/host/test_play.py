@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -11,13 +12,20 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import play, scene
+from experiments import play, scene, terminal
 from tests.host import little_games
+
+
+class Driven(little_games.Seen):
+    """As `Seen`, with the actions of a walker."""
+
+    action_names = ("nothing", "forward", "forward-left")
 
 
 @pytest.fixture(autouse=True)
 def games(monkeypatch):
     little_games.register(monkeypatch)
+    envs.register("little/Driven", Driven)
 
 
 @pytest.fixture
@@ -74,6 +82,8 @@ assert not {"jax", "flax", "matplotlib", "orbax"} & set(sys.modules)
     [
         (["popgym/RepeatPrviousEasy"], "did you mean popgym/RepeatPreviousEasy"),
         (["little/Guess", "--steps", "3"], "--steps needs --actions"),
+        (["little/Guess", "--fps", "3"], "--fps needs --actions"),
+        (["little/Guess", "--actions", "@nowhere.txt"], "--actions @nowhere.txt: cannot read it: No such file"),
         (["little/Guess", "--keys", "--actions", "random"], "not both"),
         (["little/Guess", "--actions", "0 3"], "'3' is no action; give a number from 0 to 2"),
         (["little/Guess", "--seed", "-1"], "-1 is not between"),
@@ -228,9 +238,30 @@ def test_images_are_shown_by_brightness_where_there_is_no_terminal(typed):
     out = typed("little/Seen", "--seed", 5, lines="0\n0\nh\nq\n")
     pictures = [block.split("\nstep ")[0] for block in out.split("\n\n")[1:]]
     assert pictures == [
-        *("\n".join([first + "-----"] * 4) for first in "-=+"),
+        *("\n".join([first + "-----"] * 4) + f"\n┌ turn {turn} ♥♠" for turn, first in enumerate("-=+")),
         "\n".join(["+-----"] * 4) + f"\n┌ turn 2 ♥♠\nsecret {secret(5)}",
     ]
+
+
+def test_a_saved_sequence_plays_again(typed, tmp_path):
+    saved = tmp_path / "a folder" / "played.txt"
+    for env, lines, actions in (("Pair", "0 1\n5\n", ["0 1", "1 2"]), ("Drawn", "left\n2\n0\ny\n1\n", None)):
+        out = typed(f"little/{env}", "--seed", 7, "--save", saved, lines=lines)
+        assert out.splitlines()[-1] == str(saved)
+        captions = [line for line in out.splitlines() if line.startswith("step ")]
+        again = typed(f"little/{env}", "--seed", 7, "--actions", f"@{saved}")
+        assert [line for line in again.splitlines() if line.startswith("step ")] == captions
+        if actions:
+            assert saved.read_text() == f"# little/{env}, seed 7\n0 1,\n1 2,\n"
+    saved.write_text("# as a person writes it\n0 1  # twice\n 2\n")
+    assert typed("little/Drawn", "--actions", f"@{saved}").count("| action ") == 3
+
+
+def test_what_cannot_be_saved_is_said(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(SystemExit) as stop:
+        play.main(["little/Guess", "--save", "/dev/null/x"])
+    assert stop.value.code == 2 and "--save /dev/null/x: cannot write it" in capsys.readouterr().err
 
 
 def test_images_are_coloured_on_a_terminal(monkeypatch):
@@ -249,13 +280,27 @@ def test_keys_are_actions_without_enter(typed):
     assert "'9' is no action" in out and "finished 1 episode," in out
 
 
+def test_keys_have_the_meaning_that_the_game_has_an_action_for(typed):
+    keys = terminal.KeyAsker(play.Session("little/Driven", 0, hidden=False).actions)
+    assert keys.usage == "nothing (↓ s space 0), forward (↑ w 1), forward-left (a 2)"
+    # Up, Shift-Up as another terminal sends it, Home, space, and a letter that means nothing here.
+    out = typed("little/Driven", "--keys", lines="\x1b[A\x1b[1;2A\x1bOA\x1b[H q")
+    assert [line.split(" | ")[1] for line in out.splitlines() if "| action" in line] == ["action forward"] * 3
+    out = typed("little/Driven", "--keys", lines=" aDq")
+    assert [line.split(" | ")[1] for line in out.splitlines() if "| action" in line] == [
+        "action nothing", "action forward-left",
+    ]  # fmt: skip
+    assert "'D' is no action" in out
+    assert "forward-left" not in typed("little/Drawn", "--keys", lines="q")
+
+
 def test_keys_on_a_terminal_are_read_one_by_one(monkeypatch, capsys):
     master, slave = pty.openpty()
     try:
-        with os.fdopen(slave) as terminal:
-            monkeypatch.setattr("sys.stdin", terminal)
+        with os.fdopen(slave) as keyboard:
+            monkeypatch.setattr("sys.stdin", keyboard)
             session = play.Session("little/Drawn", 0, hidden=False)
-            ask = play._KeyAsker(session.actions)
+            ask = terminal.KeyAsker(session.actions)
             timer = threading.Timer(0.3, os.write, (master, b"\x1b[C"))
             timer.start()
             assert ask("> ") == "right"  # and no Enter
@@ -263,3 +308,70 @@ def test_keys_on_a_terminal_are_read_one_by_one(monkeypatch, capsys):
     finally:
         os.close(master)
     assert capsys.readouterr().out == "> right\n"
+
+
+def pretend_terminal(monkeypatch) -> None:
+    """Make the output a terminal of 40 columns and 16 lines."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 16)))
+
+
+def test_on_a_terminal_scenes_replace_one_another_and_the_last_one_stays(typed, monkeypatch):
+    pretend_terminal(monkeypatch)
+    out = typed("little/Driven", "--keys", "--seed", 5, lines="w a9q")
+    before, drawn = out.split("\x1b[?1049h")
+    drawn, after = drawn.split("\x1b[?1049l")
+    assert before == "little/Driven: compiling\n"
+    pages = drawn.split("\x1b[H")[1:]
+    # Keys that came together are drawn together; then come the verdict and the complaint.
+    assert [re.findall(r"step \d", page) for page in pages] == [["step 0"], ["step 3"], ["step 3"], ["step 3"]]
+    assert all(page.startswith("little/Driven, seed 5; h hidden state, o") for page in pages)
+    assert all(page.split("action> ")[0].count("\n") < 16 for page in pages)
+    assert "episode 1 is over" in pages[2] and "'9' is no answer" in pages[3]
+    assert "step 3 |" in after and after.endswith("finished 1 episode, mean return " + after.split()[-1] + "\n")
+
+
+def test_a_text_that_does_not_fit_takes_the_place_of_the_scene(typed, monkeypatch):
+    pretend_terminal(monkeypatch)
+    drawn = typed("little/Driven", "--keys", lines="?q").split("\x1b[?1049l")[0].split("\x1b[H")
+    assert "step 0" in drawn[1] and "Seen" not in drawn[1]
+    assert "step 0" not in drawn[-1] and "As `Seen`" in drawn[-1]
+
+
+def test_a_script_is_shown_at_its_pace(typed, monkeypatch):
+    pretend_terminal(monkeypatch)
+    slept = []
+    monkeypatch.setattr(play.time, "sleep", slept.append)
+    out = typed("little/Driven", "--actions", "0 1", "--fps", 20)
+    assert slept == [0.05, 0.05] and out.count("\x1b[H") == 3
+    assert "\x1b[H" not in typed("little/Drawn", "--actions", "0 1")  # text is a record of all steps
+
+
+@pytest.mark.parametrize(
+    ("room", "rows", "columns", "beside"),
+    [
+        (None, 32, 64, False),
+        ((100, 50), 32, 64, False),
+        ((64, 34), 32, 64, False),
+        ((80, 20), 20, 40, True),
+        ((40, 30), 20, 40, False),
+        ((30, 40), 15, 30, False),
+    ],
+)
+def test_images_are_made_smaller_until_they_fit_with_their_text(monkeypatch, room, rows, columns, beside):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    image = np.full((64, 64, 3), 7, np.uint8)
+    lines = scene._image_scene(image, "a text\nof two", room).split("\n")
+    pixels = [line.count("▀") for line in lines]
+    assert pixels[:rows] == [columns] * rows and not any(pixels[rows:])
+    assert lines[0].endswith("  a text") == beside
+    assert len(lines) == (rows if beside else rows + 2)
+
+
+def test_a_maze_can_be_walked_through(typed):
+    """The keys of Memory Maze, its prompt in words and its map."""
+    out = typed("memory_maze/9x9", "--keys", "--seed", 3, "--hidden", lines="\x1b[A\x1b[Dads5q")
+    labels = [line.split(" | ")[1] for line in out.splitlines() if "| action" in line]
+    names = ["forward", "left", "forward-left", "forward-right", "nothing", "forward-right"]
+    assert labels == [f"action {name}" for name in names]
+    assert out.count("find green, step") == 7 and out.count("█" * 11) == 14

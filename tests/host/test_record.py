@@ -1,4 +1,4 @@
-"""Drawing episodes: which ones, how many frames, and what is on them. About 20 s."""
+"""Drawing episodes: which ones, how many frames, and what is on them. About 60 s."""
 
 import dataclasses
 import functools
@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from gymnax.environments import spaces
+from PIL import Image as Picture
 
 import envs
 import r2i_jit
+from envs.observation import Image
 from experiments import evaluation, pictures, record, restoring, rundir
 from r2i_jit import recording
 from r2i_jit.checkpoint import Checkpoints
@@ -23,20 +25,33 @@ from tests.host import little_games
 MEMBERS = [{"seed": 0}, {"seed": 1}]
 
 
+class Film(little_games.Seen):
+    """As `Seen`, of a size that agents take."""
+
+    def observation_parts(self, params):
+        return (Image((16, 16, 3)),)
+
+    def observation_space(self, params):
+        return spaces.Box(0, 255, (16, 16, 3), jnp.uint8)
+
+    def observe(self, key, state, action, params):
+        return jnp.full((16, 16, 3), 40 * state.time, jnp.uint8)
+
+
 @pytest.fixture(autouse=True)
 def games(monkeypatch, tmp_path):
     little_games.register(monkeypatch)
+    envs.register("little/Film", Film)
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory) -> Path:
-    """Return a run of two agents with checkpoints at steps 10 and 20, the first of which is the best."""
-    path = tmp_path_factory.mktemp("runs") / "run"
+def make_run(path: Path, env: str) -> Path:
+    """Make a run of two agents with checkpoints at steps 10 and 20, the first of which is the best."""
     path.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         little_games.register(patch)
-        config = small_config("little/Guess", replay__capacity=80, replay__sequence_length=4, model__ssm_layers=1)
+        envs.register("little/Film", Film)
+        config = small_config(env, replay__capacity=80, replay__sequence_length=4, model__ssm_layers=1)
         trainer = r2i_jit.Trainer(config)
     shapes = trainer.state_shapes(len(MEMBERS))
     # Any numbers will do: they are drawn here because to initialise an agent takes long to compile.
@@ -51,6 +66,16 @@ def run_dir(tmp_path_factory) -> Path:
             state = shapes.replace(seeds=seeds, written=jnp.int32(step), env_steps=jnp.int32(step))
             checkpoints.save(step, state, {}, score)
     return path
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "run", "little/Guess")
+
+
+@pytest.fixture(scope="module")
+def film_run(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "run", "little/Film")
 
 
 def run(capsys, *words: object, code: int = 0) -> str:
@@ -89,7 +114,11 @@ assert not {"jax", "flax", "matplotlib", "orbax", "PIL"} & set(sys.modules)
         (["somewhere", "--env", "little/Guess"], "not both"),
         (["--env", "little/Guess", "--policy", "agent"], "--policy agent needs a run directory"),
         (["--env", "little/Gess"], "unknown environment 'little/Gess'; did you mean little/Guess"),
-        (["--env", "little/Guess", "--out", "x.mp4"], "the name should end in .gif or .png"),
+        (["--env", "little/Guess", "--out", "x.avi"], "the name should end in .gif, .mp4 or .png"),
+        (["--env", "little/Guess", "--policy", "oracle"], "no reference player is known for little/Guess"),
+        (["--env", "little/Seen", "--imagine", "2"], "--imagine needs a run directory"),
+        (["somewhere", "--context", "2"], "--context needs --imagine"),
+        (["somewhere", "--imagine", "2", "--max-steps", "3"], "not both"),
         (["--env", "little/Untypable"], "cannot be typed"),
         (["nowhere"], "nowhere is no run directory"),
         (["nowhere", "--step", "last"], "'last' is neither a step nor 'best' or 'latest'"),
@@ -107,8 +136,9 @@ def test_a_gif_has_a_frame_per_step_and_stays_on_the_last(capsys):
     assert [line.split(": ")[0] for line in lines[:2]] == [
         f"episode {i} is over (terminated and truncated)" for i in (1, 2)
     ]
-    assert lines[2:] == ["episode.gif"]
-    with Image.open("episode.gif") as gif:
+    size = Path("episode.gif").stat().st_size / 1e6
+    assert lines[2:] == [f"8 frames, 5 a second, {size:.2f} MB", "episode.gif"]
+    with Picture.open("episode.gif") as gif:
         assert gif.n_frames == 2 * (little_games.LENGTH + 1)
         durations = []
         for frame in range(gif.n_frames):
@@ -124,7 +154,7 @@ def test_a_gif_has_a_frame_per_step_and_stays_on_the_last(capsys):
 def frames_of(capsys, monkeypatch, *words: object) -> list[pictures.Frame]:
     """Return the frames that a command line draws."""
     found: list[pictures.Frame] = []
-    monkeypatch.setattr(record, "save_gif", lambda frames, path, fps: found.extend(frames))
+    monkeypatch.setattr(record, "save_gif", lambda frames, path, fps: path.touch() or found.extend(frames))
     run(capsys, *words)
     return found
 
@@ -165,8 +195,8 @@ def test_every_kind_of_action_can_be_recorded(capsys, monkeypatch, env):
 
 def test_images_are_enlarged_without_blur(capsys):
     run(capsys, "--env", "little/Seen")
-    factor, margin = 320 // 8, pictures._MARGIN
-    with Image.open("episode.gif") as gif:
+    factor, margin = 256 // 8, pictures._MARGIN
+    with Picture.open("episode.gif") as gif:
         gif.seek(3)
         frame = np.asarray(gif.convert("RGB"))
     red = np.all(frame == (255, 0, 0), -1)
@@ -179,37 +209,37 @@ def test_images_are_enlarged_without_blur(capsys):
 def test_a_png_is_a_strip_of_frames_at_even_distances(capsys, monkeypatch):
     drawn = []
     draw = pictures.draw
-    monkeypatch.setattr(pictures, "draw", lambda frames: drawn.append(frames) or draw(frames))
+    monkeypatch.setattr(pictures, "draw", lambda frames, stacked: drawn.append(frames) or draw(frames))
     words = ("--env", "little/Drawn", "--episodes", 2, "--frames", 4, "--out", "a folder/strip.png")
     assert run(capsys, *words).splitlines()[-1] == "a folder/strip.png"
     assert [frame.caption.split(" | ")[0] for frame in drawn[0]] == ["step 0", "step 2", "step 1", "step 3"]
 
-    frames = [pictures.Frame("title", None, f"turn {i}", "caption", False) for i in range(10)]
-    width, height = draw(frames)[0].size
+    frames = [pictures.Frame("title", (), f"turn {i}", "caption", False) for i in range(10)]
+    width, height = next(draw(frames)).size
     for count, chosen in ((1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (100, list(range(10)))):
         pictures.save_strip(frames, Path("strip.png"), count)
         assert drawn[-1] == [frames[i] for i in chosen]
-        with Image.open("strip.png") as strip:
+        with Picture.open("strip.png") as strip:
             assert strip.size == (len(chosen) * width, height)
     pictures.save_strip(frames * 9, Path("strip.png"), 90)
     columns = 1600 // width
-    with Image.open("strip.png") as strip:
+    with Picture.open("strip.png") as strip:
         assert strip.size == (columns * width, -(-90 // columns) * height)
 
 
 def test_the_picture_is_as_large_as_its_largest_text_needs():
-    frames = [pictures.Frame("t", None, text, "c", False) for text in ("", "x" * 50 + "\n" * 9 + "y")]
+    frames = [pictures.Frame("t", (), text, "c", False) for text in ("", "x" * 50 + "\n" * 9 + "y")]
     small, large = pictures.draw(frames)
     assert small.size == large.size
     ink = np.asarray(large.convert("L")) < 128
     ys, xs = np.nonzero(ink)
     assert xs.max() < large.width - pictures._MARGIN // 2 and ys.max() < large.height - pictures._MARGIN // 2
-    assert pictures.draw(frames[:1])[0].height < large.height
+    assert next(pictures.draw(frames[:1])).height < large.height
 
 
 def test_hearts_are_red_and_suits_and_lines_have_glyphs():
-    (picture,) = pictures.draw([pictures.Frame("", None, "♥♦", "", False)])
-    ink = {colour for _, colour in picture.convert("RGB").getcolors()}
+    (picture,) = pictures.draw([pictures.Frame("", (), "♥♦", "", False)])
+    ink = {colour for _, colour in picture.getcolors()}
     assert (198, 40, 40) in ink and (0, 0, 0) not in ink
     missing = pictures._font().getmask("\uffff")
     for glyph in "♠♦♣♥─│┌┐└┘├┤┬┴┼█▓░■□●○←↑→↓":
@@ -259,3 +289,98 @@ def test_a_recording_is_cut_at_the_first_end_of_each_episode():
     np.testing.assert_array_equal(episodes[1].env_state.secret, played.env_state.secret[:4, 1])
     hits = np.asarray(episodes[1].action[:3]) == np.asarray(episodes[1].env_state.secret[:3])
     np.testing.assert_array_equal(episodes[1].step.reward[1:], hits)
+
+
+def test_long_episodes_are_thinned_and_every_step_still_counts(capsys, monkeypatch):
+    every = lambda *words: [
+        frame.caption.split(" | ")[0]
+        for frame in frames_of(capsys, monkeypatch, "--env", "little/Drawn", "--episodes", 2, *words)
+    ]
+    assert every("--every", 2) == ["step 0", "step 2", "step 3"] * 2
+    monkeypatch.setattr(record, "_MOST_FRAMES", 2)
+    assert every() == ["step 0", "step 3"] * 2
+    assert every("--every", 1) == [f"step {t}" for t in range(4)] * 2
+    words = ("--env", "little/Drawn", "--seed", 3)
+    thin, all_frames = (frames_of(capsys, monkeypatch, *words, "--every", n) for n in (3, 1))
+    assert [frame.caption for frame in thin] == [all_frames[0].caption, all_frames[3].caption]
+
+
+def test_a_maze_is_seen_from_above_and_its_best_player_plays(capsys, monkeypatch):
+    """The map shows the same state as the view, north up: here, that the agent is where the state says."""
+    played, play = [], recording.record
+    monkeypatch.setattr(recording, "record", lambda *asked: played.append(play(*asked)) or played[0])
+    words = ("--env", "memory_maze/9x9", "--policy", "oracle", "--max-steps", 12, "--seed", 1, "--every", 4)
+    shown = frames_of(capsys, monkeypatch, *words)
+    assert [frame.caption.split(" | ")[0] for frame in shown] == ["step 0", "step 4", "step 8", "step 12"]
+    assert shown[0].title == "memory_maze/9x9 | shortest way"
+    assert [heading for heading, _ in shown[0].panels] == ["what the agent sees", "the maze from above"]
+    assert [image.shape for _, image in shown[0].panels] == [(64, 64, 3), (256, 256, 3)]
+
+    (episode,) = recording.separate(played[0])
+    positions = np.asarray(episode.env_state.body.position)
+    for frame, t in zip(shown, (0, 4, 8, 12), strict=True):
+        np.testing.assert_array_equal(frame.panels[0][1], episode.step.obs[t])
+        np.testing.assert_array_equal(frame.panels[1][1][0, 0], frame.panels[0][1][0, 0])  # the prompt's frame
+        rows, columns = np.nonzero(np.all(frame.panels[1][1] == 255, -1))
+        middle = np.array([columns.mean(), -rows.mean()]) - (127.5, -127.5)
+        np.testing.assert_allclose(middle * 2 * 11 * 1.1 / 256, positions[t, :2], atol=0.5)  # metres
+    assert np.linalg.norm(np.diff(positions[:, :2], axis=0), axis=1).sum() > 1  # metres
+
+
+def test_panels_are_side_by_side_in_films_and_stacked_in_strips():
+    panels = (("left", np.full((64, 64, 3), 255, np.uint8)), ("right", np.zeros((128, 128, 3), np.uint8)))
+    frames = [pictures.Frame("t", panels, "", "c", False)]
+    for stacked, width, height in ((False, 2, 1), (True, 1, 2)):
+        picture = np.asarray(next(pictures.draw(frames, stacked)))
+        assert np.sum(picture == 0) >= 3 * 256**2
+        assert len(picture) - height * 256 in range(60, 200) and picture.shape[1] - width * 256 in range(20, 60)
+        assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
+
+
+def test_a_film_of_many_colours_has_one_palette_and_small_changes_cost_little():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    frames = [pictures.Frame("t", (("", image),), "", f"step {i}", False) for i in range(20)]
+    pictures.save_gif(frames[:1], Path("one.gif"), 4)
+    pictures.save_gif(frames, Path("many.gif"), 4)
+    sizes = [Path(name).stat().st_size for name in ("one.gif", "many.gif")]
+    assert sizes[1] < 2 * sizes[0]
+    with Picture.open("many.gif") as gif:
+        gif.seek(19)
+        drawn = np.asarray(gif.convert("RGB"))[:, pictures._MARGIN :][:, : 4 * 64 : 4]
+    wanted = np.asarray(next(pictures.draw(frames[19:])))[:, pictures._MARGIN :][:, : 4 * 64 : 4]
+    assert np.abs(drawn.astype(int) - wanted).mean() < 12  # 4096 random colours in a palette of 256
+
+
+def test_an_mp4_has_every_frame_and_its_lack_of_an_encoder_is_one_line(capsys, monkeypatch):
+    encoder = pytest.importorskip("imageio_ffmpeg")
+    out = run(capsys, "--env", "little/Seen", "--fps", 5, "--out", "a folder/x.mp4")
+    assert out.splitlines()[-2].startswith("4 frames, 5 a second, ")
+    count, seconds = encoder.count_frames_and_secs("a folder/x.mp4")
+    assert count == 3 + 10 and seconds == pytest.approx(13 / 5, abs=0.3)
+    assert "cannot write the picture" in run(capsys, "--env", "little/Seen", "--out", "/dev/null/x.mp4", code=2)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    error = run(capsys, "--env", "little/Seen", "--out", "y.mp4", code=2)
+    assert "an MP4 needs the extra 'video'" in error and not Path("y.mp4").exists()
+
+
+def test_a_world_models_account_stands_beside_the_truth(film_run, capsys, monkeypatch):
+    words = (film_run, "--policy", "random", "--imagine", 2, "--context", 2, "--out", "x.gif")
+    shown = frames_of(capsys, monkeypatch, *words)
+    assert [frame.caption.rpartition(" | ")[2] for frame in shown[2:]] == ["1 step unseen", "2 steps unseen"]
+    assert "unseen" not in shown[1].caption
+    middle = [frame.panels[1] for frame in shown]
+    assert [heading for heading, _ in middle] == ["reconstruction"] * 2 + ["prediction"] * 2
+    for t, frame in enumerate(shown):
+        truth, account, difference = (image.astype(int) for _, image in frame.panels)
+        assert np.all(truth == 40 * t) and account.std() > 0
+        np.testing.assert_array_equal(difference, np.abs(truth - account))
+
+
+def test_what_cannot_be_imagined_is_said(run_dir, film_run, capsys):
+    error = run(capsys, run_dir, "--imagine", 2, code=2)
+    assert "--imagine needs an image environment: the observations of little/Guess are no images" in error
+    words = (film_run, "--policy", "random", "--imagine", 2)
+    with pytest.raises(SystemExit):
+        record.main([str(word) for word in (*words, "--context", 4)])
+    assert "--context 4: episode 1 has 4 steps, none is left to predict" in capsys.readouterr().err

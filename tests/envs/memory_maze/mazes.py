@@ -59,6 +59,23 @@ def occupied(cells: np.ndarray, side: int) -> np.ndarray:
     return np.bincount(flat.ravel(), minlength=side * side).reshape(side, side).astype(np.int32)
 
 
+def clearance(walls: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how far places x, y (B, T, 2) are from the nearest wall of their maze (B, ...), at most 2 m, (B, T)."""
+    side = walls.shape[-1]
+    grid = places / 2 + side / 2
+    cell = np.floor(grid).astype(int)
+    nearest = np.full(places.shape[:2], 2.0)
+    maze = np.arange(len(walls))[:, None]
+    for dx in (-1, 0, 1):
+        for dy in (-1, 0, 1):
+            x, y = cell[..., 0] + dx, cell[..., 1] + dy
+            corner = np.stack([x, y], -1)
+            gap = 2 * np.linalg.norm(grid - np.clip(grid, corner, corner + 1), axis=-1)
+            blocked = walls[maze, np.clip(y, 0, side - 1), np.clip(x, 0, side - 1)]
+            nearest = np.where(blocked, np.minimum(nearest, gap), nearest)
+    return nearest
+
+
 def _euler(grid: np.ndarray) -> np.ndarray:
     """Return cells minus adjacent pairs plus squares of four, (B,): the number of separate rectangles, for one."""
     down, right = grid[:, 1:] & grid[:, :-1], grid[:, :, 1:] & grid[:, :, :-1]

@@ -1,0 +1,111 @@
+"""From recorded episodes to frames: what was seen with what it was in truth, or with what a world model made of it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from envs.memory_maze.environment import MemoryMaze
+from experiments import scene
+from experiments.pictures import Frame, Panel
+from r2i_jit.open_loop import as_images, open_loop
+from r2i_jit.recording import Recording
+
+_MAP_SIDE = 256  # pixels
+
+
+class Style(NamedTuple):
+    """How episodes are drawn.
+
+    Attributes:
+      hidden: show the hidden state as text, too.
+      every: which steps are drawn, besides the last: 1 for all, 2 for every second one.
+      context: how many steps a world model sees before it predicts, where it is asked.
+    """
+
+    hidden: bool = False
+    every: int = 1
+    context: int = 0
+
+
+def episode_frames(title: str, env: Any, params: Any, episode: Recording, style: Style) -> Iterator[Frame]:
+    """Yield the frames of one episode; a maze is seen from above, beside what the agent sees of it.
+
+    Args:
+      title: first line of every frame.
+      env: gymnax environment.
+      params: its parameters.
+      episode: on the host, without an axis of episodes.
+      style: see there.
+    """
+    is_image, draw_map = scene.is_image(env, params), _map_of(env, params)
+    for t, row, caption in _captions(env, params, episode, style.every):
+        panels: tuple[Panel, ...] = ()
+        if is_image:
+            text = scene.revealed(env, params, row.env_state) if style.hidden else ""
+            panels = (("what the agent sees", scene.colour(np.asarray(row.step.obs))),)
+        else:
+            text = scene.scene(env, params, row.env_state, row.step.obs, style.hidden)
+        if draw_map is not None:
+            panels += (("the maze from above", draw_map(row.env_state)),)
+        yield Frame(title, panels, text, caption, t == len(episode.action) - 1)
+
+
+def account(agent: Any, state: Any, episode: Recording, context: int, key: jax.Array) -> np.ndarray:
+    """Return what a world model makes of an episode of images, uint8 (T, height, width, channels); see `open_loop`."""
+    obs, actions, is_first = (leaf[None] for leaf in (episode.step.obs, episode.action, episode.step.is_first))
+    return np.asarray(as_images(open_loop(agent, state, obs, actions, is_first, context, key).prediction[0]))
+
+
+def account_frames(
+    title: str, env: Any, params: Any, episode: Recording, images: np.ndarray, style: Style
+) -> Iterator[Frame]:
+    """Yield frames that put the truth beside what `account` returned; otherwise as `episode_frames`."""
+    for t, row, caption in _captions(env, params, episode, style.every):
+        seen, model = np.asarray(row.step.obs), images[t]
+        panels = (
+            ("truth", scene.colour(seen)),
+            ("reconstruction" if t < style.context else "prediction", scene.colour(model)),
+            ("difference", scene.colour(difference(seen, model))),
+        )
+        ahead = t - style.context + 1
+        blind = f" | {ahead} step{'s' * (ahead > 1)} unseen" if ahead > 0 else ""
+        text = scene.revealed(env, params, row.env_state) if style.hidden else ""
+        yield Frame(title, panels, text, caption + blind, t == len(episode.action) - 1)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return |a - b| of uint8 arrays."""
+    return np.maximum(a, b) - np.minimum(a, b)
+
+
+def flags(env: Any, params: Any, row: Recording) -> tuple[bool, bool]:
+    """Return (terminated, truncated) at one step of a recording, which keeps apart only whether it is terminated."""
+    return bool(row.step.is_terminal), bool(row.step.is_last and env.is_truncated(row.env_state, params))
+
+
+def at(episode: Recording, t: int) -> Recording:
+    """Return one step of an episode."""
+    return jax.tree.map(lambda leaf: leaf[t], episode)
+
+
+def _captions(env: Any, params: Any, episode: Recording, every: int) -> Iterator[tuple[int, Recording, str]]:
+    """Yield (index, what was there, caption) of the steps that are drawn."""
+    actions, rewards = scene.Actions(env, params), episode.step.reward
+    returns, length = np.cumsum(rewards, dtype=np.float64), len(rewards)
+    for t in range(length):
+        if t % every and t < length - 1:
+            continue
+        row, label = at(episode, t), actions.label(episode.action[t - 1]) if t else None
+        yield t, row, scene.caption(t, label, float(rewards[t]), float(returns[t]), *flags(env, params, row))
+
+
+def _map_of(env: Any, params: Any) -> Callable[[Any], np.ndarray] | None:
+    """Return a function from a state (on the host) to its map, or None for an environment without maps."""
+    inner = scene.innermost(env)
+    if not isinstance(inner, MemoryMaze):
+        return None
+    above = MemoryMaze(inner.size, top_view=True, image_size=_MAP_SIDE)
+    draw = jax.jit(lambda state: above.observe(jax.random.key(0), state, None, params))
+    return lambda state: np.asarray(draw(state))

@@ -1,0 +1,60 @@
+"""How much memory a run may take: its state is mostly replay, and lives on the device."""
+
+import dataclasses
+import os
+from typing import Any
+
+from experiments.cli import fail, note
+from r2i_jit.config import Config
+
+# Of the device's memory. On a CPU the copy that a checkpoint is written from lies beside the buffer.
+_REPLAY_SHARE = {"cpu": 0.3, "accelerator": 0.6}
+
+
+def state_bytes(shapes: Any) -> int:
+    """Return the size of a tree of arrays or of their shapes."""
+    import jax
+
+    # Keys have an item size only as the bits that they are made of, and there are few of them.
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def device_bytes() -> int:
+    """Return the memory of the first device."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
+    """Return the config with a replay that fits the device beside everything else, and say so if it is a smaller one.
+
+    Args:
+      config: asks for `replay.capacity` steps a seed.
+      num_seeds: how many buffers there are.
+      bytes_per_step: what one stored step takes.
+    """
+    import jax
+
+    kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
+    limit = device_bytes()
+    affordable = int(_REPLAY_SHARE[kind] * limit / (bytes_per_step * num_seeds))
+    least = config.loop.num_envs * config.replay.sequence_length
+    if config.replay.capacity <= affordable or affordable < least:  # what is still too large is refused
+        return config
+    note(
+        f"replay.capacity={affordable} for {config.replay.capacity}: {_REPLAY_SHARE[kind]:.0%} of the device's "
+        f"{limit / 1e9:.1f} GB (set it to choose another)"
+    )
+    return dataclasses.replace(config, replay=dataclasses.replace(config.replay, capacity=affordable))
+
+
+def refuse_too_large(shapes: Any, num_seeds: int) -> None:
+    """Exit 2 if the state alone does not fit the device."""
+    size, limit = state_bytes(shapes), device_bytes()
+    if size > limit:
+        fail(
+            f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
+            "lower replay.capacity or --seeds"
+        )

@@ -1,0 +1,100 @@
+"""What the world model makes of an episode: its own account of what it saw, then of what it can only predict."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from r2i_jit.actions import ActionSpec
+from r2i_jit.agent import Agent, AgentState
+from r2i_jit.world_model import Latent, WorldModel
+
+_DECODED_AT_ONCE = 64  # Steps of an episode; more need more memory and take as long.
+
+
+class OpenLoop(NamedTuple):
+    """One account of B episodes: posterior up to the context's end, prediction after it.
+
+    Attributes:
+      latent: (B, T, ...).
+      prediction: the decoder's raw output, float32 (B, T, D), or images (B, T, height, width, channels) in about
+        [-0.5, 0.5].
+    """
+
+    latent: Latent
+    prediction: jax.Array
+
+
+def open_loop(
+    agent: Agent,
+    state: AgentState,
+    obs: jax.Array,
+    actions: jax.Array,
+    is_first: jax.Array,
+    context: int,
+    key: jax.Array,
+) -> OpenLoop:
+    """Let the world model see the first steps of episodes, and then nothing but the actions.
+
+    Args:
+      agent: whose world model it is.
+      state: its parameters.
+      obs: (B, T, *obs_shape).
+      actions: (B, T) or (B, T, ...), as the environment takes them; actions[:, t] is chosen after obs[:, t]. The last
+        one leads nowhere.
+      is_first: (B, T) bool. In the predicted part an episode is taken to go on: no model can foresee a new one.
+      context: C, how many steps it sees; static.
+      key: for the samples of latents.
+
+    Returns:
+      What it makes of all T steps; it does not depend on obs[:, C:].
+
+    Raises:
+      ValueError: unless 1 <= C <= T.
+    """
+    steps = obs.shape[1]
+    if not 1 <= context <= steps:
+        raise ValueError(f"open_loop: context={context} should be from 1 to the number of steps, {steps}")
+    return _open_loop(agent, state, obs[:, :context], actions, is_first[:, :context], key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
+    def apply(method, *args):
+        return agent.model.apply({"params": state.model}, *args, method=method)
+
+    batch, context = obs.shape[:2]
+    key_posterior, key_prior = jax.random.split(key)
+    actions = agent.spec.encode(_as_stored(agent.spec, actions)).astype(jnp.float32)
+    prev_actions = jnp.concatenate([jnp.zeros_like(actions[:, :1]), actions[:, : context - 1]], 1)
+    carry = apply(WorldModel.initial, batch)
+    seen = apply(WorldModel.observe, obs, prev_actions, is_first, carry, key_posterior).latent
+    systems = apply(WorldModel.discrete)
+
+    def predict(latent, now):
+        latent = apply(WorldModel.imagine_step, systems, latent, *now)
+        return latent, latent
+
+    # The action at index t leads to the latent at t + 1.
+    led_by = jnp.moveaxis(actions[:, context - 1 : -1], 1, 0)
+    start = jax.tree.map(lambda leaf: leaf[:, -1], seen)
+    predicted = jax.lax.scan(predict, start, (led_by, jax.random.split(key_prior, led_by.shape[0])))[1]
+    by_time = jax.tree.map(lambda a, b: jnp.concatenate([jnp.moveaxis(a, 1, 0), b]), seen, predicted)
+    decoded = jax.lax.map(partial(apply, WorldModel.reconstruct), by_time, batch_size=_DECODED_AT_ONCE)
+    by_episode = lambda leaf: jnp.moveaxis(leaf, 0, 1)
+    return OpenLoop(jax.tree.map(by_episode, by_time), by_episode(decoded).astype(jnp.float32))
+
+
+def as_images(prediction: jax.Array) -> jax.Array:
+    """Return a decoder's images (..., height, width, channels) as uint8, the way observations are."""
+    return jnp.clip(jnp.round((prediction + 0.5) * 255.0), 0, 255).astype(jnp.uint8)
+
+
+def _as_stored(spec: ActionSpec, actions: jax.Array) -> jax.Array:
+    """Return actions (B, T, ...) as the agent stores them: what `spec.to_env` undoes."""
+    if spec.discrete:
+        return actions
+    assert spec.low is not None and spec.high is not None, "a Box has bounds"
+    unit = (actions - spec.low) / (spec.high - spec.low)
+    return 2.0 * unit.reshape(*actions.shape[:2], spec.size) - 1.0

@@ -1,0 +1,67 @@
+"""The convolutions that are written as matrix products are those of the library, with gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2i_jit.nets.conv import ImageDecoder, ImageEncoder, conv, conv_transpose, from_patches, to_patches
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def library_conv(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
+
+
+def library_conv_transpose(x, kernel):
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (8, 4), (6, 10)])
+@pytest.mark.parametrize(("ours", "library"), [(conv, library_conv), (conv_transpose, library_conv_transpose)])
+def test_values_and_gradients_are_the_librarys(ours, library, height, width):
+    key_x, key_kernel, key_out = jax.random.split(jax.random.key(0), 3)
+    x, kernel = jax.random.normal(key_x, (3, height, width, 5)), jax.random.normal(key_kernel, (4, 4, 5, 7))
+    weight = jax.random.normal(key_out, jax.eval_shape(library, x, kernel).shape)
+
+    def results(function):
+        out, pull_back = jax.vjp(function, x, kernel)
+        return out, *pull_back(weight)
+
+    for mine, theirs in zip(jax.jit(results, static_argnums=0)(ours), results(library), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("stem", ["convolution", "patch"])
+def test_every_pixel_reaches_the_code_and_every_feature_the_picture(stem):
+    image = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3)) - 0.5
+    feature = jax.random.normal(jax.random.key(1), (1, 9))
+
+    @jax.jit
+    def encode(image):
+        encoder = ImageEncoder(4, stem)
+        variables = encoder.init(jax.random.key(2), image)
+        return encoder.apply(variables, image), jax.grad(lambda x: jnp.sum(encoder.apply(variables, x) ** 3))(image)
+
+    @jax.jit
+    def decode(feature):
+        decoder = ImageDecoder(4, (32, 48, 3), stem)
+        variables = decoder.init(jax.random.key(3), feature)
+        return decoder.apply(variables, feature), jax.jacfwd(lambda x: decoder.apply(variables, x))(feature)
+
+    code, slope = encode(image)
+    assert code.shape == (1, 2 * 3 * 32)
+    assert np.all(np.any(slope != 0, -1))
+    picture, jacobian = decode(feature)
+    assert picture.shape == image.shape
+    assert np.all(np.any(jacobian != 0, (0, 1, 2, 3)))  # every feature
+    assert np.all(np.any(jacobian != 0, (-2, -1)))  # every pixel and channel
+
+
+def test_a_patch_is_a_square_of_pixels():
+    image = jnp.zeros((1, 32, 32, 3)).at[0, 5, 9].set(1.0)  # in the patch (1, 2)
+    patches = np.asarray(to_patches(image))
+    np.testing.assert_array_equal(np.argwhere(patches.any(-1)), [[0, 1, 2]])
+    noise = jax.random.normal(jax.random.key(0), (2, 8, 12, 3))
+    np.testing.assert_array_equal(from_patches(to_patches(noise)), noise)
