@@ -32,10 +32,15 @@ evaluate *args: _run
 play *args: _run
     @.venv/bin/python -m experiments.play "$@"
 
-# Draw episodes of a run's agent, e.g. `just record runs/… --hidden`, or of random play with --env ID
+# Draw episodes of a run's agent, e.g. `just record runs/… --imagine 100`, or of random play or an oracle with --env ID
 [group("run")]
 record *args: _run
     @.venv/bin/python -m experiments.record "$@"
+
+# Play in the original Memory Maze and in ours, e.g. `just cross-evaluate runs/… --original .venv-original/bin/python`
+[group("run")]
+cross-evaluate *args: _run
+    @.venv/bin/python -m experiments.cross_evaluate "$@"
 
 # Draw or compare learning curves, e.g. `just plot runs/a runs/b`
 [group("run")]

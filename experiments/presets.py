@@ -50,7 +50,7 @@ def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     config = _PRESETS[suite, size](env, environment)
-    hypers = config.hypers.replace(reward_scale=float(environment.reward_scale))
+    hypers = config.hypers.replace(reward_scale=config.hypers.reward_scale * float(environment.reward_scale))
     return dataclasses.replace(config, hypers=hypers)
 
 
@@ -156,6 +156,7 @@ def _maze_tiny(env: str, environment) -> Config:
             batch_size=8,
             sequence_length=64,
             train_ratio=8.0,
+            rewarded=0.5,
             prefill=150_000,
             prefill_repeat=0.75,
         ),
@@ -166,6 +167,7 @@ def _maze_tiny(env: str, environment) -> Config:
             actor_lr=3e-4,
             critic_lr=3e-4,
             entropy_scale=1e-3,
+            reward_scale=10.0,
             discount=0.99,
         ),
     )

@@ -101,6 +101,7 @@ class ReplayConfig(_Static):
     batch_size: int = 4  # B
     sequence_length: int = 1024  # T
     start: Literal["episode", "paper"] = "episode"  # where sampled windows begin; see docs/decisions
+    rewarded: float = 0.0  # share of the windows that are drawn around a reward, for tasks where these are rare
     train_ratio: float = 64.0  # replayed steps per environment step
     prefill: int = 0  # random-policy steps before the first update; 0 = one batch (B * T)
     prefill_repeat: float = 0.0  # chance that a random action is the last one again: strolls in place of jitter

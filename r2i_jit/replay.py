@@ -56,6 +56,7 @@ def sample(
     batch_size: int,
     length: int,
     start: Literal["episode", "paper"],
+    rewarded: float = 0.0,
 ) -> Transitions:
     """Draw windows of consecutive steps of single streams; none crosses the write head.
 
@@ -64,6 +65,10 @@ def sample(
     still stored. An episode is then chosen in proportion to its length and seen from its start, so the model is never
     asked for what it was not shown; only windows into episodes longer than `length` are cut.
 
+    Where rewards are rare, a share of the windows can be drawn around one: around any step with a reward, equally
+    likely, and that step equally likely anywhere in the window, as far as the stored steps reach. (A world model may be
+    trained on any choice of sequences, as what follows from a state does not depend on it.)
+
     Args:
       storage: (capacity, E, ...).
       written: int32, steps per environment written so far; at least `length`.
@@ -71,6 +76,7 @@ def sample(
       batch_size: B.
       length: T, at most the capacity.
       start: see above.
+      rewarded: share of the windows that are drawn around a reward, in [0, 1]; none while there is no reward.
 
     Returns:
       (B, T, ...) with is_first[:, 0] forced, as the sequence model starts from its initial state.
@@ -81,6 +87,11 @@ def sample(
     oldest = written - filled
     begin = oldest + jax.random.randint(key_time, (batch_size,), 0, filled - length + 1)
     env = jax.random.randint(key_env, (batch_size,), 0, num_envs)
+    if rewarded:
+        key_chosen, key_reward = jax.random.split(jax.random.fold_in(key, 1))
+        near, near_env, any_reward = _around_rewards(storage.reward, written, key_reward, batch_size, length)
+        chosen = jax.random.bernoulli(key_chosen, rewarded, (batch_size,)) & any_reward
+        begin, env = jnp.where(chosen, near, begin), jnp.where(chosen, near_env, env)
     if start == "episode":
         age = storage.age[begin % capacity, env]
         aligned = begin - age
@@ -88,3 +99,19 @@ def sample(
     index = (begin[:, None] + jnp.arange(length)) % capacity
     windows = jax.tree.map(lambda s: s[index, env[:, None]], storage)
     return windows._replace(is_first=windows.is_first.at[:, 0].set(True))
+
+
+def _around_rewards(
+    reward: jax.Array, written: jax.Array, key: jax.Array, batch_size: int, length: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return windows around steps with a reward: (first step (B,), stream (B,), whether there is any such step)."""
+    capacity, num_envs = reward.shape
+    oldest = written - jnp.minimum(written, capacity)
+    key_which, key_place = jax.random.split(key)
+    # The ring's slots hold the stored steps, and zeros where nothing was written yet.
+    passed = jnp.cumsum((reward != 0).reshape(-1).astype(jnp.int32))
+    which = jax.random.randint(key_which, (batch_size,), 0, jnp.maximum(passed[-1], 1))
+    slot, env = jnp.divmod(jnp.minimum(jnp.searchsorted(passed, which, side="right"), passed.shape[0] - 1), num_envs)
+    time = oldest + (slot - oldest) % capacity
+    begin = time - jax.random.randint(key_place, (batch_size,), 0, length)
+    return jnp.clip(begin, oldest, written - length), env, passed[-1] > 0

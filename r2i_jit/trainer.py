@@ -75,6 +75,9 @@ class Trainer:
             raise ConfigError(
                 f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
             )
+        for name in ("rewarded", "prefill_repeat"):
+            if not 0.0 <= (value := getattr(config.replay, name)) <= 1.0:
+                raise ConfigError(f"replay.{name}={value}: expected a share, from 0 to 1")
         self.turn_steps, self.turn_updates = _schedule(config)
         self.turns = max(1, math.ceil(config.loop.chunk_updates / self.turn_updates))
         num_envs, length = config.loop.num_envs, config.replay.sequence_length
@@ -227,7 +230,7 @@ class Trainer:
 
     def _sample(self, storage: Transitions, written: jax.Array, key: jax.Array) -> Batch:
         cfg = self.config.replay
-        steps = replay.sample(storage, written, key, cfg.batch_size, cfg.sequence_length, cfg.start)
+        steps = replay.sample(storage, written, key, cfg.batch_size, cfg.sequence_length, cfg.start, cfg.rewarded)
         action = self.agent.spec.encode(steps.action)
         prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)
         return Batch(steps.obs, prev_action, steps.reward, steps.is_first, steps.is_terminal)

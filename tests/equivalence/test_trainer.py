@@ -124,6 +124,8 @@ def test_stored_episodes_obey_the_contract(trainer):
         ({"replay__train_ratio": 0}, "replay.train_ratio"),
         ({"model__ssm_blocks": 3}, "model.ssm_blocks=3 must divide"),
         ({"loop__num_envs": 0}, "loop.num_envs=0"),
+        ({"replay__rewarded": 1.5}, "replay.rewarded=1.5: expected a share"),
+        ({"replay__prefill_repeat": -0.1}, "replay.prefill_repeat=-0.1"),
         ({"behavior__actor_gradient": "backprop"}, "continuous"),
     ],
 )

@@ -116,3 +116,52 @@ def test_block_must_divide_the_capacity():
     block = jax.tree.map(lambda x: x[:7], storage)
     with pytest.raises(AssertionError, match="must divide"):
         replay.add(storage, block, jnp.int32(0))
+
+
+@partial(jax.jit, static_argnums=3)
+def draw_rewarded(storage, written, key, rewarded):
+    return replay.sample(storage, written, key, 4096, LENGTH, "paper", rewarded)
+
+
+def with_rare_rewards(num_blocks):
+    """Return storage with three rewards among its steps, and the observations that say where."""
+    _, storage, written = filled(num_blocks, [4])
+    stored = np.sort(np.asarray(storage.obs)[np.asarray(storage.reward) != 0].ravel())
+    where = stored[[1, len(stored) // 2, -2]]
+    reward = jnp.where(jnp.isin(storage.obs, where) & (storage.reward != 0), 1.0, 0.0)
+    return storage._replace(reward=reward), jnp.int32(written), where
+
+
+@pytest.mark.parametrize("num_blocks", [4, 6, 17])  # not full, just full, wrapped within the ring
+def test_windows_around_rewards_hold_one_each_as_often_and_anywhere(num_blocks):
+    storage, written, where = with_rare_rewards(num_blocks)
+    windows = jax.tree.map(np.asarray, draw_rewarded(storage, written, jax.random.key(0), 1.0))
+    time, env = windows.obs // ENVS, windows.obs % ENVS
+    assert (time == time[:, :1] + np.arange(LENGTH)).all() and (env == env[:, :1]).all()
+    assert time.min() >= max(0, written - CAPACITY) and time.max() < written
+    assert windows.reward.any(1).all()
+    middle = where[1]
+    place = np.argwhere(windows.obs == middle)[:, 1]
+    expected = 4096 / 3 / LENGTH
+    np.testing.assert_allclose(np.bincount(place, minlength=LENGTH), expected, atol=5 * expected**0.5)
+
+
+def test_half_of_the_windows_around_rewards_leaves_the_others_as_they_are():
+    storage, written, _ = with_rare_rewards(17)
+    share = {
+        rewarded: np.asarray(draw_rewarded(storage, written, jax.random.key(0), rewarded).reward).any(1).mean()
+        for rewarded in (0.0, 0.5, 1.0)
+    }
+    assert share[1.0] == 1.0 and share[0.0] < 0.4
+    assert abs(share[0.5] - (share[0.0] + 1) / 2) < 0.04
+
+
+def test_without_a_reward_there_is_nothing_to_draw_around():
+    storage, written, _ = with_rare_rewards(17)
+    storage = storage._replace(reward=jnp.zeros_like(storage.reward))
+    for got, plain in zip(
+        draw_rewarded(storage, written, jax.random.key(0), 0.9),
+        draw_rewarded(storage, written, jax.random.key(0), 0.0),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, plain)
