@@ -1,7 +1,8 @@
-"""The real Trainer through the command line: killed, resumed, evaluated. About 90 s, and marked slow."""
+"""The real Trainer through the command line: killed, resumed, evaluated. Some minutes, and marked slow."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,11 +21,12 @@ SIZES = (
     "behavior.imagination_starts=16", "replay.capacity=2000", "loop.chunk_updates=4", "loop.evaluation_episodes=4",
 )  # fmt: skip
 COMMAND = [sys.executable, "-m", "experiments.train", "popgym", "--size", "tiny", "--seeds", "2"]
-COMMAND += ["--steps", str(STEPS), "--eval-every", "500", "--checkpoint-every", "0", "--set", *SIZES]
+COMMAND += ["--eval-every", "500", "--checkpoint-every", "0", "--set", *SIZES]
+KILLS = 20
 
 
-def start(run_dir: Path) -> subprocess.Popen:
-    command = [*COMMAND, "--run-dir", str(run_dir), "--resume"]
+def start(run_dir: Path, steps: int = STEPS) -> subprocess.Popen:
+    command = [*COMMAND, "--steps", str(steps), "--run-dir", str(run_dir), "--resume"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -57,6 +59,31 @@ def test_a_real_run_killed_and_resumed_is_the_run_that_never_stopped(tmp_path):
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_leave_no_trace(tmp_path):
+    """Every chunk is followed by a save, so some of the kills fall into one: a half-written step is left behind."""
+    steps, rng, during_save = 20_000, random.Random(0), 0
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    output, _ = start(whole, steps).communicate(timeout=900)
+    assert "learning curve" in output, output
+    for _ in range(KILLS):
+        before, process = reached(broken), start(broken, steps)
+        wait_for(lambda run=process, step=before: run.poll() is not None or reached(broken) > step, 300)
+        time.sleep(rng.uniform(0.0, 1.0))
+        process.kill()
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, output
+        assert before < reached(broken) < steps
+        during_save += bool(list((broken / "checkpoints").glob("*.orbax-checkpoint-tmp*")))
+    output, _ = start(broken, steps).communicate(timeout=900)
+    assert "learning curve" in output, output
+    print(f"{during_save} of {KILLS} kills fell into a save")
+    assert during_save >= 1
+    assert lines(broken) == lines(whole)
+    last = max(row["env_steps"] for row in lines(whole))
+    assert record(broken, last) == record(whole, last)
 
 
 def reached(run_dir: Path) -> int:

@@ -1,5 +1,7 @@
 """The convolutions that are written as matrix products are those of the library, with gradients."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder, conv, conv_transpose, from_patches, to_patches
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+QUICK = {"xla_backend_optimization_level": 0}  # each program runs once
 
 
 def library_conv(x, kernel):
@@ -18,7 +21,7 @@ def library_conv_transpose(x, kernel):
     return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
 
 
-@pytest.mark.parametrize(("height", "width"), [(2, 2), (8, 4), (6, 10)])
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (6, 10)])
 @pytest.mark.parametrize(("ours", "library"), [(conv, library_conv), (conv_transpose, library_conv_transpose)])
 def test_values_and_gradients_are_the_librarys(ours, library, height, width):
     key_x, key_kernel, key_out = jax.random.split(jax.random.key(0), 3)
@@ -29,7 +32,8 @@ def test_values_and_gradients_are_the_librarys(ours, library, height, width):
         out, pull_back = jax.vjp(function, x, kernel)
         return out, *pull_back(weight)
 
-    for mine, theirs in zip(jax.jit(results, static_argnums=0)(ours), results(library), strict=True):
+    compiled = jax.jit(results, static_argnums=0, compiler_options=QUICK)
+    for mine, theirs in zip(compiled(ours), compiled(library), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-3)
 
 
@@ -38,25 +42,36 @@ def test_every_pixel_reaches_the_code_and_every_feature_the_picture(stem):
     image = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3)) - 0.5
     feature = jax.random.normal(jax.random.key(1), (1, 9))
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def encode(image):
-        encoder = ImageEncoder(4, stem)
+        encoder = ImageEncoder(2, stem)
         variables = encoder.init(jax.random.key(2), image)
-        return encoder.apply(variables, image), jax.grad(lambda x: jnp.sum(encoder.apply(variables, x) ** 3))(image)
+        code, pull_back = jax.vjp(lambda x: encoder.apply(variables, x), image)
+        return code, *pull_back(jax.random.normal(jax.random.key(3), code.shape))
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def decode(feature):
-        decoder = ImageDecoder(4, (32, 48, 3), stem)
+        decoder = ImageDecoder(2, (32, 48, 3), stem)
         variables = decoder.init(jax.random.key(3), feature)
-        return decoder.apply(variables, feature), jax.jacfwd(lambda x: decoder.apply(variables, x))(feature)
+        picture, pull_back = jax.vjp(lambda x: decoder.apply(variables, x), feature)
+        return picture, *pull_back(jax.random.normal(jax.random.key(4), picture.shape))
 
     code, slope = encode(image)
-    assert code.shape == (1, 2 * 3 * 32)
+    assert code.shape == (1, 2 * 3 * 16)
     assert np.all(np.any(slope != 0, -1))
-    picture, jacobian = decode(feature)
+    picture, slope = decode(feature)
     assert picture.shape == image.shape
-    assert np.all(np.any(jacobian != 0, (0, 1, 2, 3)))  # every feature
-    assert np.all(np.any(jacobian != 0, (-2, -1)))  # every pixel and channel
+    assert np.all(slope != 0)
+    assert np.all(picture != decode(-feature)[0])
+
+
+def test_kernels_of_many_seeds_are_applied_as_one_by_one():
+    x = jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 5))
+    kernel = jax.random.normal(jax.random.key(1), (3, 4, 4, 5, 7))
+    for ours in (conv, conv_transpose):
+        together = jax.jit(jax.vmap(ours), compiler_options=QUICK)(x, kernel)
+        for seed in range(3):
+            np.testing.assert_allclose(together[seed], ours(x[seed], kernel[seed]), atol=1e-4)
 
 
 def test_a_patch_is_a_square_of_pixels():
