@@ -59,8 +59,8 @@ def _away_from_the_end(env: Any, params: Any, memory: tuple[()], obs: jax.Array,
 
 def _peek(env: Any, params: Any, memory: tuple[()], obs: jax.Array, state: DealtState, key: jax.Array) -> Any:
     """Look at the next card."""
-    following = state.cards[jnp.minimum(state.time + 1, env.num_cards - 1)]
-    return jnp.where(following >= jnp.argmax(obs), HIGHER, LOWER), memory
+    shown, following = state.cards[jnp.minimum(state.time + jnp.arange(2), env.num_cards - 1)]
+    return jnp.where(following >= shown, HIGHER, LOWER), memory
 
 
 class _Table(NamedTuple):

@@ -149,6 +149,7 @@ def test_what_the_stand_in_plays_ours_plays_again(capsys, stand_in):
     assert float(single[2]) < 0.1 and float(single[6]) < 0.01 and float(opened[10]) < 0.05
 
 
+@pytest.mark.slow
 def test_a_shove_is_noticed_when_it_happens(stand_in):
     env, shove = MemoryMaze(SIZE), 4
     with processes.running(stand_in("--length", LENGTH, "--shove", shove), SIZE, 5, 1, plain=False) as originals:
@@ -181,6 +182,7 @@ def test_returns_of_both_are_set_side_by_side(capsys, monkeypatch, program):
     ]
 
 
+@pytest.mark.slow
 def test_ours_is_played_to_the_end_from_the_states_given():
     env = MemoryMaze(SIZE, observation="vector")
     (oracle,) = oracles(f"memory_maze/{SIZE}x{SIZE}")
