@@ -9,12 +9,12 @@ actions are chosen in the original and played again in ours, and the two are com
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from experiments import cli, restoring
 
 DEFAULT_ENV = "memory_maze/9x9"
+STICKY = 0.75  # Chance that a sticky player does again what it did.
 POLICIES, PLAYERS = ("agent", "random", "oracle"), ("random", "sticky", "oracle")
 
 
@@ -34,11 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(prog="python -m experiments.cross_evaluate", description=__doc__)
-    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="a run directory")
-    restoring.add_step_argument(parser)
-    parser.add_argument(
-        "--member", type=cli.whole(0), default=0, metavar="I", help="which of the run's agents (default: %(default)s)"
-    )
+    restoring.add_agent_arguments(parser)
     parser.add_argument("--original", required=True, metavar="PYTHON", help="the Python that has the original")
     parser.add_argument("--policy", choices=POLICIES, default="agent", help="who plays (default: %(default)s)")
     parser.add_argument("--env", metavar="ID", help=f"without a run directory (default: {DEFAULT_ENV})")
@@ -139,21 +135,19 @@ def _replayed(args: Any) -> str:
     import jax
 
     from experiments import players
+    from experiments.oracles import strolling
     from experiments.original import processes, replay
 
     name, count = _env_id(args), min(args.processes, args.episodes)
-    env = players.without_run(name, players.RANDOM, args.seed).env
-    policies = {
-        player: players.without_run(name, player, args.seed).policy for player in (players.RANDOM, players.ORACLE)
-    }
-    policies["sticky"] = replay.sticky_policy(env)
+    matches = {player: players.without_run(name, player, args.seed) for player in (players.RANDOM, players.ORACLE)}
+    _, env, params, *_ = matches[players.RANDOM]
+    policies = {player: match.policy for player, match in matches.items()}
+    policies["sticky"] = players.oracle_policy(env, params, strolling(STICKY))
     figures: dict[str, list[dict[str, float]]] = {}
     with processes.running(args.original, env.size, args.seed, count, plain=False) as originals:
         for player in args.players:
-            key, rows = (
-                jax.random.fold_in(jax.random.key(args.seed), PLAYERS.index(player)),
-                figures.setdefault(player, []),
-            )
+            key, rows = jax.random.fold_in(jax.random.key(args.seed), PLAYERS.index(player)), list[dict[str, float]]()
+            figures[player] = rows
             while len(rows) < args.episodes:
                 key, key_play = jax.random.split(key)
                 playing = originals[: args.episodes - len(rows)]

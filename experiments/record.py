@@ -50,11 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(prog="python -m experiments.record", description=__doc__)
-    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="a run directory")
-    restoring.add_step_argument(parser)
-    parser.add_argument(
-        "--member", type=cli.whole(0), default=0, metavar="I", help="which of the run's agents (default: %(default)s)"
-    )
+    restoring.add_agent_arguments(parser)
     parser.add_argument("--env", metavar="ID", help="environment id, in the place of a run directory")
     parser.add_argument(
         "--policy", choices=("agent", "oracle", "random"),

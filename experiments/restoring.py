@@ -16,6 +16,15 @@ def add_step_argument(parser: cli.Parser) -> None:
     )
 
 
+def add_agent_arguments(parser: cli.Parser) -> None:
+    """Add the arguments that name one agent of a run."""
+    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="a run directory")
+    add_step_argument(parser)
+    parser.add_argument(
+        "--member", type=cli.whole(0), default=0, metavar="I", help="which of the run's agents (default: %(default)s)"
+    )
+
+
 def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     """Read a run and one of its checkpoints, changing nothing on the disk.
 

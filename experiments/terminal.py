@@ -34,8 +34,12 @@ _ENTER, _LEAVE = "\x1b[?1049h", "\x1b[?1049l"  # the screen that editors use, wh
 class Pages:
     """Where a game is shown: here, one thing after another."""
 
-    room: tuple[int, int] | None = None  # columns and lines that a scene may take, if that matters
     replaced = False  # whether a scene is gone with the next one
+
+    @property
+    def room(self) -> tuple[int, int] | None:
+        """Columns and lines that a scene may take, if that matters."""
+        return None
 
     def show(self, scene: str) -> None:
         """Show a scene, which counts from now on."""
@@ -61,7 +65,7 @@ class InPlace(Pages):
         self._heading, self._scene = heading, ""
 
     @property
-    def room(self) -> tuple[int, int]:  # type: ignore[override]
+    def room(self) -> tuple[int, int]:
         """Columns and lines that a scene may take."""
         columns, lines = shutil.get_terminal_size()
         # Two lines are for a prompt and the line that Enter begins.

@@ -42,6 +42,14 @@ class ActionSpec:
         unit = (action.reshape(*action.shape[:-1], *self.low.shape) + 1.0) / 2.0
         return self.low + unit * (self.high - self.low)
 
+    def from_env(self, action: jax.Array) -> jax.Array:
+        """Return actions (..., *space.shape) as stored ones: the inverse of `to_env`, inside the bounds."""
+        if self.discrete:
+            return action
+        assert self.low is not None and self.high is not None, "a Box has bounds"
+        unit = (action - self.low) / (self.high - self.low)
+        return 2.0 * unit.reshape(*action.shape[: action.ndim - self.low.ndim], self.size) - 1.0
+
     def random(self, key: jax.Array, batch: int) -> jax.Array:
         """Draw uniform actions (batch,) or (batch, A)."""
         if self.discrete:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.world_model import Latent, WorldModel
 
@@ -66,7 +65,7 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
 
     batch, context = obs.shape[:2]
     key_posterior, key_prior = jax.random.split(key)
-    actions = agent.spec.encode(_as_stored(agent.spec, actions)).astype(jnp.float32)
+    actions = agent.spec.encode(agent.spec.from_env(actions)).astype(jnp.float32)
     prev_actions = jnp.concatenate([jnp.zeros_like(actions[:, :1]), actions[:, : context - 1]], 1)
     carry = apply(WorldModel.initial, batch)
     seen = apply(WorldModel.observe, obs, prev_actions, is_first, carry, key_posterior).latent
@@ -89,12 +88,3 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
 def as_images(prediction: jax.Array) -> jax.Array:
     """Return a decoder's images (..., height, width, channels) as uint8, the way observations are."""
     return jnp.clip(jnp.round((prediction + 0.5) * 255.0), 0, 255).astype(jnp.uint8)
-
-
-def _as_stored(spec: ActionSpec, actions: jax.Array) -> jax.Array:
-    """Return actions (B, T, ...) as the agent stores them: what `spec.to_env` undoes."""
-    if spec.discrete:
-        return actions
-    assert spec.low is not None and spec.high is not None, "a Box has bounds"
-    unit = (actions - spec.low) / (spec.high - spec.low)
-    return 2.0 * unit.reshape(*actions.shape[:2], spec.size) - 1.0

@@ -105,6 +105,7 @@ class Trainer:
         self._chunk_jit = jax.jit(self._train_chunk, donate_argnums=0, compiler_options=options)
         self._evaluate_jit = jax.jit(self._evaluate, static_argnames=("episodes", "greedy"), compiler_options=options)
         self._compiled: dict[int, Any] = {}
+        self._shapes: dict[int, TrainState] = {}
 
     # Public names ---------------------------------------------------------------------------------------------------
 
@@ -138,12 +139,13 @@ class Trainer:
 
     def state_shapes(self, num_seeds: int) -> TrainState:
         """Return the shapes and dtypes of `init`'s result, without computing it."""
-        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
-        hypers = jax.tree.map(lambda _: jax.ShapeDtypeStruct((num_seeds,), jnp.float32), self.config.hypers)
-        count = self.trace_counts["init"]
-        shapes = jax.eval_shape(self._init, keys, hypers)
-        self.trace_counts["init"] = count
-        return shapes
+        if num_seeds not in self._shapes:
+            keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
+            hypers = jax.tree.map(lambda _: jax.ShapeDtypeStruct((num_seeds,), jnp.float32), self.config.hypers)
+            count = self.trace_counts["init"]
+            self._shapes[num_seeds] = jax.eval_shape(self._init, keys, hypers)
+            self.trace_counts["init"] = count
+        return self._shapes[num_seeds]
 
     def init(self, keys: jax.Array, hypers: Hypers | None = None) -> TrainState:
         """Initialise one agent per key and fill replay with random play.

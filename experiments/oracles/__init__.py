@@ -76,7 +76,8 @@ def _compiled(oracle: Oracle, env_id: str, episodes: int) -> Callable:
     return jax.jit(lambda key: jax.vmap(episode)(jax.random.split(key, episodes)))
 
 
-def _nothing(env: Any, params: Any) -> tuple:
+def no_memory(env: Any, params: Any) -> tuple:
+    """Return the memory of a player without one."""
     return ()
 
 
@@ -86,7 +87,23 @@ def _any_action(
     return env.action_space(params).sample(key), memory
 
 
-RANDOM = Oracle("random play", "state", _nothing, _any_action, "random")
+RANDOM = Oracle("random play", "state", no_memory, _any_action, "random")
+
+
+def strolling(repeat: float) -> Oracle:
+    """Return random play that does again what it did with chance `repeat`, as in `ReplayConfig.prefill_repeat`."""
+
+    def start(env, params):
+        return env.action_space(params).sample(jax.random.key(0)), jnp.zeros((), bool)  # no action yet
+
+    def act(env, params, memory, obs, state, key):
+        last, acted = memory
+        key_repeat, key_action = jax.random.split(key)
+        again = acted & jax.random.bernoulli(key_repeat, repeat)
+        action = jnp.where(again, last, env.action_space(params).sample(key_action))
+        return action, (action, jnp.ones((), bool))
+
+    return Oracle(f"random play that repeats with chance {repeat:g}", "state", start, act)
 
 
 def oracles(env_id: str) -> tuple[Any, ...]:

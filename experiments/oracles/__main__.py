@@ -6,6 +6,7 @@ Beside each return (mean and standard error) stands what the same kind of player
 measured.
 """
 
+import argparse
 import fnmatch
 import sys
 from collections.abc import Sequence
@@ -21,12 +22,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--episodes", type=cli.whole(2, 10**6), default=512, metavar="N", help="default: %(default)s")
     parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="default: %(default)s")
+    parser.add_argument(
+        "--repeat", nargs="+", type=_chance, default=[], metavar="P",
+        help="also play random actions that are the last one again with this chance",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     import jax
 
     import envs
     from experiments.display import table
-    from experiments.oracles import RANDOM, oracles
+    from experiments.oracles import RANDOM, oracles, strolling
     from experiments.references import references
 
     for pattern in args.ids:
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not any(fnmatch.fnmatchcase(env_id, pattern) for pattern in args.ids):
             continue
         known = references(env_id).get("players", {})
-        for oracle in (*oracles(env_id), RANDOM):
+        for oracle in (*oracles(env_id), RANDOM, *map(strolling, args.repeat)):
             returns, lengths = oracle.play(env_id, jax.random.key(args.seed), args.episodes)
             error = returns.std(ddof=1) / len(returns) ** 0.5
             mean, spread, count = known.get(oracle.reference, (None, None, None))
@@ -48,6 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         jax.clear_caches()
     print(table(["environment", "player", "sees", "return", "on the original", "length"], body))
     return 0
+
+
+def _chance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no chance, from 0 to 1")
+    return value
 
 
 if __name__ == "__main__":

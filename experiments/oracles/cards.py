@@ -7,14 +7,9 @@ import jax.numpy as jnp
 
 from envs.popgym.deck import SUITS, DealtState
 from envs.popgym.higher_lower import HIGHER, LOWER
-from experiments.oracles import Oracle
+from experiments.oracles import Oracle, no_memory
 
 _NONE = -1
-
-
-def _nothing(env: Any, params: Any) -> tuple[()]:
-    """Return the memory of a player without one."""
-    return ()
 
 
 def _no_cards(env: Any, params: Any) -> DealtState:
@@ -124,11 +119,11 @@ ORACLES = {
     "CountRecall": (Oracle("perfect memory", "history", _no_counts, _count, "perfect_memory", exact=True),),
     "HigherLower": (
         Oracle("optimal card counting", "history", _no_counts, _likelier, "perfect_memory_card_counting_optimal"),
-        Oracle("best without memory", "history", _nothing, _away_from_the_end, "memoryless_optimal"),
-        Oracle("sees the next card", "state", _nothing, _peek, "sees_next_card"),
+        Oracle("best without memory", "history", no_memory, _away_from_the_end, "memoryless_optimal"),
+        Oracle("sees the next card", "state", no_memory, _peek, "sees_next_card"),
     ),
     "Concentration": (
         Oracle("greedy with perfect memory", "history", _face_down, _pair_what_is_known, "perfect_memory_greedy"),
-        Oracle("sees all cards", "state", _nothing, _pair, "full_state", exact=True),
+        Oracle("sees all cards", "state", no_memory, _pair, "full_state", exact=True),
     ),
 }

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.popgym import cart_pole, pendulum
-from experiments.oracles import Oracle
+from experiments.oracles import Oracle, no_memory
 
 # CartPole
 
@@ -20,10 +20,6 @@ from experiments.oracles import Oracle
 def _balance(position: jax.Array, velocity: jax.Array, angle: jax.Array, angular_velocity: jax.Array) -> jax.Array:
     """Return a push under the falling pole that also brings the cart back to the middle."""
     return (0.05 * position + 0.1 * velocity + angle + 0.25 * angular_velocity > 0).astype(jnp.int32)
-
-
-def _nothing(env: Any, params: Any) -> tuple:
-    return ()
 
 
 def _balance_state(env, params, memory, obs, state, key):
@@ -128,7 +124,7 @@ def _swing_differences(env, params, memory, obs, state, key):
     return action, memory._replace(seen=_Seen(seen.time + 1, obs))
 
 
-_LINEAR = Oracle("linear controller", "state", _nothing, _balance_state, "full_state_linear_controller", exact=True)
+_LINEAR = Oracle("linear controller", "state", no_memory, _balance_state, "full_state_linear_controller", exact=True)
 _PLANNED = Oracle("value iteration", "state", _plan, _swing_state, "full_state_value_iteration_near_optimal")
 
 ORACLES = {
@@ -137,7 +133,7 @@ ORACLES = {
         Oracle(
             "pushing to the side the pole leans to",
             "history",
-            _nothing,
+            no_memory,
             _push_to_the_side_it_leans,
             "memoryless_sign_theta",
         ),

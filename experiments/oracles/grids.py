@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.popgym.grid import GridGame
-from experiments.oracles import Oracle
+from experiments.oracles import Oracle, no_memory
 from experiments.oracles.mine_probabilities import LikeliestClear
 
 _OPTIMISM = 0.9  # posterior standard deviations
@@ -48,10 +48,6 @@ def _by_index(index: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]) -> 
 def _upper(key: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
     n = a + b
     return a / n + _OPTIMISM * jnp.sqrt(a * b / (n * n * (n + 1)))
-
-
-def _nothing(env: Any, params: Any) -> tuple:
-    return ()
 
 
 def _best_arm(env, params, memory, obs, state, key):
@@ -124,7 +120,7 @@ ORACLES = {
     "MultiarmedBandit": (
         Oracle("posterior mean + 0.9 sd", "history", _no_pulls, _by_index(_upper), "posterior_mean_plus_0.9sd"),
         Oracle("Thompson sampling", "history", _no_pulls, _by_index(jax.random.beta), "thompson_sampling"),
-        Oracle("best arm", "state", _nothing, _best_arm, "knows_arms"),
+        Oracle("best arm", "state", no_memory, _best_arm, "knows_arms"),
     ),
     "Battleship": (
         Oracle("hunt and target", "history", _no_shots, _by_score(_hunt_and_target), "memory_hunt_and_target"),
@@ -133,7 +129,7 @@ ORACLES = {
         Oracle(
             "ships only",
             "state",
-            _nothing,
+            no_memory,
             _first_marked(lambda state: state.ships & ~state.shots),
             "full_state",
             exact=True,
@@ -144,7 +140,7 @@ ORACLES = {
         Oracle(
             "clear squares only",
             "state",
-            _nothing,
+            no_memory,
             _first_marked(lambda state: ~(state.mines | state.viewed)),
             "full_state",
             exact=True,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.oracles import Oracle
+from experiments.oracles import Oracle, no_memory
 
 _RADIUS = 0.13  # A way is clear if a disc so wide passes.
 _AHEAD, _ASIDE = 9.5, 75.0  # Degrees: walk straight on up to the first, turn on the spot from the second on.
@@ -92,5 +92,5 @@ def _walk(env: Any, params: Any, memory: tuple, obs: None, state: Any, key: jax.
 
 
 SUITE = "memory_maze"
-_SHORTEST_WAY = Oracle("shortest way", "state", lambda env, params: (), _walk, "shortest_way")
+_SHORTEST_WAY = Oracle("shortest way", "state", no_memory, _walk, "shortest_way")
 ORACLES = {f"{size}x{size}": (_SHORTEST_WAY,) for size in (9, 11, 13, 15)}

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ BROKE = 1  # Exit code when the original fails on its way.
 class Original:
     """One original in a process of its own; `server` says what the answers hold."""
 
-    def __init__(self, python: str, size: int, seed: int, *, plain: bool):
+    def __init__(self, python: str, size: int, seed: int, errors: IO[str], *, plain: bool):
         """Start it; `started` waits until it is there.
 
         Exits with 2 if there is no such program.
@@ -30,18 +30,17 @@ class Original:
           python: the Python of the virtual environment that holds the original.
           size: 9, 11, 13 or 15.
           seed: of its mazes.
+          errors: a file for what it says on its stderr.
           plain: without pictures.
         """
         # -I: the folder of the script, with modules of ours, is not to be searched for the original's imports.
         words = [python, "-I", str(SERVER), "--size", str(size), "--seed", str(seed), *["--plain"] * plain]
-        self._python = python
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see `stop`
+        self._python, self._errors = python, errors
         try:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, encoding="utf-8"
             )
         except OSError as error:
-            self._errors.close()
             cli.fail(f"--original {python}: {error.strerror or error}; it should be the Python that has memory-maze")
 
     def started(self) -> dict[str, str]:
@@ -82,7 +81,6 @@ class Original:
         """End the process."""
         self._process.kill()
         self._process.communicate()
-        self._errors.close()
 
     def _last_words(self) -> str:
         code = self._process.wait()
@@ -105,15 +103,14 @@ def running(python: str, size: int, seed: int, count: int, *, plain: bool) -> It
     """
     seeds = np.random.SeedSequence(seed).generate_state(count)
     originals: list[Original] = []
-    try:
+    with contextlib.ExitStack() as stack:
         for own in seeds:
-            originals.append(Original(python, size, int(own), plain=plain))
+            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace"))
+            originals.append(Original(python, size, int(own), errors, plain=plain))
+            stack.callback(originals[-1].stop)
         versions = [original.started() for original in originals]
         cli.note("original: " + ", ".join(f"{name} {version}" for name, version in versions[0].items()))
         yield originals
-    finally:
-        for original in originals:
-            original.stop()
 
 
 def step(originals: Sequence[Original], actions: Sequence[int | None]) -> list[dict[str, Any]]:

@@ -25,7 +25,6 @@ APART = 0.1  # Cells; who is farther off than this has parted.
 SAME = (0.01, 1.0)  # Cells and degrees within which two poses show the same picture.
 VISIBLE = 8  # Levels of 255.
 ASIDE = 1e-5  # Metres that a twin begins beside ours.
-REPEAT = 0.75  # Chance that a sticky player does again what it did.
 
 
 class Recording(NamedTuple):
@@ -64,19 +63,6 @@ class Ours(NamedTuple):
     state: MemoryMazeState
     reward: Any
     image: Any
-
-
-def sticky_policy(env: MemoryMaze) -> Policy:
-    """Return random play that mostly does again what it did."""
-
-    def act(_, memory, stream, key):
-        key_repeat, key_action = jax.random.split(key)
-        action = jax.random.randint(key_action, memory.shape, 0, env.num_actions)
-        again = jax.random.bernoulli(key_repeat, REPEAT, memory.shape) & (stream.age > 0)
-        action = jnp.where(again, memory, action)
-        return action, action
-
-    return Policy((), lambda _, count: jnp.zeros(count, jnp.int32), act)
 
 
 def record(originals: list[processes.Original], policy: Policy, key: jax.Array, most: int | None) -> list[Recording]:

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.oracles import RANDOM, oracles
+import envs
+from experiments.oracles import RANDOM, oracles, strolling
 from experiments.oracles.__main__ import main
 from experiments.references import references
 from tests.envs.playing import POPGYM
@@ -33,6 +34,24 @@ def test_players_reach_the_reference(env_id, oracle):
     error = np.hypot(returns.std(ddof=1) / episodes**0.5, spread / count**0.5)
     assert abs(returns.mean() - mean) < 4 * error + margin
     assert (lengths > 0).all()
+
+
+def test_strolling_does_again_what_it_did():
+    env, params = envs.make("memory_maze/9x9")
+    player = strolling(0.75)
+
+    def step(memory, key):
+        action, memory = player.act(env, params, memory, None, None, key)
+        return memory, action
+
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    _, actions = jax.jit(lambda keys: jax.lax.scan(step, player.start(env, params), keys))(keys)
+    share = np.mean(np.asarray(actions[1:]) == np.asarray(actions[:-1]))
+    assert abs(share - (0.75 + 0.25 / env.num_actions)) < 0.015
+    assert np.bincount(actions, minlength=6).min() > 20_000 / 6 / 1.3
+    # The first action of an episode is as random as the others.
+    firsts = jax.jit(jax.vmap(lambda key: step(player.start(env, params), key)[1]))(keys[:6000])
+    assert np.bincount(firsts, minlength=6).min() > 850
 
 
 MAZE_CASES = [(env_id, RANDOM, "random", 32) for env_id in MAZES]

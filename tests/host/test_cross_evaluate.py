@@ -17,13 +17,18 @@ import pytest
 from envs.memory_maze import task
 from envs.memory_maze.environment import MemoryMaze
 from experiments import cross_evaluate
-from experiments.oracles import oracles
+from experiments.oracles import oracles, strolling
 from experiments.original import play, ported, processes, replay
 from experiments.players import oracle_policy
+from r2i_jit.recording import Policy
 from tests.host import stand_in_maze
 
 SIZE, LENGTH = 9, 12
 ORIGINAL = os.environ.get("ORIGINAL_MEMORY_MAZE")
+
+
+def sticky(env: MemoryMaze) -> Policy:
+    return oracle_policy(env, env.default_params, strolling(cross_evaluate.STICKY))
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ def test_what_the_stand_in_plays_ours_plays_again(capsys, stand_in):
 def test_a_shove_is_noticed_when_it_happens(stand_in):
     env, shove = MemoryMaze(SIZE), 4
     with processes.running(stand_in("--length", LENGTH, "--shove", shove), SIZE, 5, 1, plain=False) as originals:
-        (recording,) = replay.record(originals, replay.sticky_policy(env), jax.random.key(0), None)
+        (recording,) = replay.record(originals, sticky(env), jax.random.key(0), None)
     figures = replay.compare(recording, replay.follow(env, recording))
     assert figures["steps"] == LENGTH and figures["parted"] == shove
     assert figures["step median"] < 0.1 and figures["same"] < 50
@@ -202,7 +207,7 @@ def test_the_original_and_ours_agree_step_by_step():
     assert ORIGINAL is not None and Path(ORIGINAL).exists()
     env = MemoryMaze(SIZE)
     with processes.running(ORIGINAL, SIZE, 0, 1, plain=False) as originals:
-        (recording,) = replay.record(originals, replay.sticky_policy(env), jax.random.key(0), 120)
+        (recording,) = replay.record(originals, sticky(env), jax.random.key(0), 120)
     figures = replay.compare(recording, replay.follow(env, recording))
     assert figures["rewards differ"] == 0 and figures["picture"] < 0.8 and figures["visible"] < 0.5
     assert figures["away 10"] < 0.02 and figures["step median"] < 1.0

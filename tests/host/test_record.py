@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imageio_ffmpeg
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -353,10 +354,9 @@ def test_a_film_of_many_colours_has_one_palette_and_small_changes_cost_little():
 
 
 def test_an_mp4_has_every_frame_and_its_lack_of_an_encoder_is_one_line(capsys, monkeypatch):
-    encoder = pytest.importorskip("imageio_ffmpeg")
     out = run(capsys, "--env", "little/Seen", "--fps", 5, "--out", "a folder/x.mp4")
     assert out.splitlines()[-2].startswith("4 frames, 5 a second, ")
-    count, seconds = encoder.count_frames_and_secs("a folder/x.mp4")
+    count, seconds = imageio_ffmpeg.count_frames_and_secs("a folder/x.mp4")
     assert count == 3 + 10 and seconds == pytest.approx(13 / 5, abs=0.3)
     assert "cannot write the picture" in run(capsys, "--env", "little/Seen", "--out", "/dev/null/x.mp4", code=2)
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
