@@ -32,9 +32,9 @@ def library_conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
 
 
-def measure(depth: int, stem, frames: int, library: bool) -> list[float]:
+def measure(net, depth: int, units: int, frames: int, library: bool) -> list[float]:
     """Return microseconds per frame: by itself, in the loop for one seed, in the loop for two."""
-    encoder, decoder = conv.ImageEncoder(depth, stem), conv.ImageDecoder(depth, SIZE, stem)
+    encoder, decoder = conv.ImageEncoder(net, depth), conv.ImageDecoder(net, depth, units, SIZE)
     image = jax.random.uniform(jax.random.key(0), (frames, *SIZE)) - 0.5
 
     def init(key):

@@ -21,7 +21,7 @@ STEPS = {
     "popgym/AutoencodeEasy": 150_000,
 }
 SUITE_STEPS = {
-    ("memory_maze", "tiny"): 400_000,
+    ("memory_maze", "tiny"): 1_500_000,
     ("memory_maze", "small"): 10_000_000,
     ("memory_maze", "paper"): 400_000_000,
 }
@@ -131,30 +131,33 @@ def _popgym_paper(env: str, environment) -> Config:
 
 
 def _maze_tiny(env: str, environment) -> Config:
-    """About 1M parameters: what two CPU cores can teach something within an hour."""
+    """About 3M parameters: what two CPU cores can teach something within an hour.
+
+    Small batches and a high learning rate: on a CPU the number of updates is what a picture needs (docs/decisions/009).
+    """
     return Config(
         env=env,
         model=ModelConfig(
-            ssm_layers=2,
-            ssm_state=64,
-            ssm_blocks=4,
-            units=128,
-            deter=128,
-            dt_min=0.03,
+            ssm_layers=3,
+            ssm_state=128,
+            ssm_blocks=8,
+            units=256,
+            deter=256,
+            dt_min=0.01,
             dt_max=1.0,
-            stoch=16,
+            stoch=32,
             classes=16,
             head_layers=1,
-            head_units=128,
-            cnn_depth=8,
-            cnn_stem="patch",
-            decoded_steps=32,
+            head_units=256,
+            image_net="patches",
+            image_depth=32,
+            decoded_steps=16,
         ),
-        behavior=BehaviorConfig(horizon=15, imagination_starts=128, actor_units=128, critic_units=128),
+        behavior=BehaviorConfig(horizon=15, imagination_starts=32, actor_units=256, critic_units=256),
         replay=ReplayConfig(
             capacity=300_000,
             batch_size=4,
-            sequence_length=128,
+            sequence_length=64,
             train_ratio=8.0,
             rewarded=0.5,
             prefill=150_000,
@@ -162,8 +165,8 @@ def _maze_tiny(env: str, environment) -> Config:
         ),
         loop=LoopConfig(num_envs=16, chunk_updates=64, evaluation_episodes=16, evaluation_greedy=False),
         hypers=Hypers(
-            model_lr=1e-3,
-            ssm_lr=1e-3,
+            model_lr=2e-3,
+            ssm_lr=2e-3,
             actor_lr=3e-4,
             critic_lr=3e-4,
             entropy_scale=2e-2,
@@ -185,7 +188,7 @@ def _maze_small(env: str, environment) -> Config:
             deter=512,
             head_layers=2,
             head_units=512,
-            cnn_depth=32,
+            image_depth=32,
         ),
         behavior=BehaviorConfig(imagination_starts=1024, policy_input="full"),
         replay=ReplayConfig(
@@ -213,7 +216,7 @@ def _maze_paper(env: str, environment) -> Config:
             deter=2048,
             head_layers=4,
             head_units=1024,
-            cnn_depth=48,
+            image_depth=48,
         ),
         behavior=BehaviorConfig(
             policy_input="full", actor_layers=4, actor_units=1024, critic_layers=4, critic_units=1024

@@ -65,8 +65,8 @@ class ModelConfig(_Static):
     decoder_layers: int = 1
     head_layers: int = 2  # reward and continue
     head_units: int = 512
-    cnn_depth: int = 32
-    cnn_stem: Literal["convolution", "patch"] = "convolution"  # patch: less than half of the time on CPU; decision 009
+    image_net: Literal["convolutions", "patches"] = "convolutions"  # the paper: convolutions; see docs/decisions/009
+    image_depth: int = 32  # channels of the largest convolution, or numbers per patch
     decoded_steps: int = 0  # steps of a sequence, drawn anew each time, whose observation is decoded; 0 = all
     observation_loss: Literal["categorical", "symlog_mse"] = "categorical"  # the paper: symlog_mse; see docs/decisions
     bins: int = 255  # two-hot bins of reward and critic, in [-20, 20] in symlog space

@@ -18,7 +18,7 @@ from envs.observation import Categorical, Image, Part
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
-from r2i_jit.nets.mlp import MLP, Linear
+from r2i_jit.nets.mlp import MLP, Dense, Linear
 from r2i_jit.ssm.layer import Discrete, Stack
 
 
@@ -66,8 +66,8 @@ class WorldModel(nn.Module):
         logits = cfg.stoch * cfg.classes
         self.encoder: ImageEncoder | list[Linear]
         if isinstance(image := self.parts[0], Image):
-            self.encoder = ImageEncoder(cfg.cnn_depth, cfg.cnn_stem, dtype)
-            self.decoder = ImageDecoder(cfg.cnn_depth, image.shape, cfg.cnn_stem, dtype)
+            self.encoder = ImageEncoder(cfg.image_net, cfg.image_depth, dtype)
+            self.decoder = ImageDecoder(cfg.image_net, cfg.image_depth, cfg.units, image.shape, dtype)
         else:
             self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
             size = sum(part.size for part in self.parts)
@@ -75,7 +75,7 @@ class WorldModel(nn.Module):
         self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.input_net = Linear(cfg.units, dtype)
         self.stack = Stack(cfg, dtype)
-        self.deter_net = nn.Dense(cfg.deter, dtype=dtype, use_bias=True)
+        self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
         self.prior_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.reward_head = MLP(cfg.head_layers, cfg.head_units, cfg.bins, 0.0, dtype)
         self.continue_head = MLP(cfg.head_layers, cfg.head_units, 1, dtype=dtype)

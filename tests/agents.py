@@ -9,7 +9,7 @@ def small_config(env: str = "popgym/RepeatPreviousEasy", **overrides) -> Config:
         env=env,
         model=ModelConfig(
             ssm_layers=2, ssm_state=8, ssm_blocks=2, units=16, deter=12, stoch=3, classes=4,
-            head_layers=1, head_units=16, bins=31, cnn_depth=4,
+            head_layers=1, head_units=16, bins=31, image_depth=4,
         ),
         behavior=BehaviorConfig(horizon=3, imagination_starts=8, actor_units=16, critic_units=16),
         replay=ReplayConfig(capacity=640, batch_size=2, sequence_length=20, train_ratio=5.0),

@@ -1,8 +1,8 @@
-"""Image encoder and decoder: 4x4 stride-2 convolutions, LayerNorm, SiLU, no residual blocks.
+"""Image encoder and decoder: 4x4 stride-2 convolutions, LayerNorm, SiLU, no residual blocks; or patches, dense layers.
 
-The paper has four of them between 64x64 pixels and 4x4 features. With the stem "patch" the first two give way to one
-linear map of every 4x4 patch, and so do the last two of the decoder: most of the time goes into the two largest
-resolutions, and on a CPU this is what makes learning from images bearable (docs/decisions/009-images-on-cpu.md).
+The paper has four convolutions between 64x64 pixels and 4x4 features. "patches" has none: one linear map for every 8x8
+patch, the same for all, then dense layers over all patches; on a CPU it learns the same pictures several times sooner
+(docs/decisions/009-images-on-cpu.md).
 
 The convolutions are written as matrix products. The loop runs them inside a scan and under a `vmap` over seeds, and
 there the library's are far slower: XLA's CPU backend leaves its fast routines inside a loop, and a convolution with a
@@ -20,20 +20,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2i_jit.nets.mlp import kernel_init
+from r2i_jit.nets.mlp import Dense, Linear, kernel_init, product
 
 STAGES = 4  # halvings of the resolution
-PATCH = 4  # side of the squares that the stem "patch" takes for two halvings
+PATCH = 8  # side of a patch
+
+ImageNet = Literal["convolutions", "patches"]
 
 
 class ImageEncoder(nn.Module):
-    """(..., height, width, channels) to (..., D) through depths d, 2d, 4d, 8d; sides must divide by 16.
+    """(..., height, width, channels) to (..., D).
 
-    With the stem "patch" it begins at depth 2d.
+    "convolutions" go through depths d, 2d, 4d, 8d, and sides must divide by 16; "patches" become d numbers each, and
+    sides must divide by 8.
     """
 
+    net: ImageNet
     depth: int
-    stem: Literal["convolution", "patch"] = "convolution"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -41,37 +44,43 @@ class ImageEncoder(nn.Module):
         """Encode images in [-0.5, 0.5]."""
         lead = image.shape[:-3]
         x = image.reshape(-1, *image.shape[-3:]).astype(self.dtype)
-        first = 0
-        if self.stem == "patch":
-            x = nn.Dense(self.depth * 2, use_bias=False, dtype=self.dtype, kernel_init=kernel_init)(to_patches(x))
-            x, first = _norm_act(x, self.dtype), 2
-        for stage in range(first, STAGES):
-            x = _norm_act(Downsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
+        if self.net == "patches":
+            x = Linear(self.depth, self.dtype)(to_patches(x))
+        else:
+            for stage in range(STAGES):
+                x = _norm_act(Downsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
         return x.reshape(*lead, -1)
 
 
 class ImageDecoder(nn.Module):
-    """(..., D) to an image (..., height, width, channels) in [-0.5, 0.5]; the encoder's mirror image."""
+    """(..., D) to an image (..., height, width, channels) in [-0.5, 0.5].
 
+    The encoder's mirror image; "patches" have a layer of `units` before that.
+    """
+
+    net: ImageNet
     depth: int
+    units: int
     shape: tuple[int, int, int]
-    stem: Literal["convolution", "patch"] = "convolution"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Decode features."""
         lead, (height, width, channels) = x.shape[:-1], self.shape
-        small = (height // 2**STAGES, width // 2**STAGES, self.depth * 2 ** (STAGES - 1))
-        x = nn.Dense(small[0] * small[1] * small[2], dtype=self.dtype, kernel_init=kernel_init)(x.astype(self.dtype))
-        x = _norm_act(x.reshape(-1, *small), self.dtype)
-        last = 1 if self.stem == "patch" else 0
-        for stage in reversed(range(last, STAGES - 1)):
-            x = _norm_act(Upsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
-        if self.stem == "patch":
-            x = nn.Dense(PATCH**2 * channels, dtype=self.dtype, kernel_init=kernel_init)(x)
-            x = from_patches(x)
+        x = x.reshape(-1, x.shape[-1])
+        if self.net == "patches":
+            small = (height // PATCH, width // PATCH, self.depth)
+            x = Linear(self.units, self.dtype)(x)
         else:
+            small = (height // 2**STAGES, width // 2**STAGES, self.depth * 2 ** (STAGES - 1))
+        x = Dense(small[0] * small[1] * small[2], dtype=self.dtype, kernel_init=kernel_init)(x.astype(self.dtype))
+        x = _norm_act(x.reshape(-1, *small), self.dtype)
+        if self.net == "patches":
+            x = from_patches(Dense(PATCH**2 * channels, dtype=self.dtype, kernel_init=kernel_init)(x))
+        else:
+            for stage in reversed(range(STAGES - 1)):
+                x = _norm_act(Upsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
             x = Upsample(channels, use_bias=True, dtype=self.dtype)(x)
         return x.reshape(*lead, *self.shape).astype(jnp.float32)
 
@@ -122,7 +131,7 @@ def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     pairs = padded.reshape(count, height + 1, 2, width + 1, 2 * depth)
     rows = ((0, 0), (0, 1), (1, 0), (1, 1))  # (pair, row in it) of the four rows that a pixel sees
     windows = [pairs[:, i : i + height, a, j : j + width] for i, a in rows for j in (0, 1)]
-    return jnp.concatenate(windows, -1) @ kernel.reshape(16 * depth, -1)
+    return product(jnp.concatenate(windows, -1), kernel.reshape(16 * depth, -1))
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -146,7 +155,7 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     taps = np.array([[1, 0], [3, 2]])  # (input, output)
     sorted_taps = kernel[taps[:, None, :, None], taps[None, :, None, :]]  # (i, j, a, b, D, F)
     matrix = sorted_taps.transpose(0, 1, 4, 2, 3, 5).reshape(4 * depth, 4 * features)
-    out = (windows @ matrix).reshape(count, height + 1, width + 1, 2, 2, features)
+    out = product(windows, matrix).reshape(count, height + 1, width + 1, 2, 2, features)
     out = out.transpose(0, 1, 3, 2, 4, 5).reshape(count, 2 * height + 2, 2 * width + 2, features)
     return out[:, 1:-1, 1:-1]
 

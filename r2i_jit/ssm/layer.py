@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2i_jit.config import ModelConfig
+from r2i_jit.nets.mlp import Dense, product
 from r2i_jit.ssm import discretize, hippo
 from r2i_jit.ssm.scan import resolve, scan_with_resets
 
@@ -94,7 +95,7 @@ class S5Layer(nn.Module):
         """Map u (B, T, H), is_first (B, T), carry (B, 2P) to outputs y (B, T, H) and states x (B, T, 2P)."""
         system = self.discrete()
         u = u.astype(jnp.float32)
-        bu = to_complex(jnp.dot(u, system.b_bar, precision=HIGHEST))
+        bu = to_complex(product(u, system.b_bar, HIGHEST))
         method = resolve(self.config.scan)
         x = scan_with_resets(system.lambda_bar, bu, to_complex(self.initial), is_first, to_complex(carry), method)
         x = to_real(x)
@@ -103,11 +104,11 @@ class S5Layer(nn.Module):
     def step(self, system: Discrete, u: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map u (N, H) and the state before the step x (N, 2P) to y (N, H) and the state after it."""
         u = u.astype(jnp.float32)
-        x = to_real(system.lambda_bar * to_complex(x)) + jnp.dot(u, system.b_bar, precision=HIGHEST)
+        x = to_real(system.lambda_bar * to_complex(x)) + product(u, system.b_bar, HIGHEST)
         return self._read_out(system, x, u), x
 
     def _read_out(self, system: Discrete, x: jax.Array, u: jax.Array) -> jax.Array:
-        return jnp.dot(x, system.c_tilde, precision=HIGHEST) + self.d * u
+        return product(x, system.c_tilde, HIGHEST) + self.d * u
 
 
 class Block(nn.Module):
@@ -123,7 +124,7 @@ class Block(nn.Module):
     def setup(self) -> None:
         """Create the layer, the gate's two projections as one matrix, and the norm."""
         self.ssm = S5Layer(self.config, self.width)
-        self.gate = nn.Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
+        self.gate = Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
         self.norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype)
 
     def finish(self, u: jax.Array, y: jax.Array) -> jax.Array:

@@ -38,7 +38,7 @@ def config():
         env="little/Dot",
         model=dataclasses.replace(
             tiny.model, ssm_layers=1, ssm_state=8, ssm_blocks=1, units=16, deter=16, stoch=4, classes=4, head_units=16,
-            cnn_depth=2, decoded_steps=3,
+            image_depth=2, decoded_steps=3,
         ),
         behavior=dataclasses.replace(tiny.behavior, horizon=2, imagination_starts=8, actor_units=16, critic_units=16),
         replay=dataclasses.replace(

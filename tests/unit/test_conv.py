@@ -37,27 +37,27 @@ def test_values_and_gradients_are_the_librarys(ours, library, height, width):
         np.testing.assert_allclose(mine, theirs, atol=1e-3)
 
 
-@pytest.mark.parametrize("stem", ["convolution", "patch"])
-def test_every_pixel_reaches_the_code_and_every_feature_the_picture(stem):
+@pytest.mark.parametrize("net", ["convolutions", "patches"])
+def test_every_pixel_reaches_the_code_and_every_feature_the_picture(net):
     image = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3)) - 0.5
     feature = jax.random.normal(jax.random.key(1), (1, 9))
 
     @partial(jax.jit, compiler_options=QUICK)
     def encode(image):
-        encoder = ImageEncoder(2, stem)
+        encoder = ImageEncoder(net, 2)
         variables = encoder.init(jax.random.key(2), image)
         code, pull_back = jax.vjp(lambda x: encoder.apply(variables, x), image)
         return code, *pull_back(jax.random.normal(jax.random.key(3), code.shape))
 
     @partial(jax.jit, compiler_options=QUICK)
     def decode(feature):
-        decoder = ImageDecoder(2, (32, 48, 3), stem)
+        decoder = ImageDecoder(net, 2, 5, (32, 48, 3))
         variables = decoder.init(jax.random.key(3), feature)
         picture, pull_back = jax.vjp(lambda x: decoder.apply(variables, x), feature)
         return picture, *pull_back(jax.random.normal(jax.random.key(4), picture.shape))
 
     code, slope = encode(image)
-    assert code.shape == (1, 2 * 3 * 16)
+    assert code.shape == (1, {"convolutions": 2 * 3 * 16, "patches": 4 * 6 * 2}[net])
     assert np.all(np.any(slope != 0, -1))
     picture, slope = decode(feature)
     assert picture.shape == image.shape
@@ -75,8 +75,8 @@ def test_kernels_of_many_seeds_are_applied_as_one_by_one():
 
 
 def test_a_patch_is_a_square_of_pixels():
-    image = jnp.zeros((1, 32, 32, 3)).at[0, 5, 9].set(1.0)  # in the patch (1, 2)
+    image = jnp.zeros((1, 32, 32, 3)).at[0, 9, 17].set(1.0)  # in the patch (1, 2)
     patches = np.asarray(to_patches(image))
     np.testing.assert_array_equal(np.argwhere(patches.any(-1)), [[0, 1, 2]])
-    noise = jax.random.normal(jax.random.key(0), (2, 8, 12, 3))
+    noise = jax.random.normal(jax.random.key(0), (2, 16, 24, 3))
     np.testing.assert_array_equal(from_patches(to_patches(noise)), noise)
