@@ -10,6 +10,7 @@ NAMES = {
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
     "images": "image encoder and decoder as matrix products and as the library's convolutions",
     "recall": "how many updates the world model alone needs to learn to recall",
+    "pictures": "how soon the world model alone learns the pictures of Memory Maze",
     "ablation": "what matters for learning to recall",
 }
 

@@ -10,14 +10,14 @@ both bounds are printed (they hold for the POPGym games whose reward is certain 
 
 import argparse
 import time
-from functools import partial
 
 import jax
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.alone import Alone
 from experiments.presets import preset
-from r2i_jit import Trainer, world_model
+from r2i_jit import world_model
 
 ROUND = 100  # updates between two lines
 
@@ -44,24 +44,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
     args = parser.parse_args(argv)
     config = preset("popgym", args.size, args.env).override([f"replay.prefill={args.steps}", *args.set])
-    trainer = Trainer(config)
-    state = trainer.init(jax.random.split(jax.random.key(args.seed), 2))
-    seed, fresh = (jax.tree.map(lambda x, i=i: x[i], state.seeds) for i in range(2))
-    stored = min(int(state.written), trainer.capacity)
-    floor, memoryless = bounds(np.asarray(seed.replay.reward[:stored]) * config.hypers.reward_scale, config.model.bins)
+    alone = Alone(config, args.seed, ROUND)
+    trainer, stored = alone.trainer, min(int(alone.written), alone.trainer.capacity)
+    floor, memoryless = bounds(np.asarray(alone.replay.reward[:stored]) * config.hypers.reward_scale, config.model.bins)
     print(machine.describe())
     print(f"{args.env} {' '.join(args.set)}: reward loss without memory {memoryless:.3f}, floor {floor:.3f}\n")
-
-    @partial(jax.jit, donate_argnums=0)
-    def train(agent_state, key):
-        def update(agent_state, key):
-            key_sample, key_update = jax.random.split(key)
-            batch = trainer._sample(seed.replay, state.written, key_sample)
-            agent_state, _, metrics = trainer.agent._update_model(agent_state, batch, seed.hypers, key_update)
-            return agent_state._replace(updates=agent_state.updates + 1), metrics
-
-        agent_state, metrics = jax.lax.scan(update, agent_state, jax.random.split(key, ROUND))
-        return agent_state, jax.tree.map(lambda x: x[-ROUND // 2 :].mean(), metrics)
 
     @jax.jit
     def held_out(agent_state, key):
@@ -69,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
 
         def one(key):
             key_sample, key_loss = jax.random.split(key)
-            batch = trainer._sample(fresh.replay, state.written, key_sample)
-            _, (metrics, _) = world_model.loss(trainer.agent.model, agent_state.model, batch, seed.hypers, key_loss)
+            batch = alone.sample(alone.fresh, key_sample)
+            _, (metrics, _) = world_model.loss(trainer.agent.model, agent_state.model, batch, alone.hypers, key_loss)
             return metrics["model/reward_loss"]
 
         return jax.lax.map(one, jax.random.split(key, 16)).mean()
@@ -79,11 +66,11 @@ def main(argv: list[str] | None = None) -> None:
         "| updates | reward loss | on fresh play | observation loss | KL (nats) | posterior entropy (nats) | seconds |"
     )
     print("|---|---|---|---|---|---|---|", flush=True)
-    agent_state, begin = seed.agent, time.perf_counter()
+    begin = time.perf_counter()
     for i in range(args.updates // ROUND):
-        agent_state, metrics = train(agent_state, jax.random.fold_in(jax.random.key(args.seed + 7), i))
+        metrics = alone.train()
         if i % 3 == 2:
-            new = held_out(agent_state, jax.random.key(args.seed + 8))
+            new = held_out(alone.agent_state, jax.random.key(args.seed + 8))
             others = [metrics[f"model/{name}"] for name in ("observation_loss", "kl", "post_entropy")]
             values = " | ".join(f"{float(value):.3f}" for value in (metrics["model/reward_loss"], new, *others))
             print(f"| {(i + 1) * ROUND} | {values} | {time.perf_counter() - begin:.0f} |", flush=True)

@@ -1,0 +1,79 @@
+"""How soon the world model alone learns the pictures of Memory Maze, on replay of random play.
+
+    python -m benchmarks pictures --seconds 180
+    python -m benchmarks pictures --set replay.batch_size=8 hypers.model_lr=1e-3
+
+No actor, no new data: the quickest way to see whether a change helps. Errors are squared, in units of the largest
+brightness, summed over a picture; 12 is 8 of 255 levels at every pixel. On play that is never trained on, they are of
+pictures that the model has seen, and of those that it predicts from actions alone, so many steps after the last one
+seen; beside them, the error of showing that last one again.
+"""
+
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import machine
+from benchmarks.alone import Alone
+from experiments.presets import preset
+from r2i_jit.open_loop import open_loop
+
+ROUND = 32  # updates between two looks at the clock
+EPISODES, CONTEXT, AHEAD = 16, 40, (1, 4, 8, 16, 24)
+
+
+def main() -> None:
+    """Train and print a line a minute."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="memory_maze/9x9", help="environment (%(default)s)")
+    parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=300, help="of training (%(default)s)")
+    parser.add_argument("--every", type=float, default=60, help="seconds between two lines (%(default)s)")
+    parser.add_argument("--steps", type=int, default=50_000, help="environment steps of random play (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="root seed (%(default)s)")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
+    args = parser.parse_args()
+    size = [f"replay.prefill={args.steps}", f"replay.capacity={args.steps + 1000}"]
+    alone = Alone(preset("memory_maze", args.size, args.env).override([*size, *args.set]), args.seed, ROUND)
+    agent = alone.trainer.agent
+
+    @jax.jit
+    def held_out(agent_state, fresh, key):
+        """Return (error of what is seen, errors ahead, errors of the last one seen) on play not trained on."""
+        start = jax.random.randint(key, (EPISODES,), 0, args.steps // alone.trainer.config.loop.num_envs - 200)
+        window = start[:, None] + jnp.arange(CONTEXT + AHEAD[-1])
+        env = jnp.arange(EPISODES)[:, None] % alone.trainer.config.loop.num_envs
+        obs, action, first = (leaf[window, env] for leaf in (fresh.obs, fresh.action, fresh.is_first))
+        made = open_loop(agent, agent_state, obs, action, first.at[:, 0].set(True), CONTEXT, key).prediction
+        unit = obs.astype(jnp.float32) / 255.0
+        error = lambda image: ((image - unit) ** 2).sum((-3, -2, -1)).mean(0)
+        ahead = CONTEXT - 1 + jnp.array(AHEAD)
+        return (
+            error(made + 0.5)[:CONTEXT].mean(),
+            error(made + 0.5)[ahead],
+            error(unit[:, CONTEXT - 1 : CONTEXT])[ahead],
+        )
+
+    print(machine.describe())
+    print(f"{args.env} {' '.join(args.set)}\n")
+    names = [f"{steps} ahead" for steps in AHEAD]
+    print(f"| seconds | updates | training | KL (nats) | seen | {' | '.join(names)} |")
+    print("|--:|--:|--:|--:|--:|" + "--:|" * len(AHEAD), flush=True)
+    alone.train()  # compiles
+    spent, line, updates = 0.0, 0.0, ROUND
+    while spent < args.seconds:
+        begin = time.perf_counter()
+        metrics = jax.block_until_ready(alone.train())
+        spent, updates = spent + time.perf_counter() - begin, updates + ROUND
+        if spent >= min(line + args.every, args.seconds):
+            line += args.every
+            seen, ahead, last = held_out(alone.agent_state, alone.fresh, jax.random.key(args.seed + 8))
+            trained = f"{metrics['model/observation_loss']:.1f} | {metrics['model/kl']:.2f}"
+            errors = " | ".join(f"{value:.0f} ({same:.0f})" for value, same in zip(ahead, last, strict=True))
+            print(f"| {spent:.0f} | {updates} | {trained} | {seen:.1f} | {errors} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
