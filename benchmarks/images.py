@@ -1,4 +1,4 @@
-"""Time of the image encoder and decoder, as matrix products and as the library's convolutions.
+"""Time of the image encoder and decoder: convolutions, the library's and as matrix products, and patches.
 
     python -m benchmarks images
     python -m benchmarks images --depths 8 32 --frames 512
@@ -70,18 +70,19 @@ def measure(net, depth: int, units: int, frames: int, library: bool) -> list[flo
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depths", type=int, nargs="+", default=[8, 32])
+    parser.add_argument("--depths", type=int, nargs="+", default=[8, 32], help="of the first convolution")
+    parser.add_argument("--patches", type=int, default=32, metavar="DEPTH", help="numbers per patch (%(default)s)")
+    parser.add_argument("--units", type=int, default=256, help="of the decoder of patches (%(default)s)")
     parser.add_argument("--frames", type=int, default=256, help="of one seed in one update")
     args = parser.parse_args()
     print(machine.describe() + "\n")
-    print("| depth | stem | written as | by itself, us/frame | in the loop, 1 seed | in the loop, 2 seeds |")
-    print("|--:|---|---|--:|--:|--:|")
-    for depth in args.depths:
-        for stem in ("convolution", "patch"):
-            for library in (True, False):
-                name = "the library's" if library else "matrix products"
-                times = " | ".join(f"{value:,.0f}" for value in measure(depth, stem, args.frames, library))
-                print(f"| {depth} | {stem} | {name} | {times} |", flush=True)
+    print("| network | depth | written as | by itself, us/frame | in the loop, 1 seed | in the loop, 2 seeds |")
+    print("|---|--:|---|--:|--:|--:|")
+    rows = [("convolutions", depth, library) for depth in args.depths for library in (True, False)]
+    for net, depth, library in [*rows, ("patches", args.patches, False)]:
+        name = "the library's" if library else "matrix products"
+        times = " | ".join(f"{value:,.0f}" for value in measure(net, depth, args.units, args.frames, library))
+        print(f"| {net} | {depth} | {name} | {times} |", flush=True)
 
 
 if __name__ == "__main__":
