@@ -1,7 +1,7 @@
 """How soon the world model alone learns the pictures of Memory Maze, on replay of random play.
 
     python -m benchmarks pictures --seconds 180
-    python -m benchmarks pictures --set replay.batch_size=8 hypers.model_lr=1e-3
+    python -m benchmarks pictures --set hypers.model_lr=2e-3 hypers.ssm_lr=2e-3
 
 No actor, no new data: the quickest way to see whether a change helps. Errors are squared, in units of the largest
 brightness, summed over a picture; 12 is 8 of 255 levels at every pixel. On play that is never trained on, they are of
@@ -22,6 +22,7 @@ from r2i_jit.open_loop import open_loop
 
 ROUND = 32  # updates between two looks at the clock
 EPISODES, CONTEXT, AHEAD = 16, 40, (1, 4, 8, 16, 24)
+SPARE = 200  # steps at the end of each stream in which no held-out window begins
 
 
 def main() -> None:
@@ -37,24 +38,23 @@ def main() -> None:
     args = parser.parse_args()
     size = [f"replay.prefill={args.steps}", f"replay.capacity={args.steps + 1000}"]
     alone = Alone(preset("memory_maze", args.size, args.env).override([*size, *args.set]), args.seed, ROUND)
-    agent = alone.trainer.agent
+    agent, num_envs = alone.trainer.agent, alone.trainer.config.loop.num_envs
+    if args.steps <= SPARE * num_envs:
+        parser.error(f"--steps {args.steps}: {num_envs} environments need more than {SPARE * num_envs}")
 
     @jax.jit
     def held_out(agent_state, fresh, key):
         """Return (error of what is seen, errors ahead, errors of the last one seen) on play not trained on."""
-        start = jax.random.randint(key, (EPISODES,), 0, args.steps // alone.trainer.config.loop.num_envs - 200)
+        start = jax.random.randint(key, (EPISODES,), 0, args.steps // num_envs - SPARE)
         window = start[:, None] + jnp.arange(CONTEXT + AHEAD[-1])
-        env = jnp.arange(EPISODES)[:, None] % alone.trainer.config.loop.num_envs
+        env = jnp.arange(EPISODES)[:, None] % num_envs
         obs, action, first = (leaf[window, env] for leaf in (fresh.obs, fresh.action, fresh.is_first))
         made = open_loop(agent, agent_state, obs, action, first.at[:, 0].set(True), CONTEXT, key).prediction
         unit = obs.astype(jnp.float32) / 255.0
         error = lambda image: ((image - unit) ** 2).sum((-3, -2, -1)).mean(0)
         ahead = CONTEXT - 1 + jnp.array(AHEAD)
-        return (
-            error(made + 0.5)[:CONTEXT].mean(),
-            error(made + 0.5)[ahead],
-            error(unit[:, CONTEXT - 1 : CONTEXT])[ahead],
-        )
+        errors, same = error(made + 0.5), error(unit[:, CONTEXT - 1 : CONTEXT])
+        return errors[:CONTEXT].mean(), errors[ahead], same[ahead]
 
     print(machine.describe())
     print(f"{args.env} {' '.join(args.set)}\n")

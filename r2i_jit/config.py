@@ -39,6 +39,9 @@ class _Static:
                 raise ConfigError(f"{key}={value}: expected a finite number")
 
 
+ImageNet = Literal["convolutions", "patches"]
+
+
 @dataclass(frozen=True)
 class ModelConfig(_Static):
     """World model sizes and forms (static)."""
@@ -65,7 +68,7 @@ class ModelConfig(_Static):
     decoder_layers: int = 1
     head_layers: int = 2  # reward and continue
     head_units: int = 512
-    image_net: Literal["convolutions", "patches"] = "convolutions"  # the paper: convolutions; see docs/decisions/009
+    image_net: ImageNet = "convolutions"  # the paper: convolutions; see docs/decisions/009
     image_depth: int = 32  # channels of the largest convolution, or numbers per patch
     decoded_steps: int = 0  # steps of a sequence, drawn anew each time, whose observation is decoded; 0 = all
     observation_loss: Literal["categorical", "symlog_mse"] = "categorical"  # the paper: symlog_mse; see docs/decisions

@@ -1,7 +1,7 @@
 """Image encoder and decoder: 4x4 stride-2 convolutions, LayerNorm, SiLU, no residual blocks; or patches, dense layers.
 
 The paper has four convolutions between 64x64 pixels and 4x4 features. "patches" has none: one linear map for every 8x8
-patch, the same for all, then dense layers over all patches; on a CPU it learns the same pictures several times sooner
+patch, the same for all, then dense layers over all patches; on a CPU a gradient step takes a sixth of the time
 (docs/decisions/009-images-on-cpu.md).
 
 The convolutions are written as matrix products. The loop runs them inside a scan and under a `vmap` over seeds, and
@@ -13,19 +13,16 @@ Owned by tests/unit/test_conv.py (against the library's).
 Ref: R2I release `configs.yaml:78`, `nets.py:428-463`.
 """
 
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2i_jit.config import ImageNet
 from r2i_jit.nets.mlp import Dense, Linear, kernel_init, product
 
 STAGES = 4  # halvings of the resolution
 PATCH = 8  # side of a patch
-
-ImageNet = Literal["convolutions", "patches"]
 
 
 class ImageEncoder(nn.Module):

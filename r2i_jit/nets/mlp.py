@@ -13,7 +13,7 @@ kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "truncated_normal
 def product(x: jax.Array, matrix: jax.Array, precision: jax.lax.PrecisionLike = None) -> jax.Array:
     """Return `x @ matrix` for x (..., D), as a product of two matrices.
 
-    With more axes the gradient with respect to the matrix takes twice the time on CPU (docs/decisions/009).
+    With more axes the gradient with respect to the matrix is slower on CPU (docs/decisions/009).
     """
     flat = jnp.dot(x.reshape(-1, x.shape[-1]), matrix, precision=precision)
     return flat.reshape(*x.shape[:-1], matrix.shape[-1])
