@@ -11,6 +11,7 @@ NAMES = {
     "images": "image encoder and decoder: convolutions, the library's and as matrix products, and patches",
     "recall": "how many updates the world model alone needs to learn to recall",
     "pictures": "how soon the world model alone learns the pictures of Memory Maze",
+    "foresight": "how many steps ahead a run's world model foresees the pictures its agent will see",
     "ablation": "what matters for learning to recall",
 }
 

@@ -6,7 +6,8 @@
 No actor, no new data: the quickest way to see whether a change helps. Errors are squared, in units of the largest
 brightness, summed over a picture; 12 is 8 of 255 levels at every pixel. On play that is never trained on, they are of
 pictures that the model has seen, and of those that it predicts from actions alone, so many steps after the last one
-seen; beside them, the error of showing that last one again.
+seen; beside them, how many of these predictions are recognised among all the held-out windows (`foresight`). The last
+line is what showing the last picture again would get.
 """
 
 import argparse
@@ -17,11 +18,11 @@ import jax.numpy as jnp
 
 from benchmarks import machine
 from benchmarks.alone import Alone
+from benchmarks.foresight import foresight
 from experiments.presets import preset
-from r2i_jit.open_loop import open_loop
 
 ROUND = 32  # updates between two looks at the clock
-EPISODES, CONTEXT, AHEAD = 16, 40, (1, 4, 8, 16, 24)
+WINDOWS, CONTEXT, AHEAD = 64, 40, (1, 2, 4, 8, 16)
 SPARE = 200  # steps at the end of each stream in which no held-out window begins
 
 
@@ -42,20 +43,15 @@ def main() -> None:
     if args.steps <= SPARE * num_envs:
         parser.error(f"--steps {args.steps}: {num_envs} environments need more than {SPARE * num_envs}")
 
-    @jax.jit
-    def held_out(agent_state, fresh, key):
-        """Return (error of what is seen, errors ahead, errors of the last one seen) on play not trained on."""
-        start = jax.random.randint(key, (EPISODES,), 0, args.steps // num_envs - SPARE)
+    def held_out(agent_state, fresh):
+        """Return the Foresight on windows of play not trained on."""
+        start = jax.random.randint(jax.random.key(args.seed + 8), (WINDOWS,), 0, args.steps // num_envs - SPARE)
         window = start[:, None] + jnp.arange(CONTEXT + AHEAD[-1])
-        env = jnp.arange(EPISODES)[:, None] % num_envs
+        env = jnp.arange(WINDOWS)[:, None] % num_envs
         obs, action, first = (leaf[window, env] for leaf in (fresh.obs, fresh.action, fresh.is_first))
-        made = open_loop(agent, agent_state, obs, action, first.at[:, 0].set(True), CONTEXT, key).prediction
-        unit = obs.astype(jnp.float32) / 255.0
-        error = lambda image: ((image - unit) ** 2).sum((-3, -2, -1)).mean(0)
-        ahead = CONTEXT - 1 + jnp.array(AHEAD)
-        errors, same = error(made + 0.5), error(unit[:, CONTEXT - 1 : CONTEXT])
-        return errors[:CONTEXT].mean(), errors[ahead], same[ahead]
+        return foresight(agent, agent_state, (obs, action, first.at[:, 0].set(True)), CONTEXT, AHEAD, None)
 
+    pairs = lambda errors, shares: " | ".join(f"{e:.0f}, {s:.0%}" for e, s in zip(errors, shares, strict=True))
     print(machine.describe())
     print(f"{args.env} {' '.join(args.set)}\n")
     names = [f"{steps} ahead" for steps in AHEAD]
@@ -69,10 +65,11 @@ def main() -> None:
         spent, updates = spent + time.perf_counter() - begin, updates + ROUND
         if spent >= min(line + args.every, args.seconds):
             line += args.every
-            seen, ahead, last = held_out(alone.agent_state, alone.fresh, jax.random.key(args.seed + 8))
+            found = held_out(alone.agent_state, alone.fresh)
             trained = f"{metrics['model/observation_loss']:.1f} | {metrics['model/kl']:.2f}"
-            errors = " | ".join(f"{value:.0f} ({same:.0f})" for value, same in zip(ahead, last, strict=True))
-            print(f"| {spent:.0f} | {updates} | {trained} | {seen:.1f} | {errors} |", flush=True)
+            cells = pairs(found.predicted, found.recognised)
+            print(f"| {spent:.0f} | {updates} | {trained} | {found.seen:.1f} | {cells} |", flush=True)
+    print(f"| | | | | | {pairs(found.again, found.recognised_again)} |")
 
 
 if __name__ == "__main__":

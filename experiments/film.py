@@ -52,7 +52,7 @@ def episode_frames(title: str, env: Any, params: Any, episode: Recording, style:
         yield Frame(title, panels, text, caption, t == len(episode.action) - 1)
 
 
-def account(agent: Any, state: Any, episode: Recording, context: int, key: jax.Array) -> np.ndarray:
+def account(agent: Any, state: Any, episode: Recording, context: int, key: jax.Array | None) -> np.ndarray:
     """Return what a world model makes of an episode of images, uint8 (T, height, width, channels); see `open_loop`."""
     obs, actions, is_first = (leaf[None] for leaf in (episode.step.obs, episode.action, episode.step.is_first))
     return np.asarray(as_images(open_loop(agent, state, obs, actions, is_first, context, key).prediction[0]))

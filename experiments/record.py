@@ -6,6 +6,8 @@ with the same seed and number of episodes. Writes nothing but the picture.
 
 With --imagine N the picture shows what the agent's world model makes of an episode of images: of the first C steps
 (--context C) what it remembers of each image that it sees; of the next N, told only the actions, what it predicts.
+That is from its most likely latents; with --sampled it is from samples of them, one of the futures that it holds
+possible.
 """
 
 import importlib.util
@@ -68,6 +70,7 @@ def _parser() -> cli.Parser:
     parser.add_argument(
         "--context", type=cli.whole(1), metavar="C", help=f"steps that it sees before (default: {_CONTEXT})"
     )
+    parser.add_argument("--sampled", action="store_true", help="draw samples of the world model's latents")
     parser.add_argument(
         "--out", type=Path, metavar="GIF|MP4|PNG", help="default: RUN_DIR/plots/episode.gif or episode.gif"
     )
@@ -93,8 +96,9 @@ def _checked(args: Any) -> Path:
     for option, wanted in (("--policy agent", args.policy == "agent"), ("--imagine", args.imagine is not None)):
         if wanted and args.run_dir is None:
             cli.fail(f"{option} needs a run directory")
-    if args.context is not None and args.imagine is None:
-        cli.fail("--context needs --imagine")
+    for option, given in (("--context", args.context is not None), ("--sampled", args.sampled)):
+        if given and args.imagine is None:
+            cli.fail(f"{option} needs --imagine")
     if args.imagine is not None:
         if args.max_steps is not None:
             cli.fail("give --imagine or --max-steps, not both: --context and --imagine say how many steps are drawn")
@@ -136,6 +140,8 @@ def _check_images(env_id: str) -> None:
 
 def _frames(args: Any, match: Any) -> list[Frame]:
     """Play, print one line per episode, and return what is to be drawn."""
+    import jax
+
     from experiments import film, scene
     from r2i_jit import recording
 
@@ -153,20 +159,18 @@ def _frames(args: Any, match: Any) -> list[Frame]:
         if args.imagine is None:
             frames += film.episode_frames(heading, env, params, episode, style)
         else:
-            frames += _account_frames(heading, match, episode, style, number)
+            sample_key = jax.random.fold_in(key, number) if args.sampled else None
+            frames += _account_frames(heading, match, episode, style, number, sample_key)
     return frames
 
 
-def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: int) -> list[Frame]:
-    """Ask the world model about an episode, print how far off it is, and return the frames."""
-    import jax
-
+def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: int, key: Any) -> list[Frame]:
+    """Ask the world model about an episode, print how far off it is, and return the frames; key as in `open_loop`."""
     from experiments import film
 
     length = len(episode.action)
     if length <= style.context:
         raise ValueError(f"--context {style.context}: episode {number} has {length} steps, none is left to predict")
-    key = jax.random.fold_in(match.key, number)
     images = film.account(match.agent, match.state, episode, style.context, key)
     errors = film.difference(episode.step.obs, images).reshape(length, -1).mean(1)
     seen, unseen = errors[: style.context].mean(), errors[style.context :].mean()

@@ -50,8 +50,12 @@ def small(suite: str, env_id: str) -> Any:
     length = min(32, config.replay.sequence_length)
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, ssm_layers=2, ssm_state=16, units=32, deter=32, head_units=32),
-        behavior=dataclasses.replace(config.behavior, horizon=3, imagination_starts=16),
+        model=dataclasses.replace(
+            config.model, ssm_layers=1, ssm_state=16, units=32, deter=32, head_layers=1, head_units=32
+        ),
+        behavior=dataclasses.replace(
+            config.behavior, horizon=3, imagination_starts=16, actor_layers=1, critic_layers=1
+        ),
         replay=dataclasses.replace(
             config.replay, capacity=2048, batch_size=2, sequence_length=length, train_ratio=4.0, prefill=0
         ),

@@ -32,7 +32,7 @@ def open_loop(
     actions: jax.Array,
     is_first: jax.Array,
     context: int,
-    key: jax.Array,
+    key: jax.Array | None,
 ) -> OpenLoop:
     """Let the world model see the first steps of episodes, and then nothing but the actions.
 
@@ -44,7 +44,8 @@ def open_loop(
         one leads nowhere.
       is_first: (B, T) bool. In the predicted part an episode is taken to go on: no model can foresee a new one.
       context: C, how many steps it sees; static.
-      key: for the samples of latents.
+      key: for samples of the latents. None takes the most likely ones, step by step: one account without the chance
+        that adds up in samples, though not the most likely sequence.
 
     Returns:
       What it makes of all T steps; it does not depend on obs[:, C:].
@@ -64,7 +65,7 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
         return agent.model.apply({"params": state.model}, *args, method=method)
 
     batch, context = obs.shape[:2]
-    key_posterior, key_prior = jax.random.split(key)
+    key_posterior, key_prior = (None, None) if key is None else jax.random.split(key)
     actions = agent.spec.encode(agent.spec.from_env(actions)).astype(jnp.float32)
     prev_actions = jnp.concatenate([jnp.zeros_like(actions[:, :1]), actions[:, : context - 1]], 1)
     carry = apply(WorldModel.initial, batch)
@@ -78,7 +79,8 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
     # The action at index t leads to the latent at t + 1.
     led_by = jnp.moveaxis(actions[:, context - 1 : -1], 1, 0)
     start = jax.tree.map(lambda leaf: leaf[:, -1], seen)
-    predicted = jax.lax.scan(predict, start, (led_by, jax.random.split(key_prior, led_by.shape[0])))[1]
+    keys = None if key_prior is None else jax.random.split(key_prior, led_by.shape[0])
+    predicted = jax.lax.scan(predict, start, (led_by, keys))[1]
     by_time = jax.tree.map(lambda a, b: jnp.concatenate([jnp.moveaxis(a, 1, 0), b]), seen, predicted)
     decoded = jax.lax.map(partial(apply, WorldModel.reconstruct), by_time, batch_size=_DECODED_AT_ONCE)
     by_episode = lambda leaf: jnp.moveaxis(leaf, 0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs import episodes
 from envs.episodes import Stream, TimeStep
-from r2i_jit import rollout
+from r2i_jit import compiling, rollout
 from r2i_jit.agent import Agent, AgentState
 
 
@@ -83,10 +83,7 @@ def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: 
       The recording, leading axes (T, E).
     """
 
-    # Run once, so on CPU the time goes into compiling it.
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
-
-    @partial(jax.jit, compiler_options=quick)
+    @partial(jax.jit, compiler_options=compiling.quick())  # run once
     def play(weights, key):
         key_start, key_play = jax.random.split(key)
         stream = episodes.start(env, params, key_start, num_episodes)

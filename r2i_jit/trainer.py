@@ -19,7 +19,7 @@ import envs
 from envs.observation import observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import FlattenActions
-from r2i_jit import replay, rollout
+from r2i_jit import compiling, replay, rollout
 from r2i_jit.actions import action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
@@ -97,7 +97,7 @@ class Trainer:
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
-        quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+        quick = compiling.quick()
         options = quick if quick_compile else {}
         self._init_jit = jax.jit(self._init, compiler_options=quick)
         short = self.prefill_steps <= _SHORT_PREFILL

@@ -102,7 +102,7 @@ class WorldModel(nn.Module):
         return self._log_probs(self.prior_net(deter))
 
     def observe(
-        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array
+        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
     ) -> Observed:
         """Encode a sequence, in parallel over time.
 
@@ -113,12 +113,13 @@ class WorldModel(nn.Module):
           is_first: (B, T) bool.
           carry: latent before t = 0, ignored where is_first[:, 0].
           key: for the posterior samples; step t uses row t of one draw, so a piece of a sequence cannot reuse the key.
+            None takes the most likely latents.
 
         Returns:
           Observed with leading axes (B, T).
         """
         post = self.encode(obs)
-        stoch = dist.straight_through(dist.sample_one_hot(key, post), post)
+        stoch = dist.straight_through(_draw(key, post), post)
         return self.observe_latent(stoch, post, prev_action, is_first, carry)
 
     def observe_latent(
@@ -148,8 +149,7 @@ class WorldModel(nn.Module):
           key: for the posterior sample; None takes the most likely latent.
         """
         post = self.encode(obs)
-        stoch = dist.mode_one_hot(post) if key is None else dist.sample_one_hot(key, post)
-        stoch = stoch.reshape(obs.shape[0], -1)
+        stoch = _draw(key, post).reshape(obs.shape[0], -1)
         start = self.stack.initial(obs.shape[0])
         hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
         u = self._input(carry.stoch, carry.start, prev_action, is_first, is_first)
@@ -160,13 +160,15 @@ class WorldModel(nn.Module):
         """Discretise the stack once, for many `imagine_step`s."""
         return self.stack.discrete()
 
-    def imagine_step(self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
-        """Predict the latent after `action` (N, A) from the one before it, sampling z from the prior."""
+    def imagine_step(
+        self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, key: jax.Array | None
+    ) -> Latent:
+        """Predict the latent after `action` (N, A): z is a sample of the prior or, without a key, its most likely."""
         never = jnp.zeros(action.shape[0], bool)
         u = self._input(latent.stoch, latent.start, action, never, never)
         deter, hidden = self._advance(systems, u, latent.hidden)
         prior = self.prior(deter)
-        stoch = dist.straight_through(dist.sample_one_hot(key, prior), prior)
+        stoch = dist.straight_through(_draw(key, prior), prior)
         return Latent(stoch.reshape(stoch.shape[0], -1), deter, hidden, jnp.zeros_like(latent.start))
 
     def heads(self, latent: Latent) -> tuple[jax.Array, jax.Array]:
@@ -224,6 +226,11 @@ class WorldModel(nn.Module):
             return start, start
         early = jnp.concatenate([is_first[:, 1:-1], jnp.zeros_like(is_first[:, :1]), is_first[:, -1:]], 1)
         return early.at[:, 0].set(is_first[:, 0] | early[:, 0]), start
+
+
+def _draw(key: jax.Array | None, log_probs: jax.Array) -> jax.Array:
+    """Return a one-hot sample of each latent or, without a key, its most likely class."""
+    return dist.mode_one_hot(log_probs) if key is None else dist.sample_one_hot(key, log_probs)
 
 
 def observation_loss(config: ModelConfig, parts: tuple[Part, ...], prediction: jax.Array, obs: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ from jax.experimental import checkify
 
 import envs
 from envs.spaces import MultiDiscrete
+from r2i_jit.compiling import quick
 from tests.envs.families import LEVELS, Family, families
 
 FAMILIES = families()
@@ -22,7 +23,7 @@ POPGYM = tuple(env_id for game in sorted(FAMILIES) for env_id in FAMILIES[game].
 EPISODES = 32  # Side by side in every rollout: one shape is one compilation.
 BEYOND = 3  # Steps that a rollout goes on after the longest episode.
 # Compile without optimising the generated code: these programs run for milliseconds.
-QUICK = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+QUICK = quick()
 
 make = functools.cache(envs.make)
 

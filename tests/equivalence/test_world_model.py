@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.observation import Categorical
+from r2i_jit.compiling import quick
 from r2i_jit.nets import distributions as dist
 from r2i_jit.world_model import Latent, WorldModel
 from tests.agents import small_config
 
 B, T, A = 2, 9, 3
 # These programs run for milliseconds: what counts is how fast they compile.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = partial(jax.jit, compiler_options=quick())
 PARTS = (Categorical(4),)
 
 

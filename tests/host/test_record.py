@@ -119,6 +119,7 @@ assert not {"jax", "flax", "matplotlib", "orbax", "PIL"} & set(sys.modules)
         (["--env", "little/Guess", "--policy", "oracle"], "no reference player is known for little/Guess"),
         (["--env", "little/Seen", "--imagine", "2"], "--imagine needs a run directory"),
         (["somewhere", "--context", "2"], "--context needs --imagine"),
+        (["somewhere", "--sampled"], "--sampled needs --imagine"),
         (["somewhere", "--imagine", "2", "--max-steps", "3"], "not both"),
         (["--env", "little/Untypable"], "cannot be typed"),
         (["nowhere"], "nowhere is no run directory"),
@@ -375,6 +376,12 @@ def test_a_world_models_account_stands_beside_the_truth(film_run, capsys, monkey
         truth, account, difference = (image.astype(int) for _, image in frame.panels)
         assert np.all(truth == 40 * t) and account.std() > 0
         np.testing.assert_array_equal(difference, np.abs(truth - account))
+    again, sampled, other = (
+        np.stack([frame.panels[1][1] for frame in frames_of(capsys, monkeypatch, *words, *options)])
+        for options in ((), ("--sampled",), ("--sampled", "--seed", 1))
+    )
+    np.testing.assert_array_equal(again, [account for _, account in middle])
+    assert np.any(sampled != again) and np.any(sampled != other)
 
 
 def test_what_cannot_be_imagined_is_said(run_dir, film_run, capsys):

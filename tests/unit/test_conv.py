@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2i_jit.compiling import quick
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder, conv, conv_transpose, from_patches, to_patches
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-QUICK = {"xla_backend_optimization_level": 0}  # each program runs once
+QUICK = quick()  # each program runs once
 
 
 def library_conv(x, kernel):

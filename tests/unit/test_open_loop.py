@@ -85,6 +85,25 @@ def test_the_action_at_the_contexts_end_leads_to_the_first_predicted_latent(buil
     assert_close(found.prediction, apply(built, WorldModel.reconstruct, found.latent))
 
 
+def test_without_a_key_every_latent_is_the_most_likely_one(built, episodes):
+    found = open_loop(*built, *episodes, C, None)
+    systems = apply(built, WorldModel.discrete)
+    most_likely = lambda log_probs: jax.nn.one_hot(log_probs.argmax(-1), log_probs.shape[-1]).reshape(B, -1)
+    for t in range(T):
+        latent = rows(found.latent, t)
+        if t < C:
+            expected = most_likely(apply(built, WorldModel.encode, episodes[0][:, t]))
+        else:
+            action = np.eye(3, dtype=np.float32)[episodes[1][:, t - 1]]
+            before = rows(found.latent, t - 1)
+            again = apply(built, WorldModel.imagine_step, systems, before, action, None)
+            assert_close(latent.deter, again.deter)
+            expected = most_likely(apply(built, WorldModel.prior, again.deter))
+        np.testing.assert_allclose(latent.stoch, expected, atol=1e-6)
+    sampled = open_loop(*built, *episodes, C, jax.random.key(3)).latent.stoch
+    assert np.asarray(sampled != found.latent.stoch).any((0, 2)).all()  # so chance had a say at every step
+
+
 def test_what_is_seen_later_changes_nothing_and_what_is_done_changes_what_follows(built, episodes):
     obs, actions, is_first = episodes
     key = jax.random.key(3)

@@ -1,0 +1,115 @@
+"""How many steps ahead a run's world model foresees what its agent will see, on fresh episodes of images.
+
+    python -m benchmarks foresight runs/…
+    python -m benchmarks foresight runs/… --sampled
+
+The model sees an episode's first steps, then nothing but the actions. Errors are squared, in units of the largest
+brightness, summed over a picture. A prediction is recognised if, of the true pictures of that step in all the episodes
+played, it is nearest to its own episode's; of N episodes, chance recognises one in N. Borders do not count there: they
+show the prompt, which does not change while nothing is found. The last picture seen, shown again, is the reference.
+"""
+
+import argparse
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from benchmarks import machine
+from experiments import players, restoring, rundir
+from r2i_jit.agent import Agent, AgentState
+from r2i_jit.open_loop import open_loop
+from r2i_jit.recording import record
+
+BORDER = 2  # pixels
+
+
+class Foresight(NamedTuple):
+    """Means over episodes.
+
+    Attributes:
+      seen: (), error of the pictures in the context.
+      predicted: (K,), of those so many steps ahead; again: of the last one seen, in their place.
+      recognised: (K,), share of predictions recognised; recognised_again: of the last one seen, likewise.
+    """
+
+    seen: Array
+    predicted: Array
+    again: Array
+    recognised: Array
+    recognised_again: Array
+
+
+def foresight(
+    agent: Agent,
+    state: AgentState,
+    episodes: tuple[Array, Array, Array],
+    context: int,
+    ahead: tuple[int, ...],
+    key: Array | None,
+) -> Foresight:
+    """Measure a world model.
+
+    Args:
+      agent: whose world model it is.
+      state: its parameters.
+      episodes: obs (B, T, height, width, channels), actions (B, T), is_first (B, T).
+      context: steps that it sees.
+      ahead: K numbers of steps after the last one seen.
+      key: as in `open_loop`.
+    """
+    obs = episodes[0]
+    made = open_loop(agent, state, *episodes, context, key).prediction + 0.5
+    true = obs.astype(jnp.float32) / 255.0
+    steps = context - 1 + jnp.array(ahead)
+    guess, truth, last = made[:, steps], true[:, steps], true[:, [context - 1] * len(ahead)]
+    error = lambda a, b: ((a - b) ** 2).sum((-3, -2, -1)).mean(0)
+
+    def recognised(guess):
+        inside = (slice(None), slice(None), slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+        a, b = guess[inside], truth[inside]
+        # One truth at a time: all pairs of pictures at once would not fit.
+        apart = jax.lax.map(lambda one: ((a - one) ** 2).sum((-3, -2, -1)), b)  # (truth, guess, K)
+        return (apart.argmin(0) == jnp.arange(len(obs))[:, None]).mean(0)
+
+    return Foresight(
+        error(made[:, :context], true[:, :context]).mean(),
+        error(guess, truth),
+        error(last, truth),
+        recognised(guess),
+        recognised(last),
+    )
+
+
+def main() -> None:
+    """Play, measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    restoring.add_agent_arguments(parser)
+    parser.add_argument("--episodes", type=int, default=64, help="played side by side (%(default)s)")
+    parser.add_argument("--context", type=int, default=40, help="steps seen (%(default)s)")
+    parser.add_argument("--ahead", type=int, nargs="+", default=[1, 2, 4, 8, 12, 16, 24], help="steps (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the episodes (%(default)s)")
+    parser.add_argument("--sampled", action="store_true", help="draw samples of the latents (default: the most likely)")
+    args = parser.parse_args()
+    if args.run_dir is None:
+        parser.error("give a run directory")
+    env_id = rundir.load(args.run_dir)[0].env
+    match = players.of_run(args.run_dir, args.step, args.member, players.AGENT, args.seed)
+    steps = args.context + max(args.ahead) - 1
+    played = record(match.env, match.params, match.policy, match.key, args.episodes, steps)
+    episodes = [jnp.moveaxis(leaf, 0, 1) for leaf in (played.step.obs, played.action, played.step.is_first)]
+    key = jax.random.key(args.seed) if args.sampled else None
+    found = foresight(match.agent, match.state, tuple(episodes), args.context, tuple(args.ahead), key)
+    print(machine.describe())
+    latents = "samples of the latents" if args.sampled else "most likely latents"
+    print(f"{env_id}, {args.episodes} episodes, {latents}")
+    print(f"error of the {args.context} pictures seen: {found.seen:.1f}\n")
+    print("| steps ahead | error | last picture again | recognised | last picture again |")
+    print("|--:|--:|--:|--:|--:|")
+    for row in zip(args.ahead, *found[1:], strict=True):
+        print("| {} | {:.0f} | {:.0f} | {:.0%} | {:.0%} |".format(*row))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""How programs that run once are compiled."""
+
+import jax
+
+# XLA's fusion emitters take half of the compile time on CPU. Their option is known to exist up to JAX 0.10, and XLA
+# refuses options that it does not know.
+_HAS_EMITTERS = jax.__version_info__ < (0, 11)
+
+
+def quick() -> dict[str, bool | int]:
+    """Return compiler options, for `jax.jit`, that compile soon and do not optimise; none where there is no need.
+
+    On CPU, for a program that runs for less time than it takes to optimise. The values are the same up to float
+    reassociation.
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    emitters: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False} if _HAS_EMITTERS else {}
+    return {"xla_backend_optimization_level": 0, **emitters}
