@@ -9,7 +9,6 @@ played, it is nearest to its own episode's; of N episodes, chance recognises one
 show the prompt, which does not change while nothing is found. The last picture seen, shown again, is the reference.
 """
 
-import argparse
 from typing import NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from benchmarks import machine
-from experiments import players, restoring, rundir
+from experiments import cli, players, restoring, scene
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.open_loop import open_loop
 from r2i_jit.recording import record
@@ -84,18 +83,20 @@ def foresight(
 
 def main() -> None:
     """Play, measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(prog="python -m benchmarks foresight", description=__doc__)
     restoring.add_agent_arguments(parser)
-    parser.add_argument("--episodes", type=int, default=64, help="played side by side (%(default)s)")
-    parser.add_argument("--context", type=int, default=40, help="steps seen (%(default)s)")
-    parser.add_argument("--ahead", type=int, nargs="+", default=[1, 2, 4, 8, 12, 16, 24], help="steps (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the episodes (%(default)s)")
+    whole = cli.whole(1)
+    parser.add_argument("--episodes", type=whole, default=64, help="played side by side (%(default)s)")
+    parser.add_argument("--context", type=whole, default=40, help="steps seen (%(default)s)")
+    parser.add_argument("--ahead", type=whole, nargs="+", default=[1, 2, 4, 8, 12, 16, 24], help="steps (%(default)s)")
+    parser.add_argument("--seed", type=cli.whole(0), default=0, help="of the episodes (%(default)s)")
     parser.add_argument("--sampled", action="store_true", help="draw samples of the latents (default: the most likely)")
     args = parser.parse_args()
     if args.run_dir is None:
-        parser.error("give a run directory")
-    env_id = rundir.load(args.run_dir)[0].env
+        cli.fail("give a run directory")
     match = players.of_run(args.run_dir, args.step, args.member, players.AGENT, args.seed)
+    if not scene.is_image(match.env, match.params):
+        cli.fail(f"the observations of {match.title} are no images")
     steps = args.context + max(args.ahead) - 1
     played = record(match.env, match.params, match.policy, match.key, args.episodes, steps)
     episodes = [jnp.moveaxis(leaf, 0, 1) for leaf in (played.step.obs, played.action, played.step.is_first)]
@@ -103,7 +104,7 @@ def main() -> None:
     found = foresight(match.agent, match.state, tuple(episodes), args.context, tuple(args.ahead), key)
     print(machine.describe())
     latents = "samples of the latents" if args.sampled else "most likely latents"
-    print(f"{env_id}, {args.episodes} episodes, {latents}")
+    print(f"{match.title}, {args.episodes} episodes, {latents}")
     print(f"error of the {args.context} pictures seen: {found.seen:.1f}\n")
     print("| steps ahead | error | last picture again | recognised | last picture again |")
     print("|--:|--:|--:|--:|--:|")

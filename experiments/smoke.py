@@ -1,7 +1,7 @@
 """Let the agent run on every environment of a suite: `python -m experiments.smoke popgym`.
 
 A small agent collects, learns for a few updates and plays an evaluation on each; losses must be finite. It shows that
-an environment and the agent fit together, not that anything is learned. Takes about half a minute an environment on one
+an environment and the agent fit together, not that anything is learned. Takes about ten seconds an environment on one
 CPU core, nearly all of it compilation. Exit code 1 if one fails.
 """
 

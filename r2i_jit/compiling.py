@@ -2,9 +2,9 @@
 
 import jax
 
-# XLA's fusion emitters take half of the compile time on CPU. Their option is known to exist up to JAX 0.10, and XLA
-# refuses options that it does not know.
-_HAS_EMITTERS = jax.__version_info__ < (0, 11)
+# Whether XLA's fusion emitters can be turned off on CPU (docs/decisions/011). The option is known to exist up to JAX
+# 0.10, and XLA refuses what it does not know.
+EMITTERS_ARE_OPTIONAL = jax.__version_info__ < (0, 11)
 
 
 def quick() -> dict[str, bool | int]:
@@ -15,5 +15,5 @@ def quick() -> dict[str, bool | int]:
     """
     if jax.default_backend() != "cpu":
         return {}
-    emitters: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False} if _HAS_EMITTERS else {}
+    emitters: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False} if EMITTERS_ARE_OPTIONAL else {}
     return {"xla_backend_optimization_level": 0, **emitters}

@@ -1,10 +1,10 @@
 """How all tests run."""
 
-import importlib.metadata
 import os
 
-# Tests compile more than they run: without XLA's fusion emitters the programs of one take half the time on CPU, and
-# are slower only where they run for long. XLA ends the process over a flag that it does not know, and this one is known
-# to exist up to JAX 0.10. Whoever sets XLA_FLAGS decides.
-if importlib.metadata.version("jax") < "0.11":
+from r2i_jit.compiling import EMITTERS_ARE_OPTIONAL
+
+# Tests compile more than they run (docs/decisions/011). Read when the first program is compiled, which is later than
+# this; whoever sets XLA_FLAGS decides.
+if EMITTERS_ARE_OPTIONAL:
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")

@@ -28,6 +28,7 @@ from tests.envs.playing import (
 )
 
 ROUNDS = 7
+TOGETHER = 1e-3  # how far two rollouts may be apart and still count as the same
 
 
 @pytest.mark.parametrize("env_id", POPGYM)
@@ -48,7 +49,11 @@ def test_whole_episodes_equal_the_original(env_id):
 
 @pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if family_of(env_id)[0].resync])
 def test_float_physics_stay_with_the_original_for_whole_episodes(env_id):
-    """Left to itself from the first state on, under play that does not balance; flags and lengths are the same."""
+    """Left to itself from the first state on, under play that does not balance; flags and lengths are the same.
+
+    A pendulum that nearly stands still upright magnifies every rounding, and how the compiler rounds is not the game's
+    affair. So values are compared for as long as two rollouts of ours, one rounding apart at first, stay together.
+    """
     (family, level), (env, _) = family_of(env_id), make(env_id)
     alone = dataclasses.replace(
         family,
@@ -58,16 +63,29 @@ def test_float_physics_stay_with_the_original_for_whole_episodes(env_id):
         reward_atol=family.steady_atol / env.max_episode_steps,
     )
     recorder = originals.Recorder(alone, level, seed=8)
-    errors = []
+    errors, compared = [], []
     for number in range(ROUNDS):
         recording = recorder.record(EPISODES, env.max_episode_steps, _draws(alone, env_id, number))
-        ours = play(env_id, with_hidden(start(env_id, seed=number)[1], recording.hidden), recording.actions, number)
-        _compare(alone, recording, ours)
+        state = start(env_id, seed=number)[1]
+        ours, twin = (
+            play(env_id, with_hidden(state, hidden), recording.actions, number)
+            for hidden in (recording.hidden, {k: _rounded_up(v) for k, v in recording.hidden.items()})
+        )
         steps = recording.rewards.shape[1]
+        apart = np.abs(ours.observations - twin.observations).max(-1)[:, :steps]
+        together = np.maximum.accumulate(apart, 1) <= TOGETHER
+        _compare(alone, recording, ours, together)
         during = np.arange(steps) < recording.lengths[:, None]
+        compared.append(together[during])
         errors.append(np.abs(ours.observations[:, :steps] - recording.observations[:, 1:])[during].ravel())
-    # The few that part are pendulums that nearly stood still upright.
+    assert np.concatenate(compared).mean() > 0.95
     assert (np.quantile(np.concatenate(errors), [0.5, 0.99]) < [1e-5, 1e-3]).all()
+
+
+def _rounded_up(value: np.ndarray) -> np.ndarray:
+    """Return the next float32 of every number; counters as they are."""
+    value = np.asarray(value)
+    return np.nextafter(value.astype(np.float32), np.float32(np.inf)) if value.dtype.kind == "f" else value
 
 
 def _due(family: Family, recording: originals.Recording) -> np.ndarray:
@@ -88,17 +106,19 @@ def _draws(family: Family, env_id: str, seed: int) -> np.ndarray | None:
     return drawn.reshape(EPISODES, steps + 1, *drawn.shape[1:])
 
 
-def _compare(family: Family, recording: originals.Recording, ours) -> None:
+def _compare(family: Family, recording: originals.Recording, ours, valued: np.ndarray | bool = True) -> None:
+    """Compare flags at every step of the episodes, observations and rewards where `valued` (EPISODES, T)."""
     steps = recording.rewards.shape[1]
     # Steps past an episode's end are padding.
     during = np.arange(steps) < recording.lengths[:, None]
     observation = dict(rtol=0, atol=family.observation_atol)
     np.testing.assert_allclose(ours.first, recording.observations[:, 0], **observation)
+    valued = during & valued
     np.testing.assert_allclose(
-        ours.observations[:, :steps][during], recording.observations[:, 1:][during], **observation
+        ours.observations[:, :steps][valued], recording.observations[:, 1:][valued], **observation
     )
-    rewards = ours.rewards[:, :steps][during]
-    np.testing.assert_allclose(rewards, recording.rewards[during], rtol=0, atol=family.reward_atol)
+    rewards = ours.rewards[:, :steps][valued]
+    np.testing.assert_allclose(rewards, recording.rewards[valued], rtol=0, atol=family.reward_atol)
     np.testing.assert_array_equal(ours.terminated[:, :steps][during], recording.terminated[during])
     np.testing.assert_array_equal(ours.truncated[:, :steps][during], recording.truncated[during])
 
