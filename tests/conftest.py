@@ -2,9 +2,19 @@
 
 import os
 
+import pytest
+
 from r2i_jit.compiling import EMITTERS_ARE_OPTIONAL
 
 # Tests compile more than they run (docs/decisions/011). Read when the first program is compiled, which is later than
 # this; whoever sets XLA_FLAGS decides.
-if EMITTERS_ARE_OPTIONAL:
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+FLAGS = ["--xla_backend_optimization_level=1", *["--xla_cpu_use_fusion_emitters=false"] * EMITTERS_ARE_OPTIONAL]
+os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for `pytest -n` by environment or else by file, so that one worker compiles what they share."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        env_id = parameters and parameters.params.get("env_id")
+        item.add_marker(pytest.mark.xdist_group(str(env_id or item.path.stem)))

@@ -1,4 +1,4 @@
-"""The reference players reach what the same players reach on the original. About two minutes."""
+"""The reference players reach what the same players reach on the original. Two minutes, five more for the slow ones."""
 
 import json
 import pathlib
@@ -18,10 +18,21 @@ RECORDED = pathlib.Path(__file__).parents[1] / "golden" / "memory_maze" / "retur
 
 EPISODES = 128
 MANY = {"HigherLower": 4096}  # where the best player is just a little better than one without memory
-CASES = [(env_id, oracle) for env_id in POPGYM for oracle in oracles(env_id) if oracle.reference]
+CASES = [
+    pytest.param(
+        env_id,
+        oracle,
+        id=f"{env_id}-{oracle.label}",
+        # Most of the time goes into compiling, and test_popgym_parity.py plays all levels: one a game is for every day.
+        marks=[pytest.mark.slow] * (not env_id.endswith("Easy")),
+    )
+    for env_id in POPGYM
+    for oracle in oracles(env_id)
+    if oracle.reference
+]
 
 
-@pytest.mark.parametrize(("env_id", "oracle"), CASES, ids=[f"{env_id}-{oracle.label}" for env_id, oracle in CASES])
+@pytest.mark.parametrize(("env_id", "oracle"), CASES)
 def test_players_reach_the_reference(env_id, oracle):
     mean, spread, count = references(env_id)["players"][oracle.reference]
     episodes = next((count for game, count in MANY.items() if game in env_id), EPISODES)

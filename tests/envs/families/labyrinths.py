@@ -46,16 +46,24 @@ def bump(env: Any, action: int) -> str:
 
 def route(env: Any, is_target: Target) -> list[int]:
     """Return a shortest list of actions to a target, [] if there is no way."""
-    routes: dict[tuple[int, int], list[int]] = {env.position: []}
+    moves = [(action, int(y), int(x)) for action, (y, x) in enumerate(MOVES)]
+    walls = (env.maze.grid == 1).tolist()
+    side = len(walls)
+    came: dict[tuple[int, int], tuple[tuple[int, int], int]] = {env.position: (env.position, -1)}
     queue = deque([env.position])
     while queue:
         block = queue.popleft()
         if is_target(env, block):
-            return routes[block]
-        for action, (y, x) in enumerate(MOVES):
-            beside = (block[0] + int(y), block[1] + int(x))
-            if inside(env, beside) and env.maze.grid[beside] != 1 and beside not in routes:
-                routes[beside] = [*routes[block], action]
+            actions = []
+            while block != env.position:
+                block, action = came[block]
+                actions.append(action)
+            return actions[::-1]
+        for action, y, x in moves:
+            beside = (block[0] + y, block[1] + x)
+            within = 0 <= beside[0] < side and 0 <= beside[1] < side
+            if within and not walls[beside[0]][beside[1]] and beside not in came:
+                came[beside] = (block, action)
                 queue.append(beside)
     return []
 
@@ -82,7 +90,7 @@ def policies(is_target: Target, on_last_step: Callable[[Any, int, np.random.Gene
     def random_first(env, step, rng):
         return (at_random if step < 200 else to_target)(env, step, rng)
 
-    return to_target, at_random, bumping_first, random_first, to_target, bumping, on_last_step
+    return to_target, at_random, bumping_first, random_first, to_target, bumping_first, on_last_step
 
 
 def statistics(states: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
