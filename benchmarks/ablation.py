@@ -24,8 +24,12 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {
     "symlog-mse": ("observation loss: squared error in symlog space (paper)", ["model.observation_loss=symlog_mse"]),
     "raw-reward": ("learns from the reward as the game pays it, 1/48", ["hypers.reward_scale=1"]),
     "paper-cuts": ("replay windows cut anywhere (paper)", ["replay.start=paper"]),
-    "reset-released": ("resets inside the scan as the released code does them", ["model.reset=released"]),
-    "reset-none": ("no resets inside the scan", ["model.reset=none"]),
+    # Windows that begin with an episode of this length hold no other, so only in those cut anywhere is there a reset.
+    "reset-released": (
+        "as paper-cuts; resets inside the scan as the released code does them",
+        ["replay.start=paper", "model.reset=released"],
+    ),
+    "reset-none": ("as paper-cuts; no resets inside the scan", ["replay.start=paper", "model.reset=none"]),
     "dt-paper": ("dt in [0.001, 0.1] (paper)", ["model.dt_min=0.001", "model.dt_max=0.1"]),
     "discount-paper": ("discount 0.997 (paper)", ["hypers.discount=0.997"]),
     "rep-paper": ("representation loss scale 0.1 (paper)", ["hypers.rep_scale=0.1"]),

@@ -3,8 +3,10 @@
     python -m benchmarks end_to_end
     python -m benchmarks end_to_end --seeds 1 4 --train-ratio 64
 
-Per row: compile time of the chunk, environment steps per second over all seeds, the same per seed, the time of N seeds
-relative to N single runs, the share spent on collecting, and the resident memory of the process at its peak.
+As in training, the seeds are spread over as many of the devices (of the cores, on CPU) as divide their number;
+JAX_NUM_CPU_DEVICES=1 keeps them together. Per row: devices, compile time of the chunk, environment steps per second
+over all seeds, the same per seed, the time of N seeds relative to N single runs, the share spent on collecting, and the
+resident memory of the process at its peak.
 """
 
 import argparse
@@ -13,14 +15,18 @@ import time
 
 import jax
 
-from benchmarks import machine
-from experiments.presets import preset
-from r2i_jit import Trainer
+from experiments import cli
+
+cli.use_all_cores()  # before gymnax is imported, which starts JAX
+
+from benchmarks import machine  # noqa: E402
+from experiments.presets import preset  # noqa: E402
+from r2i_jit import Trainer  # noqa: E402
 
 
 def measure(config, seeds: int, seconds: float) -> dict[str, float]:
     """Return rates of the compiled chunk."""
-    trainer = Trainer(config)
+    trainer = Trainer(config, devices=jax.devices())
     compile_seconds = trainer.compile(seeds)
     state = trainer.init(jax.random.split(jax.random.key(0), seeds))
     state, _ = trainer.train_chunk(state)
@@ -34,6 +40,7 @@ def measure(config, seeds: int, seconds: float) -> dict[str, float]:
     collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
     collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
     return {
+        "devices": trainer.devices_for(seeds),
         "compile": compile_seconds,
         "rate": chunks * trainer.steps_per_chunk * seeds / elapsed,
         "collect": collecting / elapsed,
@@ -57,16 +64,16 @@ def main(argv: list[str] | None = None) -> None:
     config = preset("popgym", args.size, args.env)
     config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
     print(f"{args.env}, size {args.size}, train ratio {args.train_ratio:g} {' '.join(args.set)}\n")
-    print("| seeds | compile (s) | env steps/s, all seeds | per seed | time / N single runs | updates/s | collecting "
-          "| peak memory (MB) |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| seeds | devices | compile (s) | env steps/s, all seeds | per seed | time / N single runs | updates/s "
+          "| collecting | peak memory (MB) |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     single = None
     for seeds in args.seeds:
         r = measure(config, seeds, args.seconds)
         single = single or r["rate"] / seeds
         print(
-            f"| {seeds} | {r['compile']:.1f} | {r['rate']:.0f} | {r['rate'] / seeds:.0f} | {single / r['rate']:.2f} "
-            f"| {r['updates']:.1f} | {r['collect']:.0%} | {r['memory']:.0f} |",
+            f"| {seeds} | {r['devices']} | {r['compile']:.1f} | {r['rate']:.0f} | {r['rate'] / seeds:.0f} "
+            f"| {single / r['rate']:.2f} | {r['updates']:.1f} | {r['collect']:.0%} | {r['memory']:.0f} |",
             flush=True,
         )
 

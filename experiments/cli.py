@@ -4,6 +4,7 @@ Nothing here imports JAX: `--help` and a mistyped option must answer at once.
 """
 
 import argparse
+import contextlib
 import difflib
 import os
 import signal
@@ -130,3 +131,17 @@ def use_compilation_cache() -> None:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "r2i-jit" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def use_all_cores() -> None:
+    """Make a device of every core that this process may use, for seeds to be spread over.
+
+    Call it before JAX runs, which importing gymnax makes it do.
+    """
+    import jax
+
+    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if not chosen:
+        with contextlib.suppress(RuntimeError):  # JAX runs already: this process has called an entry point before
+            jax.config.update("jax_num_cpu_devices", cores)

@@ -44,6 +44,7 @@ def start(
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
     cli.use_compilation_cache()
+    cli.use_all_cores()
     from experiments import loop, rundir
 
     wandb = importlib.util.find_spec("wandb")
@@ -128,12 +129,14 @@ def _trainer(config: Any, args: Any, num_seeds: int, *, choose_replay: bool = Fa
 
     With `choose_replay` its replay is smaller than the config's, unless that was set by hand, where it does not fit.
     """
+    import jax
+
     from experiments import memory
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
     try:
-        trainer = Trainer(config)
+        trainer = Trainer(config, devices=jax.devices())
         shapes = trainer.state_shapes(num_seeds)
     except ConfigError as error:
         cli.fail(error)

@@ -7,13 +7,17 @@ write position) is a scalar outside the `vmap`, so that no write becomes a scatt
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import envs
 from envs.observation import observation_parts
@@ -47,16 +51,19 @@ class TrainState(struct.PyTreeNode):
 
 
 _SHORT_PREFILL = 10_000  # steps that play faster than the compiler optimises
+_PLACES = TrainState(seeds=P("seed"), written=P(), env_steps=P())
 
 
 class Trainer:
     """Compiles and runs the loop for one configuration and any number of seeds."""
 
-    def __init__(self, config: Config, *, quick_compile: bool = False):
+    def __init__(self, config: Config, *, devices: Sequence[jax.Device] | None = None, quick_compile: bool = False):
         """Build the environment and the agent.
 
         Args:
           config: the run's configuration.
+          devices: where the seeds are trained, an equal share on each: on as many of the devices as divide the number
+            of seeds. By default all on the default device. See docs/decisions/012-seeds-over-devices.md.
           quick_compile: compile everything without optimising the generated code (CPU): for tests, whose programs run
             for milliseconds. The programs of `init` are compiled so in any case, as they run once, unless the prefill
             is long.
@@ -97,13 +104,10 @@ class Trainer:
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
-        quick = compiling.quick()
-        options = quick if quick_compile else {}
-        self._init_jit = jax.jit(self._init, compiler_options=quick)
-        short = self.prefill_steps <= _SHORT_PREFILL
-        self._prefill_jit = jax.jit(self._prefill, donate_argnums=0, compiler_options=quick if short else options)
-        self._chunk_jit = jax.jit(self._train_chunk, donate_argnums=0, compiler_options=options)
-        self._evaluate_jit = jax.jit(self._evaluate, static_argnames=("episodes", "greedy"), compiler_options=options)
+        self._devices = list(devices or jax.devices()[:1])
+        self._quick = compiling.quick()
+        self._options = self._quick if quick_compile else {}
+        self._jitted: dict[tuple, Any] = {}
         self._compiled: dict[int, Any] = {}
         self._shapes: dict[int, TrainState] = {}
 
@@ -129,11 +133,19 @@ class Trainer:
         """What one stored environment step takes."""
         return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._example()))
 
+    def devices_for(self, num_seeds: int) -> int:
+        """Return on how many devices this many seeds are trained."""
+        return max(n for n in range(1, len(self._devices) + 1) if num_seeds % n == 0)
+
     def compile(self, num_seeds: int) -> float:
         """Compile the chunk for `num_seeds` seeds ahead of time; returns the seconds it took (0 when done before)."""
         begin = time.perf_counter()
         if num_seeds not in self._compiled:
-            self._compiled[num_seeds] = self._chunk_jit.lower(self.state_shapes(num_seeds)).compile()
+            shapes = self.state_shapes(num_seeds)
+            if (places := self._places(num_seeds)) is not None:
+                shapes = jax.tree.map(lambda x, place: x.update(sharding=place), shapes, places)
+            chunk = self._spread(self._train_chunk, num_seeds, (_PLACES,), (_PLACES, P("seed")), self._options, (0,))
+            self._compiled[num_seeds] = chunk.lower(shapes).compile()
             return time.perf_counter() - begin
         return 0.0
 
@@ -157,7 +169,11 @@ class Trainer:
         if hypers is None:
             hypers = self.config.hypers
         hypers = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), keys.shape), hypers)
-        return self._prefill_jit(self._init_jit(keys, hypers))
+        seeds = keys.shape[0]
+        init = self._spread(self._init, seeds, (P("seed"), P("seed")), _PLACES, self._quick)
+        short = self._quick if self.prefill_steps <= _SHORT_PREFILL else self._options
+        prefill = self._spread(self._prefill, seeds, (_PLACES,), _PLACES, short, (0,))
+        return prefill(init(keys, hypers))
 
     def train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         """Collect and learn for `updates_per_chunk` updates; `state` is donated.
@@ -166,8 +182,11 @@ class Trainer:
           (state, metrics): each metric (seeds,), averaged over the chunk; `episode_return` and `episode_length` are NaN
           when no episode ended.
         """
-        self.compile(state.seeds.key.shape[0])
-        return self._compiled[state.seeds.key.shape[0]](state)
+        seeds = state.seeds.key.shape[0]
+        self.compile(seeds)
+        if (places := self._places(seeds)) is not None:
+            state = jax.device_put(state, places)  # a restored one lies elsewhere
+        return self._compiled[seeds](state)
 
     def evaluate(
         self, state: TrainState, key: jax.Array, episodes: int | None = None, greedy: bool | None = None
@@ -186,7 +205,14 @@ class Trainer:
         loop = self.config.loop
         episodes = loop.evaluation_episodes if episodes is None else episodes
         greedy = loop.evaluation_greedy if greedy is None else greedy
-        returns, lengths = self._evaluate_jit(state.seeds.agent, key, episodes=episodes, greedy=greedy)
+        seeds = state.seeds.key.shape[0]
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
+        program = partial(self._evaluate, episodes=episodes, greedy=greedy)
+        play = self._spread(program, seeds, (P("seed"), P("seed")), P("seed"), self._options)
+        agents = state.seeds.agent
+        if (places := self._places(seeds)) is not None:
+            agents = jax.device_put(agents, places.seeds.agent)
+        returns, lengths = play(agents, keys)
         return {"episode_return": returns, "episode_length": lengths}
 
     # The algorithm --------------------------------------------------------------------------------------------------
@@ -269,20 +295,45 @@ class Trainer:
         state, _ = jax.lax.scan(turn, state, None, length=self.prefill_turns)
         return state.replace(seeds=jax.vmap(restart)(state.seeds))
 
-    def _evaluate(self, agents: AgentState, key: jax.Array, *, episodes: int, greedy: bool):
+    def _evaluate(self, agents: AgentState, keys: jax.Array, *, episodes: int, greedy: bool):
         self.trace_counts["evaluate"] += 1
 
         def play(agent_state, key):
             return rollout.evaluate(self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy)
 
-        seeds = agents.updates.shape[0]
-        return jax.vmap(play)(agents, jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds)))
+        return jax.vmap(play)(agents, keys)
 
     def _advance_clock(self, state: TrainState) -> TrainState:
         steps = self.turn_steps
         return state.replace(
             written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs
         )
+
+    def _mesh(self, num_seeds: int) -> Mesh | None:
+        """Return the devices of this many seeds, None if it is the first alone."""
+        count = self.devices_for(num_seeds)
+        return Mesh(np.array(self._devices[:count]), ("seed",)) if count > 1 else None
+
+    def _places(self, num_seeds: int) -> TrainState | None:
+        """Return where each leaf of the training state lies, None if all are on the first device."""
+        if (mesh := self._mesh(num_seeds)) is None:
+            return None
+        shapes = self.state_shapes(num_seeds)
+        return TrainState(
+            seeds=jax.tree.map(lambda _: NamedSharding(mesh, P("seed")), shapes.seeds),
+            written=NamedSharding(mesh, P()),
+            env_steps=NamedSharding(mesh, P()),
+        )
+
+    def _spread(self, function: Callable, num_seeds: int, given, returned, options, donated=()) -> Any:
+        """Return `function` jitted; with several devices each runs it, alone, on its share of the seeds."""
+        name = getattr(function, "func", function).__name__, num_seeds, *getattr(function, "keywords", {}).items()
+        if name not in self._jitted:
+            if (mesh := self._mesh(num_seeds)) is not None:
+                # Nothing is exchanged between seeds, so there is nothing for `check_vma` to find.
+                function = jax.shard_map(function, mesh=mesh, in_specs=given, out_specs=returned, check_vma=False)
+            self._jitted[name] = jax.jit(function, donate_argnums=donated, compiler_options=options)
+        return self._jitted[name]
 
     def _example(self) -> Transitions:
         def leaf(dtype: Any, *shape: int) -> Any:  # stands for an array

@@ -77,7 +77,7 @@ class FakeTrainer:
     steps_per_chunk, updates_per_chunk, prefill_steps = STEPS_PER_CHUNK, 10, PREFILL
     replay_bytes_per_step = 8
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, devices: object = None) -> None:
         if config.loop.num_envs < 1:
             raise ConfigError(f"loop.num_envs={config.loop.num_envs}: expected a whole number of at least 1")
         self.config = config
