@@ -10,6 +10,7 @@ NAMES = {
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
     "images": "image encoder and decoder: convolutions, the library's and as matrix products, and patches",
     "recall": "how many updates the world model alone needs to learn to recall",
+    "recite": "how many updates the sequence model alone needs to recite cards backwards, and what delays it",
     "pictures": "how soon the world model alone learns the pictures of Memory Maze",
     "foresight": "how many steps ahead a run's world model foresees the pictures its agent will see",
     "ablation": "what matters for learning to recall",

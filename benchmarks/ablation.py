@@ -33,6 +33,7 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {
     "dt-paper": ("dt in [0.001, 0.1] (paper)", ["model.dt_min=0.001", "model.dt_max=0.1"]),
     "discount-paper": ("discount 0.997 (paper)", ["hypers.discount=0.997"]),
     "rep-paper": ("representation loss scale 0.1 (paper)", ["hypers.rep_scale=0.1"]),
+    "reward-init-0": ("the reward head's output starts at zero (paper)", ["model.reward_init=0"]),
     "action-scale-1": ("action enters the dynamics unscaled (paper)", ["model.action_scale=1"]),
 }
 

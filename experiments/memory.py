@@ -32,7 +32,7 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
 
     Args:
       config: asks for `replay.capacity` steps a seed.
-      num_seeds: how many buffers there are.
+      num_seeds: how many buffers there are on a device.
       bytes_per_step: what one stored step takes.
     """
     import jax
@@ -50,9 +50,9 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
     return dataclasses.replace(config, replay=dataclasses.replace(config.replay, capacity=affordable))
 
 
-def refuse_too_large(shapes: Any, num_seeds: int) -> None:
-    """Exit 2 if the state alone does not fit the device."""
-    size, limit = state_bytes(shapes), device_bytes()
+def refuse_too_large(shapes: Any, num_seeds: int, devices: int = 1) -> None:
+    """Exit 2 if the state alone does not fit the devices, each with a memory of its own."""
+    size, limit = state_bytes(shapes), device_bytes() * devices
     if size > limit:
         fail(
             f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "

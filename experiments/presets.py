@@ -79,6 +79,7 @@ def _popgym_tiny(env: str, environment) -> Config:
             action_scale=3.0,
             head_layers=2,
             head_units=96,
+            reward_init=1.0,
         ),
         behavior=BehaviorConfig(horizon=6, imagination_starts=128, actor_units=96, critic_units=96),
         replay=ReplayConfig(capacity=500_000, batch_size=batch, sequence_length=length, train_ratio=32.0),

@@ -148,11 +148,13 @@ def _trainer(config: Any, args: Any, num_seeds: int, *, choose_replay: bool = Fa
         cli.fail(
             f"--set {' '.join(args.assignments)}: no program has these sizes ({type(error).__name__}: {reason[0]})"
         )
+    # On CPU all devices have one memory.
+    sharing = 1 if jax.default_backend() == "cpu" else trainer.devices_for(num_seeds)
     if choose_replay and not any(word.startswith("replay.capacity=") for word in args.assignments):
-        fitting = memory.fit_replay(config, num_seeds, trainer.replay_bytes_per_step)
+        fitting = memory.fit_replay(config, num_seeds // sharing, trainer.replay_bytes_per_step)
         if fitting != config:
             return _trainer(fitting, args, num_seeds)
-    memory.refuse_too_large(shapes, num_seeds)
+    memory.refuse_too_large(shapes, num_seeds, sharing)
     return trainer
 
 

@@ -67,6 +67,7 @@ class ModelConfig(_Static):
     encoder_layers: int = 1
     decoder_layers: int = 1
     head_layers: int = 2  # reward and continue
+    reward_init: float = 0.0  # scale of the reward head's first output weights; the paper: 0; see docs/decisions/013
     head_units: int = 512
     image_net: ImageNet = "convolutions"  # the paper: convolutions; see docs/decisions/009
     image_depth: int = 32  # channels of the largest convolution, or numbers per patch

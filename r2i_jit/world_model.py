@@ -77,7 +77,7 @@ class WorldModel(nn.Module):
         self.stack = Stack(cfg, dtype)
         self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
         self.prior_net = MLP(1, cfg.units, logits, dtype=dtype)
-        self.reward_head = MLP(cfg.head_layers, cfg.head_units, cfg.bins, 0.0, dtype)
+        self.reward_head = MLP(cfg.head_layers, cfg.head_units, cfg.bins, cfg.reward_init, dtype)
         self.continue_head = MLP(cfg.head_layers, cfg.head_units, 1, dtype=dtype)
 
     def initial(self, batch: int) -> Latent:

@@ -86,6 +86,9 @@ class FakeTrainer:
         self._nan_at = int(os.environ.get("FAKE_NAN_AT", 2**31 - 1))
         self._slow = float(os.environ.get("FAKE_CHUNK_SECONDS", 0))
 
+    def devices_for(self, num_seeds: int) -> int:
+        return 1
+
     def compile(self, num_seeds: int) -> float:
         begin = time.perf_counter()
         self._compiled = self._chunk.lower(self.state_shapes(num_seeds)).compile()
