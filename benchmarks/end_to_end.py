@@ -15,17 +15,14 @@ import time
 
 import jax
 
+from benchmarks import machine
 from experiments import cli
-
-cli.use_all_cores()  # before gymnax is imported, which starts JAX
-
-from benchmarks import machine  # noqa: E402
-from experiments.presets import preset  # noqa: E402
-from r2i_jit import Trainer  # noqa: E402
 
 
 def measure(config, seeds: int, seconds: float) -> dict[str, float]:
     """Return rates of the compiled chunk."""
+    from r2i_jit import Trainer
+
     trainer = Trainer(config, devices=jax.devices())
     compile_seconds = trainer.compile(seeds)
     state = trainer.init(jax.random.split(jax.random.key(0), seeds))
@@ -60,6 +57,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
     args = parser.parse_args(argv)
+    cli.use_all_cores()
+    from experiments.presets import preset  # not before: it imports gymnax, which starts JAX
+
     print(machine.describe())
     config = preset("popgym", args.size, args.env)
     config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])

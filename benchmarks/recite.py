@@ -22,6 +22,7 @@ import numpy as np
 import optax
 
 from benchmarks import machine
+from benchmarks.recall import bounds
 from experiments import cli
 from experiments.presets import preset
 from r2i_jit.config import ModelConfig
@@ -30,7 +31,6 @@ from r2i_jit.nets.mlp import MLP, Dense, Linear
 from r2i_jit.ssm.layer import Stack
 
 SUITS, ROUND = 4, 500
-CHANCE = float(-(0.25 * np.log(0.25) + 0.75 * np.log(0.75)))
 
 
 class Reciter(nn.Module):
@@ -78,7 +78,7 @@ def episodes(key: jax.Array, batch: int, cards: int, action_scale: float, noise:
 def main(argv: list[str] | None = None) -> None:
     """Parse the command line, train, print a line every 500 updates."""
     parser = cli.Parser(prog="python -m benchmarks recite", description=__doc__)
-    parser.add_argument("--cards", type=cli.whole(4), default=52, help="a multiple of four (%(default)s)")
+    parser.add_argument("--cards", type=cli.whole(8), default=52, help="a multiple of four, at least 8 (%(default)s)")
     parser.add_argument("--updates", type=cli.whole(ROUND), default=4000, help="training updates (%(default)s)")
     parser.add_argument("--batch", type=cli.whole(1), default=8, help="episodes of an update (%(default)s)")
     parser.add_argument("--loss", choices=("binary", "two-hot"), default="binary", help="(%(default)s)")
@@ -108,16 +108,13 @@ def main(argv: list[str] | None = None) -> None:
         # Each is paid on half of the steps.
         return 0.5 * (value.mean() + args.prior * prior.mean()), value.mean(0)
 
-    # Rewards of +1 and -1 lie between two bins, equally far from the nearer one: the least that two-hot can reach.
-    position = np.log(2.0) * (config.model.bins - 1) / 40.0 + (config.model.bins - 1) / 2
-    share = position - np.floor(position)
-    floor = float(-(share * np.log(share) + (1 - share) * np.log(1 - share)))
+    floor, memoryless = bounds(np.array([1.0, -1.0]), config.model.bins)
     example = deal(jax.random.key(0))
     params = reciter.init(jax.random.key(args.seed), example.x, example.first)
     optimiser = optax.adam(config.hypers.model_lr)
     print(machine.describe())
     print(f"{args.cards} cards, {args.loss} loss, head init {args.head_init:g}, prior {args.prior:g}, noise "
-          f"{args.noise:g} {' '.join(args.set)}: without memory {CHANCE:.3f}\n")  # fmt: skip
+          f"{args.noise:g} {' '.join(args.set)}: without memory {memoryless - floor:.3f}\n")  # fmt: skip
     print("| updates | loss | by stretch, last shown cards first | seconds |\n|---|---|---|---|", flush=True)
 
     @jax.jit

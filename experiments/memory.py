@@ -51,8 +51,8 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
 
 
 def refuse_too_large(shapes: Any, num_seeds: int, devices: int = 1) -> None:
-    """Exit 2 if the state alone does not fit the devices, each with a memory of its own."""
-    size, limit = state_bytes(shapes), device_bytes() * devices
+    """Exit 2 if a device's share of the state alone does not fit it."""
+    num_seeds, size, limit = num_seeds // devices, state_bytes(shapes) / devices, device_bytes()
     if size > limit:
         fail(
             f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "

@@ -182,7 +182,8 @@ class Checkpoints:
         been read, the damaged folder is renamed to `<step>.corrupt`; if nothing can be read, all stays as it is.
 
         Args:
-          shapes: a pytree of `jax.ShapeDtypeStruct` of the state, from `Trainer.state_shapes`.
+          shapes: a pytree of `jax.ShapeDtypeStruct` of the state, from `Trainer.state_shapes`; leaves without a
+            sharding are read onto the first device.
           step: a certain step; no other is tried.
 
         Raises:
@@ -212,8 +213,10 @@ class Checkpoints:
         if record["format"] != _FORMAT:
             raise CheckpointMismatch(f"{self._directory / str(step)} was written by another version of this package")
         _refuse_mismatch(self._directory / str(step), record["leaves"], dict(_leaves(shapes)))
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), shapes)
+        first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or first), shapes
+        )
         arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
         try:
             with _quiet():

@@ -51,7 +51,12 @@ class TrainState(struct.PyTreeNode):
 
 
 _SHORT_PREFILL = 10_000  # steps that play faster than the compiler optimises
-_PLACES = TrainState(seeds=P("seed"), written=P(), env_steps=P())
+_PLACES = TrainState(seeds=P("seed"), written=P(), env_steps=P())  # how the state is spread over devices
+
+
+def _placed(place: NamedSharding, shapes: Any) -> Any:
+    """Return a tree of shapes with a sharding."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes)
 
 
 class Trainer:
@@ -63,7 +68,7 @@ class Trainer:
         Args:
           config: the run's configuration.
           devices: where the seeds are trained, an equal share on each: on as many of the devices as divide the number
-            of seeds. By default all on the default device. See docs/decisions/012-seeds-over-devices.md.
+            of seeds. By default all on the first device. See docs/decisions/012-seeds-over-devices.md.
           quick_compile: compile everything without optimising the generated code (CPU): for tests, whose programs run
             for milliseconds. The programs of `init` are compiled so in any case, as they run once, unless the prefill
             is long.
@@ -141,22 +146,23 @@ class Trainer:
         """Compile the chunk for `num_seeds` seeds ahead of time; returns the seconds it took (0 when done before)."""
         begin = time.perf_counter()
         if num_seeds not in self._compiled:
-            shapes = self.state_shapes(num_seeds)
-            if (places := self._places(num_seeds)) is not None:
-                shapes = jax.tree.map(lambda x, place: x.update(sharding=place), shapes, places)
             chunk = self._spread(self._train_chunk, num_seeds, (_PLACES,), (_PLACES, P("seed")), self._options, (0,))
-            self._compiled[num_seeds] = chunk.lower(shapes).compile()
+            self._compiled[num_seeds] = chunk.lower(self.state_shapes(num_seeds)).compile()
             return time.perf_counter() - begin
         return 0.0
 
     def state_shapes(self, num_seeds: int) -> TrainState:
-        """Return the shapes and dtypes of `init`'s result, without computing it."""
+        """Return the shapes and dtypes of `init`'s result, and with several devices its shardings; computes nothing."""
         if num_seeds not in self._shapes:
             keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
             hypers = jax.tree.map(lambda _: jax.ShapeDtypeStruct((num_seeds,), jnp.float32), self.config.hypers)
             count = self.trace_counts["init"]
-            self._shapes[num_seeds] = jax.eval_shape(self._init, keys, hypers)
+            shapes = jax.eval_shape(self._init, keys, hypers)
             self.trace_counts["init"] = count
+            if (mesh := self._mesh(num_seeds)) is not None:
+                places = jax.tree.map(partial(NamedSharding, mesh), _PLACES)
+                shapes = jax.tree.map(_placed, places, shapes)
+            self._shapes[num_seeds] = shapes
         return self._shapes[num_seeds]
 
     def init(self, keys: jax.Array, hypers: Hypers | None = None) -> TrainState:
@@ -182,11 +188,8 @@ class Trainer:
           (state, metrics): each metric (seeds,), averaged over the chunk; `episode_return` and `episode_length` are NaN
           when no episode ended.
         """
-        seeds = state.seeds.key.shape[0]
-        self.compile(seeds)
-        if (places := self._places(seeds)) is not None:
-            state = jax.device_put(state, places)  # a restored one lies elsewhere
-        return self._compiled[seeds](state)
+        self.compile(state.seeds.key.shape[0])
+        return self._compiled[state.seeds.key.shape[0]](state)
 
     def evaluate(
         self, state: TrainState, key: jax.Array, episodes: int | None = None, greedy: bool | None = None
@@ -209,10 +212,7 @@ class Trainer:
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
         program = partial(self._evaluate, episodes=episodes, greedy=greedy)
         play = self._spread(program, seeds, (P("seed"), P("seed")), P("seed"), self._options)
-        agents = state.seeds.agent
-        if (places := self._places(seeds)) is not None:
-            agents = jax.device_put(agents, places.seeds.agent)
-        returns, lengths = play(agents, keys)
+        returns, lengths = play(state.seeds.agent, keys)
         return {"episode_return": returns, "episode_length": lengths}
 
     # The algorithm --------------------------------------------------------------------------------------------------
@@ -310,20 +310,9 @@ class Trainer:
         )
 
     def _mesh(self, num_seeds: int) -> Mesh | None:
-        """Return the devices of this many seeds, None if it is the first alone."""
-        count = self.devices_for(num_seeds)
-        return Mesh(np.array(self._devices[:count]), ("seed",)) if count > 1 else None
-
-    def _places(self, num_seeds: int) -> TrainState | None:
-        """Return where each leaf of the training state lies, None if all are on the first device."""
-        if (mesh := self._mesh(num_seeds)) is None:
-            return None
-        shapes = self.state_shapes(num_seeds)
-        return TrainState(
-            seeds=jax.tree.map(lambda _: NamedSharding(mesh, P("seed")), shapes.seeds),
-            written=NamedSharding(mesh, P()),
-            env_steps=NamedSharding(mesh, P()),
-        )
+        """Return the devices of this many seeds, None if it is the one that JAX takes anyway."""
+        devices = self._devices[: self.devices_for(num_seeds)]
+        return None if devices == jax.devices()[:1] else Mesh(np.array(devices), ("seed",))
 
     def _spread(self, function: Callable, num_seeds: int, given, returned, options, donated=()) -> Any:
         """Return `function` jitted; with several devices each runs it, alone, on its share of the seeds."""

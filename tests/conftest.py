@@ -1,6 +1,5 @@
 """How all tests run."""
 
-import contextlib
 import os
 
 import jax
@@ -12,5 +11,4 @@ from r2i_jit.compiling import EMITTERS_ARE_OPTIONAL
 FLAGS = ["--xla_backend_optimization_level=1", *["--xla_cpu_use_fusion_emitters=false"] * EMITTERS_ARE_OPTIONAL]
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 # For seeds to be spread over (tests/equivalence/test_devices.py); everything else is on the first.
-with contextlib.suppress(RuntimeError):  # JAX runs already
-    jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 2)

@@ -1,4 +1,4 @@
-"""The reference players reach what the same players reach on the original. Two minutes, five more for the slow ones."""
+"""The reference players reach what the same players reach on the original. Two minutes without the slow ones."""
 
 import json
 import pathlib

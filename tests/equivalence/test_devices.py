@@ -1,39 +1,22 @@
-"""Seeds spread over devices: each device's share is what it would be alone. About a minute."""
+"""Seeds spread over devices: each device's share is what it would be alone. About a minute and a half."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from r2i_jit import Trainer
 from r2i_jit.checkpoint import Checkpoints
 from tests.agents import small_config
+from tests.trees import assert_close, assert_same
 
-pytestmark = pytest.mark.skipif(len(jax.devices()) < 2, reason="needs two devices; tests/conftest.py makes two on CPU")
+DEVICES = jax.devices("cpu")[:2]  # tests/conftest.py makes two, beside whatever accelerators there are
 KEYS = jax.random.split(jax.random.key(0), 2)
-
-
-def leaves(tree):
-    def plain(x):
-        return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-
-    return [np.asarray(plain(x)) for x in jax.tree.leaves(tree)]
-
-
-def assert_same(a, b):
-    for x, y in zip(leaves(a), leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)
-
-
-def assert_close(a, b):
-    for x, y in zip(leaves(a), leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
 def spread():
     """Return a trainer on two devices, and copies of what it made: the start, the state after a chunk, metrics."""
-    trainer = Trainer(small_config(), devices=jax.devices()[:2], quick_compile=True)
+    trainer = Trainer(small_config(), devices=DEVICES, quick_compile=True)
     begun = trainer.init(KEYS)
     start = jax.tree.map(jnp.copy, begun)
     state, metrics = trainer.train_chunk(begun)
@@ -42,7 +25,7 @@ def spread():
 
 def test_each_device_does_what_a_single_run_does(spread):
     trainer, _, state, metrics = spread
-    alone = Trainer(small_config(), quick_compile=True)
+    alone = Trainer(small_config(), devices=DEVICES[:1], quick_compile=True)
     played = trainer.evaluate(state, jax.random.key(9), episodes=4)
     for seed in range(2):
         one, measured = alone.train_chunk(alone.init(KEYS[seed : seed + 1]))
@@ -69,13 +52,13 @@ def test_every_seed_lies_on_its_device_and_nothing_is_compiled_twice(spread):
 
 
 def test_a_restored_state_goes_on_as_if_nothing_had_happened(spread, tmp_path):
-    """A checkpoint is read onto one device, whatever it was written from."""
     trainer, start, state, _ = spread
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, start, {})
         checkpoints.wait()
         restored = checkpoints.restore(trainer.state_shapes(2)).state
     assert_same(restored, start)
+    assert jax.tree.leaves(jax.tree.map(lambda a, b: a.sharding == b.sharding, restored, start)).count(False) == 0
     again, _ = trainer.train_chunk(restored)
     assert_same(again, state)
 
@@ -87,3 +70,8 @@ def test_shares_are_equal(spread, seeds, devices):
 
 def test_without_devices_all_seeds_are_on_the_first():
     assert Trainer(small_config()).devices_for(64) == 1
+
+
+def test_a_device_that_is_not_the_first_is_used():
+    key = Trainer(small_config(), devices=DEVICES[1:]).state_shapes(2).seeds.key
+    assert key.sharding.device_set == {DEVICES[1]}
