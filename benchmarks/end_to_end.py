@@ -2,11 +2,13 @@
 
     python -m benchmarks end_to_end
     python -m benchmarks end_to_end --seeds 1 4 --train-ratio 64
+    python -m benchmarks end_to_end --env popgym/RepeatFirstEasy popgym/AutoencodeEasy --seeds 1
 
 As in training, the seeds are spread over as many of the devices (of the cores, on CPU) as divide their number;
 JAX_NUM_CPU_DEVICES=1 keeps them together. Per row: devices, compile time of the chunk, environment steps per second
-over all seeds, the same per seed, the time of N seeds relative to N single runs, the share spent on collecting, and the
-resident memory of the process at its peak.
+over all seeds, the same per seed and per second of processor time, the time of N seeds relative to N single runs, the
+share spent on collecting, the environment steps per second while collecting (the agent acts), and the resident memory
+of the process at its peak.
 """
 
 import argparse
@@ -28,18 +30,22 @@ def measure(config, seeds: int, seconds: float) -> dict[str, float]:
     state = trainer.init(jax.random.split(jax.random.key(0), seeds))
     state, _ = trainer.train_chunk(state)
     jax.block_until_ready(state)
-    begin, chunks = time.perf_counter(), 0
+    begin, begin_cpu, chunks = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
         state, _ = trainer.train_chunk(state)
         jax.block_until_ready(state)
         chunks += 1
-    elapsed = time.perf_counter() - begin
+    elapsed, elapsed_cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
     collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
-    collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
+    turn = machine.seconds_per_call(collect, state.seeds)
+    collecting = turn * trainer.turns * chunks
+    steps = chunks * trainer.steps_per_chunk * seeds
     return {
         "devices": trainer.devices_for(seeds),
         "compile": compile_seconds,
-        "rate": chunks * trainer.steps_per_chunk * seeds / elapsed,
+        "rate": steps / elapsed,
+        "cpu rate": steps / elapsed_cpu,
+        "collect rate": steps / collecting,
         "collect": collecting / elapsed,
         "updates": chunks * trainer.updates_per_chunk * seeds / elapsed,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -50,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     """Parse the command line and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks end_to_end", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--env", default="popgym/RepeatPreviousEasy", help="environment (%(default)s)")
+    parser.add_argument("--env", nargs="+", default=["popgym/RepeatPreviousEasy"], help="environments (%(default)s)")
     parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8], help="numbers of seeds (%(default)s)")
     parser.add_argument("--train-ratio", type=float, default=64.0, help="replayed steps per step (%(default)s)")
@@ -61,21 +67,23 @@ def main(argv: list[str] | None = None) -> None:
     from experiments.presets import preset  # not before: it imports gymnax, which starts JAX
 
     print(machine.describe())
-    config = preset("popgym", args.size, args.env)
-    config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
-    print(f"{args.env}, size {args.size}, train ratio {args.train_ratio:g} {' '.join(args.set)}\n")
-    print("| seeds | devices | compile (s) | env steps/s, all seeds | per seed | time / N single runs | updates/s "
-          "| collecting | peak memory (MB) |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
-    single = None
-    for seeds in args.seeds:
-        r = measure(config, seeds, args.seconds)
-        single = single or r["rate"] / seeds
-        print(
-            f"| {seeds} | {r['devices']} | {r['compile']:.1f} | {r['rate']:.0f} | {r['rate'] / seeds:.0f} "
-            f"| {single / r['rate']:.2f} | {r['updates']:.1f} | {r['collect']:.0%} | {r['memory']:.0f} |",
-            flush=True,
-        )
+    print(f"size {args.size}, train ratio {args.train_ratio:g} {' '.join(args.set)}\n")
+    print("| environment | seeds | devices | compile (s) | env steps/s, all seeds | per seed | per CPU-second "
+          "| time / N single runs | updates/s | collecting | env steps/s, collecting | peak memory (MB) |")  # fmt: skip
+    print("|---" + "|--:" * 11 + "|", flush=True)
+    for env in args.env:
+        config = preset("popgym", args.size, env)
+        config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
+        single = None
+        for seeds in args.seeds:
+            r = measure(config, seeds, args.seconds)
+            single = single or r["rate"] / seeds
+            print(
+                f"| {env} | {seeds} | {r['devices']} | {r['compile']:.1f} | {r['rate']:.0f} | {r['rate'] / seeds:.0f} "
+                f"| {r['cpu rate']:.0f} | {single / r['rate']:.2f} | {r['updates']:.1f} | {r['collect']:.1%} "
+                f"| {r['collect rate']:,.0f} | {r['memory']:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -199,13 +199,18 @@ class Agent:
             return jax.vjp(lambda params: self.critic.apply({"params": params}, feat), state.critic)
 
         def objective(actor_params, trajectory, logits):
+            last = self.critic.apply({"params": state.critic}, trajectory.last)
             value = dist.two_hot_mean(logits)
             returns = behavior.lambda_returns(
-                trajectory.reward[1:], trajectory.cont[1:], value, hypers.discount, hypers.return_lambda
+                trajectory.reward,
+                trajectory.cont,
+                jnp.concatenate([value, dist.two_hot_mean(last)[None]]),
+                hypers.discount,
+                hypers.return_lambda,
             )
             norm = state.return_norm.update(jax.lax.stop_gradient(returns), hypers.return_decay)
             loss, metrics = behavior.actor_loss(
-                cfg, spec, self.actor, actor_params, trajectory, returns, value[:-1], norm, hypers
+                cfg, spec, self.actor, actor_params, trajectory, returns, value, norm, hypers
             )
             return loss, (metrics, trajectory, returns, norm)
 

@@ -1,7 +1,7 @@
 """Actor and critic, trained on trajectories that the world model imagines.
 
 At imagined step k: feat_k describes the state, action_k is chosen there, reward_{k+1} and continue_{k+1} belong to the
-state that the action leads to.
+state that the action leads to. What is large (features of every imagined state) is written once and never copied.
 
 Owned by tests/unit/test_behavior.py (lambda-returns against rlax, gradients against finite differences).
 """
@@ -21,15 +21,18 @@ from r2i_jit.world_model import Latent, WorldModel
 sg = jax.lax.stop_gradient
 
 
-def features(latent: Latent, policy_input: str) -> jax.Array:
-    """Return what actor and critic read: (z, x) "hidden", (z, h) "output" or (z, h, x) "full"; (..., D)."""
+Features = tuple[jax.Array, ...]  # of (..., D_i): never concatenated, as that would be a copy of all of them
+
+
+def features(latent: Latent, policy_input: str) -> Features:
+    """Return what actor and critic read: (z, x) "hidden", (z, h) "output" or (z, h, x) "full"."""
     x = latent.hidden.reshape(*latent.hidden.shape[:-2], -1)
     parts = {
         "hidden": (latent.stoch, x),
         "output": (latent.stoch, latent.deter),
         "full": (latent.stoch, latent.deter, x),
     }
-    return jnp.concatenate(parts[policy_input], -1)
+    return parts[policy_input]
 
 
 class Actor(nn.Module):
@@ -40,10 +43,10 @@ class Actor(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, feat: jax.Array) -> jax.Array:
-        """Map features (..., D) to raw outputs: (..., A) logits, or (..., 2A) mean and deviation."""
+    def __call__(self, feat: Features) -> jax.Array:
+        """Map features to raw outputs: (..., A) logits, or (..., 2A) mean and deviation."""
         out = self.spec.size * (1 if self.spec.discrete else 2)
-        return MLP(self.config.actor_layers, self.config.actor_units, out, dtype=self.dtype)(feat)
+        return MLP(self.config.actor_layers, self.config.actor_units, out, dtype=self.dtype)(*feat)
 
 
 class Critic(nn.Module):
@@ -54,9 +57,9 @@ class Critic(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, feat: jax.Array) -> jax.Array:
-        """Map features (..., D) to logits (..., bins)."""
-        return MLP(self.config.critic_layers, self.config.critic_units, self.bins, 0.0, self.dtype)(feat)
+    def __call__(self, feat: Features) -> jax.Array:
+        """Map features to logits (..., bins)."""
+        return MLP(self.config.critic_layers, self.config.critic_units, self.bins, 0.0, self.dtype)(*feat)
 
 
 class Policy(NamedTuple):
@@ -69,7 +72,7 @@ class Policy(NamedTuple):
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw action vectors (..., A): one-hot without gradient, or reparameterised normal."""
         if self.spec.discrete:
-            return dist.sample_one_hot(key, self._log_probs())
+            return dist.sample_one_hot(key, dist.unimix_probs(self.raw, self.unimix))
         mean, std = self._moments()
         return mean + std * jax.random.normal(key, mean.shape)
 
@@ -99,12 +102,14 @@ class Policy(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """Imagined states 0..I and the actions taken in them; leading axes (I + 1, N)."""
+    """I imagined steps from N states: (I, N, ...), step k leads from state k to state k + 1."""
 
-    feat: jax.Array
-    action: jax.Array  # (I + 1, N, A); the last one is drawn and not executed
-    reward: jax.Array  # of arriving in each state, in the scale the agent learns from; index 0 is not used
-    cont: jax.Array  # index 0: 1 - is_terminal of the start state
+    feat: Features  # of the states 0..I-1, in which actions are taken
+    action: jax.Array  # (I, N, A), taken in them
+    reward: jax.Array  # (I, N), of arriving in the states 1..I, in the scale the agent learns from
+    cont: jax.Array  # (I, N), of the states 1..I
+    start_cont: jax.Array  # (N,), 1 - is_terminal of state 0
+    last: Features  # of state I, (N, D_i)
 
 
 class ReturnNorm(NamedTuple):
@@ -180,37 +185,32 @@ def imagine(
     """
     variables = {"params": sg(model_params)}
     systems = model.apply(variables, method=WorldModel.discrete)
-    key_first, key_steps = jax.random.split(key)
+    differentiable = uses_backprop(config, spec)
 
-    def act(latent, key):
+    def step(latent, key):
+        key_act, key_model = jax.random.split(key)
         feat = features(latent, config.policy_input)
         raw = actor.apply({"params": actor_params}, sg(feat))
-        return feat, Policy(spec, config.actor_unimix, raw).sample(key)
+        action = Policy(spec, config.actor_unimix, raw).sample(key_act)
+        latent = model.apply(
+            variables, systems, latent, action, key_model, differentiable=differentiable, method=WorldModel.imagine_step
+        )
+        # The heads are run here and not on the whole trajectory afterwards: h need not be kept for them.
+        reward_logits, continue_logit = model.apply(variables, latent, method=WorldModel.heads)
+        return latent, (feat, action, dist.two_hot_mean(reward_logits), jax.nn.sigmoid(continue_logit))
 
-    def step(carry, key):
-        latent, action = carry
-        key_model, key_act = jax.random.split(key)
-        latent = model.apply(variables, systems, latent, action, key_model, method=WorldModel.imagine_step)
-        feat, action = act(latent, key_act)
-        return (latent, action), (feat, action, latent.deter, latent.stoch)
-
-    feat, action = act(start, key_first)
-    keys = jax.random.split(key_steps, config.horizon)
-    _, imagined = jax.lax.scan(step, (start, action), keys, unroll=min(config.unroll, config.horizon))
-    first = (feat, action, start.deter, start.stoch)
-    feat, action, deter, stoch = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, imagined)
-
-    nothing = jnp.zeros((*deter.shape[:-1], 0, 0))
-    latents = Latent(stoch, deter, hidden=nothing, start=jnp.zeros(deter.shape[:-1]))  # the heads do not read x
-    reward_logits, continue_logit = model.apply(variables, latents, method=WorldModel.heads)
-    probability = jax.nn.sigmoid(continue_logit)
-    cont = (probability > 0.5).astype(jnp.float32) if config.continue_mode == "mode" else probability
-    return Trajectory(feat, action, dist.two_hot_mean(reward_logits), cont.at[0].set(start_cont))
+    keys = jax.random.split(key, config.horizon)
+    latent, imagined = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
+    feat, action, reward, cont = imagined
+    if config.continue_mode == "mode":
+        cont = (cont > 0.5).astype(jnp.float32)
+    return Trajectory(feat, action, reward, cont, start_cont, features(latent, config.policy_input))
 
 
 def weights(trajectory: Trajectory, discount: jax.Array) -> jax.Array:
-    """Return how much each state counts, (I + 1, N): the discounted chance that imagination got that far."""
-    return sg(jnp.cumprod(discount * trajectory.cont, 0) / discount)
+    """Return how much each of the states 0..I-1 counts, (I, N): the discounted chance that imagination got there."""
+    cont = jnp.concatenate([trajectory.start_cont[None], trajectory.cont[:-1]])
+    return sg(jnp.cumprod(discount * cont, 0) / discount)
 
 
 def actor_loss(
@@ -242,12 +242,12 @@ def actor_loss(
 
     Ref: R2I release `agent.py:286-310`.
     """
-    raw = actor.apply({"params": actor_params}, sg(trajectory.feat[:-1]))
+    raw = actor.apply({"params": actor_params}, sg(trajectory.feat))
     policy = Policy(spec, config.actor_unimix, raw)
     advantage = (returns - baseline) / norm.scale()
-    gain = advantage if uses_backprop(config, spec) else policy.log_prob(sg(trajectory.action[:-1])) * sg(advantage)
+    gain = advantage if uses_backprop(config, spec) else policy.log_prob(sg(trajectory.action)) * sg(advantage)
     entropy = policy.entropy()
-    weight = weights(trajectory, hypers.discount)[:-1]
+    weight = weights(trajectory, hypers.discount)
     loss = -jnp.mean(weight * (gain + hypers.entropy_scale * entropy))
     metrics = {
         "actor/loss": loss,
@@ -262,8 +262,8 @@ def critic_loss(logits: jax.Array, slow_value: jax.Array, trajectory: Trajectory
     """Return the critic's loss: two-hot cross-entropy with the returns and with the slow critic's own prediction.
 
     Args:
-      logits: (I + 1, N, bins), the critic's output for every imagined state; the last one has no return.
-      slow_value: (I + 1, N), the slow critic's values.
+      logits: (I, N, bins), the critic's output for the states in which actions were taken.
+      slow_value: (I, N), the slow critic's values of them.
       trajectory: the imagined states.
       returns: (I, N) lambda-returns.
       hypers: discount and the scale of the second term.
@@ -273,11 +273,11 @@ def critic_loss(logits: jax.Array, slow_value: jax.Array, trajectory: Trajectory
 
     Ref: R2I release `agent.py:342-360`.
     """
-    fit = dist.two_hot_loss(logits[:-1], sg(returns))
-    regular = dist.two_hot_loss(logits[:-1], sg(slow_value[:-1]))
-    weight = weights(trajectory, hypers.discount)[:-1]
+    fit = dist.two_hot_loss(logits, sg(returns))
+    regular = dist.two_hot_loss(logits, sg(slow_value))
+    weight = weights(trajectory, hypers.discount)
     loss = jnp.mean(weight * (fit + hypers.slow_critic_scale * regular))
-    return loss, {"critic/loss": loss, "critic/return": returns.mean(), "critic/reward": trajectory.reward[1:].mean()}
+    return loss, {"critic/loss": loss, "critic/return": returns.mean(), "critic/reward": trajectory.reward.mean()}
 
 
 def uses_backprop(config: BehaviorConfig, spec: ActionSpec) -> bool:

@@ -119,7 +119,8 @@ class WorldModel(nn.Module):
           Observed with leading axes (B, T).
         """
         post = self.encode(obs)
-        stoch = dist.straight_through(_draw(key, post), post)
+        probs = jnp.exp(post)
+        stoch = dist.straight_through(_draw(key, probs), probs)
         return self.observe_latent(stoch, post, prev_action, is_first, carry)
 
     def observe_latent(
@@ -148,8 +149,7 @@ class WorldModel(nn.Module):
           carry: latent before the step, replaced where is_first.
           key: for the posterior sample; None takes the most likely latent.
         """
-        post = self.encode(obs)
-        stoch = _draw(key, post).reshape(obs.shape[0], -1)
+        stoch = _draw(key, jnp.exp(self.encode(obs))).reshape(obs.shape[0], -1)
         start = self.stack.initial(obs.shape[0])
         hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
         u = self._input(carry.stoch, carry.start, prev_action, is_first, is_first)
@@ -161,24 +161,35 @@ class WorldModel(nn.Module):
         return self.stack.discrete()
 
     def imagine_step(
-        self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, key: jax.Array | None
+        self,
+        systems: tuple[Discrete, ...],
+        latent: Latent,
+        action: jax.Array,
+        key: jax.Array | None,
+        *,
+        differentiable: bool = False,
     ) -> Latent:
-        """Predict the latent after `action` (N, A): z is a sample of the prior or, without a key, its most likely."""
+        """Predict the latent after `action` (N, A): z is a sample of the prior or, without a key, its most likely.
+
+        A sample lets no gradient through unless `differentiable`: with many latents its cost is that of a sample again.
+        """
         never = jnp.zeros(action.shape[0], bool)
         u = self._input(latent.stoch, latent.start, action, never, never)
         deter, hidden = self._advance(systems, u, latent.hidden)
-        prior = self.prior(deter)
-        stoch = dist.straight_through(_draw(key, prior), prior)
+        probs = dist.unimix_probs(self._groups(self.prior_net(deter)), self.config.unimix)
+        stoch = _draw(key, probs)
+        if differentiable:
+            stoch = dist.straight_through(stoch, probs)
         return Latent(stoch.reshape(stoch.shape[0], -1), deter, hidden, jnp.zeros_like(latent.start))
 
     def heads(self, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """Return (reward logits (..., bins), continue logit (...)) of latents."""
-        x = self._head_input(latent)
-        return self.reward_head(x), self.continue_head(x)[..., 0]
+        x = (latent.deter, latent.stoch)
+        return self.reward_head(*x), self.continue_head(*x)[..., 0]
 
     def reconstruct(self, latent: Latent) -> jax.Array:
         """Return the decoder's raw output (..., D), or an image (..., height, width, channels) in [-0.5, 0.5]."""
-        return self.decoder(self._head_input(latent))
+        return self.decoder(latent.deter, latent.stoch)
 
     def __call__(self, obs, prev_action, is_first, key):
         """Touch every parameter, for initialisation."""
@@ -187,11 +198,10 @@ class WorldModel(nn.Module):
         return self.heads(observed.latent), self.reconstruct(observed.latent)
 
     def _log_probs(self, logits: jax.Array) -> jax.Array:
-        cfg = self.config
-        return dist.unimix_log_probs(logits.reshape(*logits.shape[:-1], cfg.stoch, cfg.classes), cfg.unimix)
+        return dist.unimix_log_probs(self._groups(logits), self.config.unimix)
 
-    def _head_input(self, latent: Latent) -> jax.Array:
-        return jnp.concatenate([latent.deter, latent.stoch], -1)
+    def _groups(self, logits: jax.Array) -> jax.Array:
+        return logits.reshape(*logits.shape[:-1], self.config.stoch, self.config.classes)
 
     def _input(
         self,
@@ -205,8 +215,7 @@ class WorldModel(nn.Module):
         stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
         start = jnp.where(stoch_first, 0.0, start)[..., None]
         action = jnp.where(action_first[..., None], 0.0, action)
-        scaled = self.config.action_scale * jnp.concatenate([action, start], -1)
-        return self.input_net(jnp.concatenate([stoch, scaled], -1))
+        return self.input_net(stoch, self.config.action_scale * jnp.concatenate([action, start], -1))
 
     def _advance(self, systems: tuple[Discrete, ...], u: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
         y, hidden = self.stack.step(systems, u, hidden)
@@ -228,9 +237,9 @@ class WorldModel(nn.Module):
         return early.at[:, 0].set(is_first[:, 0] | early[:, 0]), start
 
 
-def _draw(key: jax.Array | None, log_probs: jax.Array) -> jax.Array:
+def _draw(key: jax.Array | None, probs: jax.Array) -> jax.Array:
     """Return a one-hot sample of each latent or, without a key, its most likely class."""
-    return dist.mode_one_hot(log_probs) if key is None else dist.sample_one_hot(key, log_probs)
+    return dist.mode_one_hot(probs) if key is None else dist.sample_one_hot(key, probs)
 
 
 def observation_loss(config: ModelConfig, parts: tuple[Part, ...], prediction: jax.Array, obs: jax.Array) -> jax.Array:

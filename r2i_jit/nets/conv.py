@@ -50,7 +50,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """(..., D) to an image (..., height, width, channels) in [-0.5, 0.5].
+    """(..., D_i) to an image (..., height, width, channels) in [-0.5, 0.5].
 
     The encoder's mirror image; "patches" have a layer of `units` before that.
     """
@@ -62,16 +62,16 @@ class ImageDecoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, *features: jax.Array) -> jax.Array:
         """Decode features."""
-        lead, (height, width, channels) = x.shape[:-1], self.shape
-        x = x.reshape(-1, x.shape[-1])
+        lead, (height, width, channels) = features[0].shape[:-1], self.shape
+        flat = [x.reshape(-1, x.shape[-1]) for x in features]
         if self.net == "patches":
             small = (height // PATCH, width // PATCH, self.depth)
-            x = Linear(self.units, self.dtype)(x)
+            flat = [Linear(self.units, self.dtype)(*flat)]
         else:
             small = (height // 2**STAGES, width // 2**STAGES, self.depth * 2 ** (STAGES - 1))
-        x = Dense(small[0] * small[1] * small[2], dtype=self.dtype, kernel_init=kernel_init)(x.astype(self.dtype))
+        x = Dense(small[0] * small[1] * small[2], dtype=self.dtype, kernel_init=kernel_init)(*flat)
         x = _norm_act(x.reshape(-1, *small), self.dtype)
         if self.net == "patches":
             x = from_patches(Dense(PATCH**2 * channels, dtype=self.dtype, kernel_init=kernel_init)(x))

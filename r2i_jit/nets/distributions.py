@@ -17,6 +17,11 @@ def symexp(x: jax.Array) -> jax.Array:
     return jnp.sign(x) * jnp.expm1(jnp.abs(x))
 
 
+def unimix_probs(logits: jax.Array, unimix: float) -> jax.Array:
+    """Return the probabilities of a mixture of softmax(logits) and the uniform distribution; see `unimix_log_probs`."""
+    return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32)) + unimix / logits.shape[-1]
+
+
 def unimix_log_probs(logits: jax.Array, unimix: float) -> jax.Array:
     """Return log-probabilities of a mixture of softmax(logits) and the uniform distribution.
 
@@ -24,13 +29,12 @@ def unimix_log_probs(logits: jax.Array, unimix: float) -> jax.Array:
       logits: (..., C).
       unimix: weight of the uniform part, in [0, 1).
     """
-    logits = logits.astype(jnp.float32)
     if not unimix:
-        return jax.nn.log_softmax(logits)
-    return jnp.log((1.0 - unimix) * jax.nn.softmax(logits) + unimix / logits.shape[-1])
+        return jax.nn.log_softmax(logits.astype(jnp.float32))
+    return jnp.log(unimix_probs(logits, unimix))
 
 
-def sample_one_hot(key: jax.Array, log_probs: jax.Array) -> jax.Array:
+def sample_one_hot(key: jax.Array, probs: jax.Array) -> jax.Array:
     """Draw one-hot samples by inverting the cumulative distribution.
 
     One uniform number per variable instead of C Gumbels: random bits are the dearest part of imagination on CPU. The
@@ -38,12 +42,12 @@ def sample_one_hot(key: jax.Array, log_probs: jax.Array) -> jax.Array:
 
     Args:
       key: typed PRNG key.
-      log_probs: (..., C) normalised.
+      probs: (..., C) probabilities, up to a factor.
 
     Returns:
       (..., C) float32 one-hot, without gradient.
     """
-    probs = jax.lax.stop_gradient(jnp.exp(log_probs))
+    probs = jax.lax.stop_gradient(probs)
     classes = probs.shape[-1]
     cumulative = jnp.dot(probs, jnp.triu(jnp.ones((classes, classes))), precision=jax.lax.Precision.HIGHEST)
     threshold = jax.random.uniform(key, (*probs.shape[:-1], 1)) * cumulative[..., -1:]
@@ -52,14 +56,13 @@ def sample_one_hot(key: jax.Array, log_probs: jax.Array) -> jax.Array:
     return jnp.concatenate([ones, passed], -1) - jnp.concatenate([passed, zeros], -1)
 
 
-def mode_one_hot(log_probs: jax.Array) -> jax.Array:
-    """Return the most likely one-hot of (..., C) log-probabilities."""
-    return jax.nn.one_hot(jnp.argmax(log_probs, -1), log_probs.shape[-1])
+def mode_one_hot(probs: jax.Array) -> jax.Array:
+    """Return the most likely one-hot of (..., C) probabilities or their logarithms."""
+    return jax.nn.one_hot(jnp.argmax(probs, -1), probs.shape[-1])
 
 
-def straight_through(sample: jax.Array, log_probs: jax.Array) -> jax.Array:
+def straight_through(sample: jax.Array, probs: jax.Array) -> jax.Array:
     """Return `sample`, with the gradient of the probabilities."""
-    probs = jnp.exp(log_probs)
     return sample + (probs - jax.lax.stop_gradient(probs))
 
 

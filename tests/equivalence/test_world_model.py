@@ -60,12 +60,12 @@ def agent(request):
 
     def whole(params, obs, prev_action, is_first, carry, key):
         post = post_of(params, obs)
-        stoch = dist.sample_one_hot(key, post)
+        stoch = dist.sample_one_hot(key, jnp.exp(post))
         return observe(params, stoch, post, prev_action, is_first, carry), stoch
 
     def pieces(params, obs, prev_action, is_first, carry, key, cut):
         post = post_of(params, obs)
-        stoch = dist.sample_one_hot(key, post)
+        stoch = dist.sample_one_hot(key, jnp.exp(post))
         left = observe(params, stoch[:, :cut], post[:, :cut], prev_action[:, :cut], is_first[:, :cut], carry)
         last = jax.tree.map(lambda x: x[:, -1], left.latent)
         right = observe(params, stoch[:, cut:], post[:, cut:], prev_action[:, cut:], is_first[:, cut:], last)

@@ -34,8 +34,9 @@ def test_one_step_and_monte_carlo_limits():
 
 
 def test_states_after_an_end_have_no_weight():
-    cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
-    trajectory = Trajectory(jnp.zeros((4, 2, 1)), jnp.zeros((4, 2, 1)), jnp.zeros((4, 2)), cont)
+    cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+    nothing = jnp.zeros((4, 2, 1))
+    trajectory = Trajectory(nothing, nothing, nothing[..., 0], cont[1:], cont[0], nothing[0])
     weight = behavior.weights(trajectory, 0.9)
     np.testing.assert_allclose(weight, [[1, 0], [0.9, 0], [0, 0], [0, 0]], rtol=1e-6)
 
@@ -63,8 +64,8 @@ def test_reinforce_gradient_is_that_of_the_expected_return():
     norm = ReturnNorm(jnp.zeros(()), jnp.ones(()))
 
     def estimate(action):
-        one_hot = jnp.tile(jax.nn.one_hot(action, 3), (2, 1, 1))
-        trajectory = Trajectory(jnp.zeros((2, 1, 1)), one_hot, jnp.zeros((2, 1)), jnp.ones((2, 1)))
+        one_hot, one = jax.nn.one_hot(action, 3)[None, None], jnp.ones((1, 1))
+        trajectory = Trajectory(one[None], one_hot, one, one, one[0], one)
         returns, baseline = payoff[action][None, None], jnp.full((1, 1), 0.7)
         loss = lambda p: behavior.actor_loss(config, spec, Logits(), p, trajectory, returns, baseline, norm, hypers)[0]
         return jax.grad(loss)(logits)

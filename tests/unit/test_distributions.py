@@ -14,7 +14,7 @@ def test_samples_follow_the_probabilities():
     logits = jnp.array([[0.0, 1.0, -2.0, 3.0], [5.0, 0.0, 0.0, 0.0]])
     log_probs = dist.unimix_log_probs(logits, 0.05)
     np.testing.assert_allclose(jnp.exp(log_probs), 0.95 * jax.nn.softmax(logits) + 0.05 / 4, rtol=1e-5)
-    draws = jax.jit(jax.vmap(lambda key: dist.sample_one_hot(key, log_probs)))(
+    draws = jax.jit(jax.vmap(lambda key: dist.sample_one_hot(key, jnp.exp(log_probs))))(
         jax.random.split(jax.random.key(0), 40_000)
     )
     assert set(np.unique(draws)) == {0.0, 1.0} and (np.asarray(draws).sum(-1) == 1).all()
@@ -27,8 +27,8 @@ def test_samples_follow_the_probabilities():
 @given(seed=st.integers(0, 2**31 - 1), scale=st.sampled_from([0.1, 10.0, 1000.0]))
 def test_samples_are_one_hot_for_any_logits(seed, scale):
     key_logits, key_sample = jax.random.split(jax.random.key(seed))
-    log_probs = dist.unimix_log_probs(scale * jax.random.normal(key_logits, (64, 5)), 0.0)
-    sample = np.asarray(dist.sample_one_hot(key_sample, log_probs))
+    probs = dist.unimix_probs(scale * jax.random.normal(key_logits, (64, 5)), 0.0)
+    sample = np.asarray(dist.sample_one_hot(key_sample, probs))
     assert (sample.sum(-1) == 1).all() and (sample.max(-1) == 1).all()
 
 
@@ -36,8 +36,8 @@ def test_straight_through_passes_the_gradient_of_the_probabilities():
     logits, weight = jnp.array([0.3, -1.0, 2.0]), jnp.array([1.0, 2.0, -1.0])
 
     def through(logits):
-        log_probs = dist.unimix_log_probs(logits, 0.01)
-        return jnp.sum(weight * dist.straight_through(dist.sample_one_hot(jax.random.key(0), log_probs), log_probs))
+        probs = dist.unimix_probs(logits, 0.01)
+        return jnp.sum(weight * dist.straight_through(dist.sample_one_hot(jax.random.key(0), probs), probs))
 
     direct = jax.grad(lambda logits: jnp.sum(weight * jnp.exp(dist.unimix_log_probs(logits, 0.01))))(logits)
     np.testing.assert_allclose(jax.grad(through)(logits), direct, rtol=1e-5)

@@ -1,0 +1,79 @@
+"""What an imagined trajectory holds where: which action leads to which state, reward and end. About 20 seconds."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs.observation import Categorical
+from r2i_jit import behavior
+from r2i_jit.actions import ActionSpec
+from r2i_jit.agent import Agent
+from r2i_jit.nets import distributions as dist
+from r2i_jit.world_model import Latent, WorldModel
+from tests.agents import small_config
+
+N, I = 5, 4
+SPECS = {"discrete": ActionSpec(3, discrete=True), "continuous": ActionSpec(3, False, -np.ones(3), np.ones(3))}
+
+
+def setup(kind, continue_mode):
+    config = small_config(behavior__policy_input="full", behavior__horizon=I, behavior__continue_mode=continue_mode)
+    agent = Agent(config, (Categorical(4),), SPECS[kind], jax.ShapeDtypeStruct((4,), jnp.uint8))
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(partial(agent.init, hypers=config.hypers), jax.random.key(0))
+    state = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
+    model = config.model
+    stoch = np.eye(model.classes)[rng.integers(0, model.classes, (N, model.stoch))].reshape(N, -1)
+    start = Latent(*(jnp.asarray(x, jnp.float32) for x in (
+        stoch, rng.normal(size=(N, model.deter)), rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state)),
+        np.zeros(N)
+    )))  # fmt: skip
+    return agent, state, start
+
+
+@pytest.mark.parametrize(("kind", "continue_mode"), [("discrete", "mode"), ("continuous", "mean")])
+def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode):
+    agent, state, start = setup(kind, continue_mode)
+    start_cont = jnp.array([1.0, 0.0, 1.0, 1.0, 0.0])
+
+    def imagine(key):
+        return behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor, state.model, state.actor,
+                                start, start_cont, key)  # fmt: skip
+
+    trajectory = jax.jit(imagine)(jax.random.key(1))
+    apply = lambda *args, method: agent.model.apply({"params": state.model}, *args, method=method)
+    systems = apply(method=WorldModel.discrete)
+    # With the policy input "full" the features are the whole latent: (z, h, x).
+    states = jax.tree.map(lambda all, last: jnp.concatenate([all, last[None]]), trajectory.feat, trajectory.last)
+    latents = [Latent(z, h, x.reshape(start.hidden.shape), start.start) for z, h, x in zip(*states, strict=True)]
+    jax.tree.map(np.testing.assert_array_equal, latents[0], start)
+    np.testing.assert_array_equal(trajectory.start_cont, start_cont)
+    assert len(latents) == I + 1 and trajectory.action.shape == (I, N, 3)
+    for k in range(I):
+        # z is a sample, but what it is a sample from, h and x follow from the state before and the action.
+        expected = apply(systems, latents[k], trajectory.action[k], None, method=WorldModel.imagine_step)
+        np.testing.assert_allclose(latents[k + 1].deter, expected.deter, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(latents[k + 1].hidden, expected.hidden, rtol=1e-3, atol=1e-4)
+        assert set(np.unique(latents[k + 1].stoch.round(5))) == {0.0, 1.0}
+        reward_logits, continue_logit = apply(latents[k + 1], method=WorldModel.heads)
+        np.testing.assert_allclose(trajectory.reward[k], dist.two_hot_mean(reward_logits), rtol=1e-3, atol=1e-3)
+        cont = jax.nn.sigmoid(continue_logit)
+        cont = (cont > 0.5) if continue_mode == "mode" else cont
+        np.testing.assert_allclose(trajectory.cont[k], cont, rtol=1e-3, atol=1e-4)
+    if kind == "discrete":
+        assert set(np.unique(trajectory.action)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kind):
+    agent, state, start = setup(kind, "mode")
+
+    def total(actor):
+        return behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor, state.model, actor, start,
+                                jnp.ones(N), jax.random.key(2)).reward[-1].sum()  # fmt: skip
+
+    gradient = jax.jit(jax.grad(total))(state.actor)
+    assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)) == (kind == "continuous")
