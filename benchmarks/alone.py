@@ -20,13 +20,17 @@ class Alone:
           every: updates of one `train`.
         """
         self.trainer = Trainer(config)
-        state = self.trainer.init(jax.random.split(jax.random.key(seed), 2))
+        self.agent_state: AgentState = self.play(jax.random.key(seed))
+        self._every, self._key, self._calls = every, jax.random.key(seed + 7), 0
+        self._updates = jax.jit(self._make_updates, donate_argnums=0)
+
+    def play(self, key: Array) -> AgentState:
+        """Fill both replays with new random play; returns an untrained agent."""
+        state = self.trainer.init(jax.random.split(key, 2))
         self.written = state.written
         first, second = (jax.tree.map(lambda x, i=i: x[i], state.seeds) for i in range(2))
         self.replay, self.fresh, self.hypers = first.replay, second.replay, first.hypers
-        self.agent_state: AgentState = first.agent
-        self._every, self._key, self._calls = every, jax.random.key(seed + 7), 0
-        self._updates = jax.jit(self._make_updates, donate_argnums=0)
+        return first.agent
 
     def train(self) -> dict[str, Array]:
         """Make `every` updates; returns their metrics, the mean over the second half."""

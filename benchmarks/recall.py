@@ -1,11 +1,13 @@
 """How many updates the world model alone needs to learn to recall, on replay of random play.
 
     python -m benchmarks recall --env popgym/RepeatPreviousMedium --set model.stoch=8
+    python -m benchmarks recall --env popgym/AutoencodeEasy --renew --updates 6000
 
-No actor, no new data: the quickest way to see whether a change helps the memory. Held-out play tells recalling from
-memorising the replay, which a game with few and long episodes invites. The reward loss stays at what a model
-without memory reaches, then falls to the entropy of the two-hot target once the card of some steps ago is remembered;
-both bounds are printed (they hold for the POPGym games whose reward is certain given the card asked for).
+No actor, and no new data unless `--renew` plays anew before every 100 updates: the quickest way to see whether a change
+helps the memory. Held-out play tells recalling from memorising the replay, which a game with few and long episodes
+invites. The reward loss stays at what a model without memory reaches, then falls to the entropy of the two-hot target
+once the card of some steps ago is remembered; both bounds are printed (they hold for the POPGym games whose reward is
+certain given the card asked for).
 """
 
 import argparse
@@ -40,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
     parser.add_argument("--updates", type=int, default=2400, help="training updates (%(default)s)")
     parser.add_argument("--steps", type=int, default=60_000, help="environment steps of random play (%(default)s)")
+    parser.add_argument("--renew", action="store_true", help="new random play before every 100 updates")
     parser.add_argument("--seed", type=int, default=0, help="root seed (%(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
     args = parser.parse_args(argv)
@@ -68,6 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     print("|---|---|---|---|---|---|---|", flush=True)
     begin = time.perf_counter()
     for i in range(args.updates // ROUND):
+        if args.renew and i:
+            alone.play(jax.random.fold_in(jax.random.key(args.seed), i))
         metrics = alone.train()
         if i % 3 == 2:
             new = held_out(alone.agent_state, jax.random.key(args.seed + 8))
