@@ -104,9 +104,9 @@ def _popgym_tiny(env: str, environment) -> Config:
 
 
 def _popgym_small(env: str, environment) -> Config:
-    """About 5M parameters, for one GPU."""
+    """About 5M parameters, for one GPU; one update per step of all environments, which is a train ratio of up to 64."""
     length = min(environment.max_episode_steps + 1, 1024)
-    batch = max(1, 4096 // length)
+    batch, num_envs = max(1, 4096 // length), 64
     return Config(
         env=env,
         model=ModelConfig(
@@ -122,8 +122,10 @@ def _popgym_small(env: str, environment) -> Config:
             head_units=256,
         ),
         behavior=BehaviorConfig(horizon=15, imagination_starts=1024, actor_units=256, critic_units=256),
-        replay=ReplayConfig(capacity=1_000_000, batch_size=batch, sequence_length=length, train_ratio=64.0),
-        loop=LoopConfig(num_envs=64, chunk_updates=64),
+        replay=ReplayConfig(
+            capacity=1_000_000, batch_size=batch, sequence_length=length, train_ratio=batch * length / num_envs
+        ),
+        loop=LoopConfig(num_envs=num_envs, chunk_updates=64),
         hypers=Hypers(model_lr=6e-4, ssm_lr=6e-4, actor_lr=2e-4, critic_lr=2e-4, entropy_scale=3e-3),
     )
 
