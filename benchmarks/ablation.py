@@ -38,9 +38,9 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {
 }
 
 
-def run(name: str, env: str, seeds: int, steps: int, interval: int, episodes: int) -> dict:
-    """Train one variant and return its evaluations."""
-    trainer = Trainer(preset("popgym", "tiny", env).override(VARIANTS[name][1]))
+def run(name: str, env: str, seeds: int, steps: int, interval: int, episodes: int, overrides: list[str]) -> dict:
+    """Train one variant, with `overrides` on top, and return its evaluations."""
+    trainer = Trainer(preset("popgym", "tiny", env).override([*VARIANTS[name][1], *overrides]))
     compile_seconds = trainer.compile(seeds)
     state = trainer.init(jax.random.split(jax.random.key(0), seeds))
     begin, evaluated, at, curve = time.perf_counter(), 0, [], []
@@ -87,14 +87,15 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=4_000, help="steps between evaluations (%(default)s)")
     parser.add_argument("--episodes", type=int, default=64, help="episodes of an evaluation, per seed (%(default)s)")
     parser.add_argument("--solved", type=float, default=0.97, help="return that counts as solved (%(default)s)")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides of every variant")
     parser.add_argument("--out", type=Path, help="append each result to this JSON-lines file")
     args = parser.parse_args()
-    print(f"{args.env}, {args.seeds} seeds, {args.steps} steps; {platform.machine()}, {jax.devices()[0].device_kind}, "
-          f"jax {jax.__version__}, {time.strftime('%Y-%m-%d')}\n")  # fmt: skip
+    print(f"{args.env} {' '.join(args.set)}, {args.seeds} seeds, {args.steps} steps; {platform.machine()}, "
+          f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {time.strftime('%Y-%m-%d')}\n")  # fmt: skip
     print(f"| variant | changed | steps to {args.solved} per seed | return at the end | training seconds |")
     print("|---|---|---|---|---|", flush=True)
     for name in args.only:
-        result = run(name, args.env, args.seeds, args.steps, args.interval, args.episodes)
+        result = run(name, args.env, args.seeds, args.steps, args.interval, args.episodes, args.set)
         print(summary(result, args.solved), flush=True)
         if args.out:
             with args.out.open("a", encoding="utf-8") as file:

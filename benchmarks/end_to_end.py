@@ -37,8 +37,7 @@ def measure(config, seeds: int, seconds: float) -> dict[str, float]:
         chunks += 1
     elapsed, elapsed_cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
     collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
-    turn = machine.seconds_per_call(collect, state.seeds)
-    collecting = turn * trainer.turns * chunks
+    collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
     steps = chunks * trainer.steps_per_chunk * seeds
     return {
         "devices": trainer.devices_for(seeds),

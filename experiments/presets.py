@@ -5,6 +5,7 @@ cores while a person waits; `small` is for one GPU. docs/results.md has what the
 """
 
 import dataclasses
+from fractions import Fraction
 
 import envs
 from envs.observation import Categorical, observation_parts
@@ -74,7 +75,7 @@ def default_steps(config: Config, size: str) -> int:
 def _popgym_tiny(env: str, environment) -> Config:
     """About 0.3M parameters; a training sequence is one whole episode (the final observation included)."""
     length = min(environment.max_episode_steps + 1, 1024)
-    batch = max(1, 832 // length)
+    batch, num_envs = max(1, 832 // length), 16
     config = Config(
         env=env,
         model=ModelConfig(
@@ -93,8 +94,13 @@ def _popgym_tiny(env: str, environment) -> Config:
             reward_init=1.0,
         ),
         behavior=BehaviorConfig(horizon=6, imagination_starts=128, actor_units=96, critic_units=96),
-        replay=ReplayConfig(capacity=500_000, batch_size=batch, sequence_length=length, train_ratio=32.0),
-        loop=LoopConfig(num_envs=16, chunk_updates=64),
+        replay=ReplayConfig(
+            capacity=500_000,
+            batch_size=batch,
+            sequence_length=length,
+            train_ratio=_train_ratio(32.0, batch * length, num_envs),
+        ),
+        loop=LoopConfig(num_envs=num_envs, chunk_updates=64),
         hypers=Hypers(
             model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=2e-2, discount=0.95
         ),
@@ -104,7 +110,7 @@ def _popgym_tiny(env: str, environment) -> Config:
 
 
 def _popgym_small(env: str, environment) -> Config:
-    """About 5M parameters, for one GPU; one update per step of all environments, which is a train ratio of up to 64."""
+    """About 5M parameters, for one GPU."""
     length = min(environment.max_episode_steps + 1, 1024)
     batch, num_envs = max(1, 4096 // length), 64
     return Config(
@@ -123,7 +129,10 @@ def _popgym_small(env: str, environment) -> Config:
         ),
         behavior=BehaviorConfig(horizon=15, imagination_starts=1024, actor_units=256, critic_units=256),
         replay=ReplayConfig(
-            capacity=1_000_000, batch_size=batch, sequence_length=length, train_ratio=batch * length / num_envs
+            capacity=1_000_000,
+            batch_size=batch,
+            sequence_length=length,
+            train_ratio=_train_ratio(64.0, batch * length, num_envs),
         ),
         loop=LoopConfig(num_envs=num_envs, chunk_updates=64),
         hypers=Hypers(model_lr=6e-4, ssm_lr=6e-4, actor_lr=2e-4, critic_lr=2e-4, entropy_scale=3e-3),
@@ -257,6 +266,15 @@ _MAZE_HYPERS = Hypers(
     rep_scale=0.2,
     entropy_scale=1e-3,
 )
+
+
+def _train_ratio(wanted: float, tokens: int, num_envs: int) -> float:
+    """Return the train ratio next to `wanted` for which collecting and at most eight updates can take turns.
+
+    Batches hold whole episodes, so `tokens` is seldom round: a ratio to the letter can mean 512 updates at a time.
+    """
+    steps_per_update = Fraction(tokens / (wanted * num_envs)).limit_denominator(8)
+    return float(tokens / (num_envs * steps_per_update))
 
 
 def _latents(environment) -> int:

@@ -6,13 +6,15 @@ from experiments.presets import TINY_GAMES, default_steps, preset
 from r2i_jit import Trainer
 
 
-@pytest.mark.parametrize("game", ["RepeatPreviousEasy", "ConcentrationMedium", "PositionOnlyCartPoleHard"])
-def test_small_makes_one_update_per_step_of_all_environments(game):
-    """With another train ratio a turn could be five hundred updates long, and nothing would be seen of a run."""
-    config = preset("popgym", "small", f"popgym/{game}")
-    trainer = Trainer(config)
-    assert (trainer.turn_steps, trainer.turn_updates) == (1, 1)
-    assert 32 <= config.replay.train_ratio <= 64
+@pytest.mark.parametrize(("size", "ratio"), [("tiny", 32), ("small", 64)])
+@pytest.mark.parametrize(
+    "game", ["RepeatPreviousEasy", "ConcentrationEasy", "MineSweeperHard", "PositionOnlyCartPoleHard"]
+)
+def test_turns_are_short_whatever_the_length_of_an_episode(size, ratio, game):
+    """With the ratio to the letter a turn can be five hundred updates, and nothing is seen of a run for minutes."""
+    config = preset("popgym", size, f"popgym/{game}")
+    assert Trainer(config).turn_updates <= 8
+    assert config.replay.train_ratio == pytest.approx(ratio, rel=0.1)
 
 
 @pytest.mark.parametrize("level", ["Easy", "Medium", "Hard"])
