@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
           "| time / N single runs | updates/s | collecting | env steps/s, collecting | peak memory (MB) |")  # fmt: skip
     print("|---" + "|--:" * 11 + "|", flush=True)
     for env in args.env:
-        config = preset("popgym", args.size, env)
+        config = preset(env.partition("/")[0], args.size, env)
         config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
         single = None
         for seeds in args.seeds:

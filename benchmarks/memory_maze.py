@@ -145,7 +145,7 @@ def _scans(jaxpr: Any) -> list[Any]:
             continue
         for value in equation.params.values():
             # Of a program for several platforms one is run.
-            inner = value[0] if equation.primitive.name == "cond" else value
+            inner = value[-1] if equation.primitive.name == "cond" else value
             if isinstance(inner, jax.extend.core.ClosedJaxpr):
                 found += _scans(inner.jaxpr)
     return found
@@ -270,10 +270,13 @@ def main(argv: list[str] | None = None) -> None:
     kinds, times = [0, *args.samples], {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for size in args.sizes:
+            made = {
+                count: {what: pool.submit(compiled, size, count, what) for what in (RESET, *kinds)}
+                for count in args.num_envs
+            }
+            programs = {count: {what: future.result() for what, future in one.items()} for count, one in made.items()}
             for count in args.num_envs:
-                made = {what: pool.submit(compiled, size, count, what) for what in (RESET, *kinds)}
-                programs = {what: future.result() for what, future in made.items()}
-                times[size, count] = measure(size, count, programs, args.seconds)
+                times[size, count] = measure(size, count, programs.pop(count), args.seconds)
                 cli.note(f"{size}x{size}, {count:,} environments: measured")
     print_all(times, args.num_envs, kinds, originals)
 

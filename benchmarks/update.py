@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     print("|" + "---|" * (len(columns) + 2), flush=True)
     for length in args.lengths:
         batch = max(1, tokens // length)
-        config = preset("popgym", args.size, args.env)
+        config = preset(args.env.partition("/")[0], args.size, args.env)
         config = config.override([f"replay.sequence_length={length}", f"replay.batch_size={batch}",
                                   "replay.capacity=40000", f"replay.prefill={4 * tokens}", *args.set])  # fmt: skip
         r = measure(config)

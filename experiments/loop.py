@@ -101,7 +101,7 @@ def _save_interval(trainer: Any, info: rundir.RunInfo, args: Any) -> float:
 def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
     """Compile, then restore or initialise the state, and bring the logs to the same step."""
     members = len(run.info.members)
-    seconds = run.trainer.compile(members)
+    seconds = run.trainer.compile(members, init=not run.checkpoints.steps())
     print(f"compiled in {seconds:.1f} s", flush=True)
     restored = run.checkpoints.restore(run.trainer.state_shapes(members))
     if restored is not None:

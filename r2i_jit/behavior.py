@@ -186,6 +186,11 @@ def imagine(
     variables = {"params": sg(model_params)}
     systems = model.apply(variables, method=WorldModel.discrete)
     differentiable = uses_backprop(config, spec)
+    keeps_deter = config.policy_input != "hidden"
+
+    def heads(latent):
+        reward_logits, continue_logit = model.apply(variables, latent, method=WorldModel.heads)
+        return dist.two_hot_mean(reward_logits), jax.nn.sigmoid(continue_logit)
 
     def step(latent, key):
         key_act, key_model = jax.random.split(key)
@@ -195,16 +200,18 @@ def imagine(
         latent = model.apply(
             variables, systems, latent, action, key_model, differentiable=differentiable, method=WorldModel.imagine_step
         )
-        # The heads are run here and not on the whole trajectory afterwards: h need not be kept for them.
-        reward_logits, continue_logit = model.apply(variables, latent, method=WorldModel.heads)
-        return latent, (feat, action, dist.two_hot_mean(reward_logits), jax.nn.sigmoid(continue_logit))
+        # Run here and not on the whole trajectory afterwards, the heads need no h to be kept for them.
+        return latent, (feat, action, () if keeps_deter else heads(latent))
 
     keys = jax.random.split(key, config.horizon)
-    latent, imagined = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
-    feat, action, reward, cont = imagined
+    last, (feat, action, outcome) = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
+    if keeps_deter:  # then once for all steps: on a GPU a step costs its number of kernels
+        visited = heads(start._replace(stoch=feat[0], deter=feat[1]))
+        outcome = jax.tree.map(lambda x, x_last: jnp.concatenate([x[1:], x_last[None]]), visited, heads(last))
+    reward, cont = outcome
     if config.continue_mode == "mode":
         cont = (cont > 0.5).astype(jnp.float32)
-    return Trajectory(feat, action, reward, cont, start_cont, features(latent, config.policy_input))
+    return Trajectory(feat, action, reward, cont, start_cont, features(last, config.policy_input))
 
 
 def weights(trajectory: Trajectory, discount: jax.Array) -> jax.Array:

@@ -58,7 +58,7 @@ class ModelConfig(_Static):
     dt_max: float = 0.1
     clip_eigenvalues: bool = False  # keep Re(lambda) <= -1e-4
     initial_state: Literal["learned", "zeros"] = "learned"
-    scan: Literal["auto", "sequential", "associative"] = "auto"  # auto: sequential on CPU
+    scan: Literal["auto", "sequential", "associative", "chunked", "fused"] = "auto"  # sequential on CPU, else fused
     reset: Literal["exact", "released", "none"] = "exact"  # "released" repeats the published code's defects, for study
     stoch: int = 32  # S, categorical latents
     classes: int = 32  # C, classes of each

@@ -8,6 +8,7 @@ write position) is a scalar outside the `vmap`, so that no write becomes a scatt
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -113,7 +114,7 @@ class Trainer:
         self._quick = compiling.quick()
         self._options = self._quick if quick_compile else {}
         self._jitted: dict[tuple, Any] = {}
-        self._compiled: dict[int, Any] = {}
+        self._compiled: dict[tuple[str, int], Any] = {}
         self._shapes: dict[int, TrainState] = {}
 
     # Public names ---------------------------------------------------------------------------------------------------
@@ -142,14 +143,30 @@ class Trainer:
         """Return on how many devices this many seeds are trained."""
         return max(n for n in range(1, len(self._devices) + 1) if num_seeds % n == 0)
 
-    def compile(self, num_seeds: int) -> float:
-        """Compile the chunk for `num_seeds` seeds ahead of time; returns the seconds it took (0 when done before)."""
+    def compile(self, num_seeds: int, *, init: bool = False) -> float:
+        """Compile the chunk for `num_seeds` seeds ahead of time.
+
+        Args:
+          num_seeds: how many.
+          init: compile the programs of `init` as well, at the same time.
+
+        Returns:
+          The seconds it took, 0 when done before.
+        """
         begin = time.perf_counter()
-        if num_seeds not in self._compiled:
-            chunk = self._spread(self._train_chunk, num_seeds, (_PLACES,), (_PLACES, P("seed")), self._options, (0,))
-            self._compiled[num_seeds] = chunk.lower(self.state_shapes(num_seeds)).compile()
-            return time.perf_counter() - begin
-        return 0.0
+        state = self.state_shapes(num_seeds)
+        wanted: dict[str, tuple[Any, tuple]] = {"train_chunk": (self._chunk_program(num_seeds), (state,))}
+        if init:
+            wanted["init"] = self._init_program(num_seeds), (state.seeds.key, state.seeds.hypers)
+            wanted["prefill"] = self._prefill_program(num_seeds), (state,)
+        missing = [name for name in wanted if (name, num_seeds) not in self._compiled]
+        if not missing:
+            return 0.0
+        lowered = [wanted[name][0].lower(*wanted[name][1]) for name in missing]
+        with ThreadPoolExecutor(len(missing)) as pool:
+            for name, compiled in zip(missing, pool.map(lambda program: program.compile(), lowered), strict=True):
+                self._compiled[name, num_seeds] = compiled
+        return time.perf_counter() - begin
 
     def state_shapes(self, num_seeds: int) -> TrainState:
         """Return the shapes and dtypes of `init`'s result, and with several devices its shardings; computes nothing."""
@@ -176,9 +193,10 @@ class Trainer:
             hypers = self.config.hypers
         hypers = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), keys.shape), hypers)
         seeds = keys.shape[0]
-        init = self._spread(self._init, seeds, (P("seed"), P("seed")), _PLACES, self._quick)
-        short = self._quick if self.prefill_steps <= _SHORT_PREFILL else self._options
-        prefill = self._spread(self._prefill, seeds, (_PLACES,), _PLACES, short, (0,))
+        if (mesh := self._mesh(seeds)) is not None:
+            keys, hypers = jax.device_put((keys, hypers), NamedSharding(mesh, P("seed")))
+        init = self._compiled.get(("init", seeds)) or self._init_program(seeds)
+        prefill = self._compiled.get(("prefill", seeds)) or self._prefill_program(seeds)
         return prefill(init(keys, hypers))
 
     def train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -188,8 +206,9 @@ class Trainer:
           (state, metrics): each metric (seeds,), averaged over the chunk; `episode_return` and `episode_length` are NaN
           when no episode ended.
         """
-        self.compile(state.seeds.key.shape[0])
-        return self._compiled[state.seeds.key.shape[0]](state)
+        seeds = state.seeds.key.shape[0]
+        self.compile(seeds)
+        return self._compiled["train_chunk", seeds](state)
 
     def evaluate(
         self, state: TrainState, key: jax.Array, episodes: int | None = None, greedy: bool | None = None
@@ -308,6 +327,16 @@ class Trainer:
         return state.replace(
             written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs
         )
+
+    def _chunk_program(self, num_seeds: int) -> Any:
+        return self._spread(self._train_chunk, num_seeds, (_PLACES,), (_PLACES, P("seed")), self._options, (0,))
+
+    def _init_program(self, num_seeds: int) -> Any:
+        return self._spread(self._init, num_seeds, (P("seed"), P("seed")), _PLACES, self._quick)
+
+    def _prefill_program(self, num_seeds: int) -> Any:
+        options = self._quick if self.prefill_steps <= _SHORT_PREFILL else self._options
+        return self._spread(self._prefill, num_seeds, (_PLACES,), _PLACES, options, (0,))
 
     def _mesh(self, num_seeds: int) -> Mesh | None:
         """Return the devices of this many seeds, None if it is the one that JAX takes anyway."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.memory_maze import contact, solver, walker
+from envs.memory_maze import contact, fused, solver, walker
 from envs.memory_maze.walker import Scalar, Vector
 
 SUBSTEPS = 50
@@ -71,13 +71,9 @@ def step(body: Body, walls: jax.Array, action: jax.Array, substeps: int = SUBSTE
     turn = ((action == 2) | (action == 4)).astype(jnp.float32) - ((action == 3) | (action == 5)).astype(jnp.float32)
     around = contact.neighbourhood(walls, body.position[0], body.position[1])
 
-    def substep(state: _State, _: None) -> tuple[_State, Vector]:
-        state = _substep(state, drive, turn, around)
-        return state, state.place[:2]
-
     heading = jnp.cos(body.yaw), jnp.sin(body.yaw)
     state = _State((*body.position, body.yaw, body.roll), heading, tuple(body.velocity))
-    (place, _, velocity), trail = jax.lax.scan(substep, state, length=substeps)
+    (place, _, velocity), trail = fused.scan(_substep, state, _Circumstances(drive, turn, around), substeps)
     moved = Body(position=jnp.stack(place[:3]), yaw=_wrap(place[3]), roll=_wrap(place[4]), velocity=jnp.stack(velocity))
     return moved, jnp.stack(trail, axis=-1)
 
@@ -90,9 +86,18 @@ class _State(NamedTuple):
     velocity: Vector
 
 
-def _substep(state: _State, drive: jax.Array, turn: jax.Array, around: contact.Neighbourhood) -> _State:
-    """Let one physics step pass."""
+class _Circumstances(NamedTuple):
+    """What stays as it is during a control step: the two controls, and the walls around."""
+
+    drive: jax.Array
+    turn: jax.Array
+    around: contact.Neighbourhood
+
+
+def _substep(state: _State, circumstances: _Circumstances) -> tuple[_State, Vector]:
+    """Let one physics step pass; also returns x and y after it."""
     place, (cos, sin), velocity = state
+    drive, turn, around = circumstances
     own = (cos * velocity[0] + sin * velocity[1], cos * velocity[1] - sin * velocity[0], *velocity[2:])
 
     contacts = [contact.floor(place[2], own)]
@@ -104,7 +109,7 @@ def _substep(state: _State, drive: jax.Array, turn: jax.Array, around: contact.N
     change = (cos * forward - sin * left, cos * left + sin * forward, *rest)
     velocity = tuple(v + TIME_STEP * dv for v, dv in zip(velocity, change, strict=True))
     place = tuple(p + TIME_STEP * v for p, v in zip(place, velocity, strict=True))
-    return _State(place, _turned(cos, sin, TIME_STEP * velocity[3]), velocity)
+    return _State(place, _turned(cos, sin, TIME_STEP * velocity[3]), velocity), place[:2]
 
 
 def _turned(cos: Scalar, sin: Scalar, angle: Scalar) -> Vector:

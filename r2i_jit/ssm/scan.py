@@ -9,19 +9,22 @@ wrong for interior resets (docs/decisions/001-resets-in-the-scan.md).
 Owned by tests/equivalence/test_scan.py: every form equals a NumPy loop, values and gradients.
 """
 
+import math
 from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-Method = Literal["sequential", "associative"]
+from r2i_jit.ssm import kernel
+
+Method = Literal["sequential", "associative", "chunked", "fused"]
 
 
 def resolve(method: str) -> Method:
-    """Return the scan to use: "auto" is sequential on CPU, where it is 4-7 times faster, and associative elsewhere."""
+    """Return the scan to use: "auto" is sequential on CPU, 4-7 times faster there than associative; fused elsewhere."""
     if method == "auto":
-        return "sequential" if jax.default_backend() == "cpu" else "associative"
+        return "sequential" if jax.default_backend() == "cpu" else "fused"
     return method  # type: ignore[return-value]
 
 
@@ -36,7 +39,8 @@ def scan_with_resets(
       x_init: (P,) complex, the state before the first step of an episode.
       is_first: (B, T) bool; the state is replaced BEFORE step t.
       carry: (B, P) complex, the state before t = 0; ignored where is_first[:, 0].
-      method: "sequential" or "associative"; they agree up to float reassociation.
+      method: "sequential"; "associative"; "chunked", sqrt(T) chunks side by side; or "fused", the same in two kernels
+        on an NVIDIA GPU and chunked elsewhere. They agree up to float reassociation.
 
     Returns:
       (B, T, P) complex, the states x_t.
@@ -78,6 +82,11 @@ def _solve(method: Method, lambda_bar: jax.Array, keep: jax.Array, b: jax.Array,
             return a_right * a_left, a_right * b_left + b_right
 
         return jax.lax.associative_scan(compose, (lambda_bar * keep, b), reverse=reverse)[1]
+    if method == "chunked":
+        return _chunked(lambda_bar, keep, b, reverse=reverse)
+    if method == "fused":
+        fused, chunked = partial(kernel.solve, reverse=reverse), partial(_chunked, reverse=reverse)
+        return jax.lax.platform_dependent(lambda_bar, keep, b, cuda=fused, default=chunked)
 
     def step(x, inputs):
         keep_t, b_t = inputs
@@ -85,3 +94,38 @@ def _solve(method: Method, lambda_bar: jax.Array, keep: jax.Array, b: jax.Array,
         return x, x
 
     return jax.lax.scan(step, jnp.zeros_like(b[0]), (keep, b), reverse=reverse)[1]
+
+
+def _chunked(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: bool) -> jax.Array:
+    """Solve sqrt(T) chunks side by side, step by step, then carry the states across them.
+
+    2 sqrt(T) steps of one small kernel each, against log2(T) levels of the associative scan, each with kernels of its
+    own that interleave what the levels hold, all of which must be compiled.
+    """
+    length = b.shape[0]
+    steps = math.ceil(math.sqrt(length))
+    chunks = -(-length // steps)
+
+    def cut(x: jax.Array) -> jax.Array:
+        """(T, ...) to (steps, chunks, ...); what is added at the end that comes last changes nothing before it."""
+        missing = steps * chunks - length
+        pad = [(missing, 0) if reverse else (0, missing)] + [(0, 0)] * (x.ndim - 1)
+        return jnp.swapaxes(jnp.pad(x, pad).reshape(chunks, steps, *x.shape[1:]), 0, 1)
+
+    def within(state, inputs):
+        x, decay = state
+        keep_t, b_t = inputs
+        a = lambda_bar * keep_t
+        state = a * x + b_t, a * decay
+        return state, state
+
+    def across(x, inputs):
+        decay, end = inputs
+        return decay * x + end, x
+
+    shape = (chunks, *b.shape[1:])
+    start = jnp.zeros(shape, b.dtype), jnp.ones(shape, b.dtype)
+    (ends, decays), (x, decay) = jax.lax.scan(within, start, (cut(keep), cut(b)), reverse=reverse)
+    _, before = jax.lax.scan(across, jnp.zeros_like(b[0]), (decays, ends), reverse=reverse)
+    x = jnp.swapaxes(x + decay * before, 0, 1).reshape(steps * chunks, *b.shape[1:])
+    return x[-length:] if reverse else x[:length]

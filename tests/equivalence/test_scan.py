@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from r2i_jit.ssm import kernel
 from r2i_jit.ssm.scan import scan_with_resets
 
 B, P = 2, 3
-METHODS = ("sequential", "associative")
+METHODS = ("sequential", "associative", "chunked")
 LENGTHS = (1, 2, 7, 33)  # one compilation each; none but 1 and 2 a power of two
 
 
@@ -103,6 +104,33 @@ def test_long_sequences_stay_accurate(method):
     expected = loop(*(x.astype(np.complex128) for x in (lambda_bar, bu, x_init)), is_first, carry.astype(np.complex128))
     scale = np.abs(expected).max()
     np.testing.assert_allclose(got / scale, expected / scale, atol=2e-5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("length", "width"), [(1, 3), (7, 40), (33, 64)])
+def test_the_kernels_for_gpus_compute_the_recurrence(length, width, reverse):
+    """Interpreted, for a batch of systems; lengths and widths that fill neither chunks nor columns."""
+    seeds = 2
+    rng = np.random.default_rng(length)
+    draw = lambda *shape: (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    lambda_bar, b = draw(seeds, width), draw(seeds, length, B, width)
+    lambda_bar /= 1.05 * np.abs(lambda_bar)
+    keep = (rng.random((seeds, length, B, 1)) > 0.2).astype(np.float32)
+    got = jax.jit(jax.vmap(partial(kernel.solve, reverse=reverse, interpret=True)))(lambda_bar, keep, b)
+    x, expected = np.zeros((seeds, B, width), np.complex64), np.zeros_like(b)
+    for t in range(length)[:: -1 if reverse else 1]:
+        x = lambda_bar[:, None] * keep[:, t] * x + b[:, t]
+        expected[:, t] = x
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gpus_get_the_kernels():
+    """Lowered for CUDA here, where there may be none: forward and backward are two kernels each."""
+    arguments = system(0, 40)
+    is_first = np.zeros((B, 40), bool)
+    traced = gradients.trace("fused", *arguments[:3], is_first, arguments[3], arguments[1])
+    assert traced.lower(lowering_platforms=("cuda",)).as_text().count("gpu.triton") == 4
+    assert "triton" not in traced.lower(lowering_platforms=("cpu",)).as_text()
 
 
 def test_released_operator_would_fail():

@@ -51,7 +51,7 @@ def call(model, params, method, *args):
     return model.apply({"params": params}, *args, method=method)
 
 
-@pytest.fixture(scope="module", params=["sequential-bilinear-learned", "associative-zoh-zeros"])
+@pytest.fixture(scope="module", params=["sequential-bilinear-learned", "chunked-zoh-zeros"])
 def agent(request):
     scan, discretization, initial = request.param.split("-")
     model, params = build(model__scan=scan, model__discretization=discretization, model__initial_state=initial)

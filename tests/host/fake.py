@@ -89,7 +89,7 @@ class FakeTrainer:
     def devices_for(self, num_seeds: int) -> int:
         return 1
 
-    def compile(self, num_seeds: int) -> float:
+    def compile(self, num_seeds: int, *, init: bool = False) -> float:
         begin = time.perf_counter()
         self._compiled = self._chunk.lower(self.state_shapes(num_seeds)).compile()
         return time.perf_counter() - begin

@@ -73,7 +73,7 @@ def test_values_are_read_as_people_write_them():
         ("hypers.model_lr=-inf", "expected a finite number"),
         ("replay.train_ratio=inf", "expected a finite number"),
         ("model.group=x", "unknown config key 'model.group'"),
-        ("model.scan=fast", "expected one of auto, sequential, associative"),
+        ("model.scan=fast", "expected one of auto, sequential, associative, chunked, fused"),
         ("model.clip_eigenvalues=yes", "expected true or false"),
         ("__class__=3", "unknown config key"),
         ("model.__class__=3", "unknown config key"),

@@ -19,8 +19,10 @@ N, I = 5, 4
 SPECS = {"discrete": ActionSpec(3, discrete=True), "continuous": ActionSpec(3, False, -np.ones(3), np.ones(3))}
 
 
-def setup(kind, continue_mode):
-    config = small_config(behavior__policy_input="full", behavior__horizon=I, behavior__continue_mode=continue_mode)
+def setup(kind, continue_mode, policy_input="full"):
+    config = small_config(
+        behavior__policy_input=policy_input, behavior__horizon=I, behavior__continue_mode=continue_mode
+    )
     agent = Agent(config, (Categorical(4),), SPECS[kind], jax.ShapeDtypeStruct((4,), jnp.uint8))
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(partial(agent.init, hypers=config.hypers), jax.random.key(0))
@@ -65,6 +67,22 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
         np.testing.assert_allclose(trajectory.cont[k], cont, rtol=1e-3, atol=1e-4)
     if kind == "discrete":
         assert set(np.unique(trajectory.action)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("policy_input", ["hidden", "output", "full"])
+def test_rewards_and_ends_are_those_of_the_states_arrived_in_whatever_the_policy_reads(policy_input):
+    agent, state, latent = setup("discrete", "mean", policy_input)
+    key = jax.random.key(3)
+    trajectory = jax.jit(lambda: behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor,
+                                                  state.model, state.actor, latent, jnp.ones(N), key))()  # fmt: skip
+    apply = partial(agent.model.apply, {"params": state.model})
+    systems = apply(method=WorldModel.discrete)
+    for k, step_key in enumerate(jax.random.split(key, I)):
+        key_model = jax.random.split(step_key)[1]
+        latent = apply(systems, latent, trajectory.action[k], key_model, method=WorldModel.imagine_step)
+        reward_logits, continue_logit = apply(latent, method=WorldModel.heads)
+        np.testing.assert_allclose(trajectory.reward[k], dist.two_hot_mean(reward_logits), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(trajectory.cont[k], jax.nn.sigmoid(continue_logit), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", SPECS)
