@@ -8,6 +8,7 @@ NAMES = {
     "memory_maze": "frames per second of Memory Maze, beside the original, and where the time goes",
     "update": "one training update and its parts, at growing sequence length",
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
+    "kernels": "the GPU kernels beside the loops that they replace",
     "products": "the gradient of a weight matrix in two orders",
     "images": "image encoder and decoder: convolutions, the library's and as matrix products, and patches",
     "recall": "how many updates the world model alone needs to learn to recall",

@@ -204,7 +204,10 @@ def _maze_tiny(env: str, environment) -> Config:
 
 
 def _maze_small(env: str, environment) -> Config:
-    """About 10M parameters, for one GPU: the paper's batch, a quarter of its widths."""
+    """About 13M parameters, for one GPU: whole episodes of 9x9 as sequences, an update per step of all environments.
+
+    Patches: convolutions cost more there, too, and were not needed. docs/memory_maze.md has what it reached in minutes.
+    """
     return Config(
         env=env,
         model=ModelConfig(
@@ -213,16 +216,37 @@ def _maze_small(env: str, environment) -> Config:
             ssm_blocks=8,
             units=512,
             deter=512,
+            dt_min=0.002,
+            dt_max=1.0,
+            action_scale=6.0,
             head_layers=2,
             head_units=512,
-            image_depth=32,
+            image_net="patches",
+            image_depth=64,
+            decoded_steps=128,
         ),
         behavior=BehaviorConfig(imagination_starts=1024, policy_input="full"),
         replay=ReplayConfig(
-            capacity=2_000_000, batch_size=4, sequence_length=1024, train_ratio=64.0, prefill_repeat=0.75
+            capacity=1_000_000,
+            batch_size=8,
+            sequence_length=1024,
+            train_ratio=32.0,
+            rewarded=0.5,
+            prefill=300_000,
+            prefill_repeat=0.75,
         ),
-        loop=LoopConfig(num_envs=64, chunk_updates=64, precision="bfloat16"),
-        hypers=_MAZE_HYPERS,
+        loop=LoopConfig(num_envs=256, chunk_updates=50, precision="bfloat16"),
+        hypers=_MAZE_HYPERS.replace(
+            model_lr=6e-4,
+            ssm_lr=6e-4,
+            actor_lr=3e-4,
+            critic_lr=3e-4,
+            dyn_scale=0.5,
+            rep_scale=0.1,
+            entropy_scale=3e-3,
+            reward_scale=10.0,
+            discount=0.99,
+        ),
     )
 
 
