@@ -10,6 +10,7 @@ P states, forward, by each form (`r2i_jit/ssm/scan.py`; "fused" is chunked but f
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -84,8 +85,8 @@ def main(argv: list[str] | None = None) -> None:
         first = jnp.zeros((batch, length), bool).at[:, 0].set(True)
         state = jnp.zeros((batch, args.states), jnp.complex64)
         for method in METHODS:
-            run = lambda bu, first, method=method: scan_with_resets(lambda_bar, bu, state[0], first, state, method)
-            compiling, seconds = timed(run, bu, first)
+            run = partial(scan_with_resets, method=method)
+            compiling, seconds = timed(run, lambda_bar, bu, state[0], first, state)
             print(f"| {length} | {batch} | {method} | {1e6 * seconds:,.0f} | {compiling:.1f} |", flush=True)
 
 
