@@ -68,7 +68,7 @@ def measure(config: Config) -> dict[str, float]:
     }
     result = {}
     for name, (function, args) in programs.items():
-        compiled = jax.jit(function).lower(*args).compile()
+        compiled = jax.jit(function, compiler_options=trainer._options).lower(*args).compile()
         result[name] = 1e3 * machine.seconds_per_call(compiled, *args)
         if name == "update":
             result["temporary MB"] = machine.cost(compiled)[1] / 1e6

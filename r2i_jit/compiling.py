@@ -1,6 +1,10 @@
-"""How programs that run once are compiled."""
+"""With which compiler options programs are compiled."""
+
+import functools
 
 import jax
+
+from r2i_jit.config import Config
 
 # Whether XLA's fusion emitters can be turned off on CPU (docs/decisions/011). The option is known to exist up to JAX
 # 0.10, and XLA refuses what it does not know.
@@ -17,3 +21,35 @@ def quick() -> dict[str, bool | int]:
         return {}
     emitters: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False} if EMITTERS_ARE_OPTIONAL else {}
     return {"xla_backend_optimization_level": 0, **emitters}
+
+
+# XLA:CPU hands some matrix products to a library of kernels, with what surrounds them; an empty list keeps them all.
+_OWN_PRODUCTS: dict[str, bool | int | str] = {"xla_cpu_experimental_ynn_fusion_type": ""}
+_MANY_IMAGINED = 2**20  # numbers in the latents of one imagined step, above which those kernels are the faster ones
+_WIDE = 512
+
+
+def loop(config: Config, images: bool) -> dict[str, bool | int | str]:
+    """Return compiler options, for `jax.jit`, with which a training loop of this size runs fastest.
+
+    See docs/decisions/016-small-products-on-cpu.md.
+
+    Args:
+      config: its batch, model and imagination sizes.
+      images: whether observations are images.
+    """
+    model, starts = config.model, config.behavior.imagination_starts
+    tokens = config.replay.batch_size * config.replay.sequence_length
+    imagined = (starts or tokens) * model.stoch * model.classes
+    small = not images and max(model.units, model.deter) < _WIDE and imagined < _MANY_IMAGINED
+    return _OWN_PRODUCTS if small and jax.default_backend() == "cpu" and _is_known() else {}
+
+
+@functools.cache
+def _is_known() -> bool:
+    """Return whether this XLA knows the option: it is an experimental one, and XLA refuses what it does not know."""
+    try:
+        jax.jit(lambda: 0, compiler_options=_OWN_PRODUCTS).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True

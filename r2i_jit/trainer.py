@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import envs
-from envs.observation import observation_parts
+from envs.observation import Image, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import FlattenActions
 from r2i_jit import compiling, replay, rollout
@@ -112,7 +112,7 @@ class Trainer:
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
         self._devices = list(devices or jax.devices()[:1])
         self._quick = compiling.quick()
-        self._options = self._quick if quick_compile else {}
+        self._options = self._quick if quick_compile else compiling.loop(config, isinstance(self.parts[0], Image))
         self._jitted: dict[tuple, Any] = {}
         self._compiled: dict[tuple[str, int], Any] = {}
         self._shapes: dict[int, TrainState] = {}
