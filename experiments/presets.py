@@ -20,8 +20,9 @@ STEPS = {
     "popgym/RepeatPreviousEasy": 40_000,
     "popgym/RepeatPreviousMedium": 150_000,
     "popgym/AutoencodeEasy": 1_500_000,
+    "popgym/ConcentrationEasy": 2_000_000,
 }
-# Where the tiny preset's own settings do not teach a game; docs/decisions/014 says what each is for.
+# Where the tiny preset's own settings do not teach a game, or an environment; docs/decisions/014 says what each is for.
 TINY_GAMES = {
     "popgym/Autoencode": (
         "model.reward_init=16",
@@ -30,6 +31,20 @@ TINY_GAMES = {
         "behavior.policy_input=full",
         "replay.train_ratio=8",
         "replay.prefill=50000",
+    ),
+    "popgym/ConcentrationEasy": (
+        "model.stoch=52",  # a latent per card
+        "model.classes=4",
+        "model.units=256",
+        "model.deter=256",
+        "model.reward_init=16",
+        "model.unimix=0.001",
+        "hypers.rep_scale=0",
+        "hypers.entropy_scale=0.007",
+        "behavior.policy_input=full",
+        "replay.train_ratio=8",
+        "replay.prefill=50000",
+        "loop.evaluation_greedy=false",
     ),
 }
 SUITE_STEPS = {
@@ -106,7 +121,7 @@ def _popgym_tiny(env: str, environment) -> Config:
         ),
     )
     game = env.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
-    return config.override(TINY_GAMES.get(game, ()))
+    return config.override(TINY_GAMES.get(env) or TINY_GAMES.get(game, ()))
 
 
 def _popgym_small(env: str, environment) -> Config:

@@ -8,7 +8,7 @@ from r2i_jit import Trainer
 
 @pytest.mark.parametrize(("size", "ratio"), [("tiny", 32), ("small", 64)])
 @pytest.mark.parametrize(
-    "game", ["RepeatPreviousEasy", "ConcentrationEasy", "MineSweeperHard", "PositionOnlyCartPoleHard"]
+    "game", ["RepeatPreviousEasy", "ConcentrationMedium", "MineSweeperHard", "PositionOnlyCartPoleHard"]
 )
 def test_turns_are_short_whatever_the_length_of_an_episode(size, ratio, game):
     """With the ratio to the letter a turn can be five hundred updates, and nothing is seen of a run for minutes."""
@@ -22,6 +22,13 @@ def test_a_game_with_settings_of_its_own_gets_them_at_every_level(level):
     config = preset("popgym", "tiny", f"popgym/Autoencode{level}")
     assert config == config.override(TINY_GAMES["popgym/Autoencode"])
     assert config.model.reward_init != preset("popgym", "tiny").model.reward_init
+
+
+def test_settings_may_be_for_one_level_alone():
+    """A latent for each of ConcentrationEasy's 52 cards is no setting for two decks."""
+    easy, medium = (preset("popgym", "tiny", f"popgym/Concentration{level}") for level in ("Easy", "Medium"))
+    assert easy == easy.override(TINY_GAMES["popgym/ConcentrationEasy"])
+    assert (easy.model.stoch, medium.model.stoch) == (52, 32)
 
 
 def test_a_full_run_of_autoencode_is_longer_than_its_prefill():
