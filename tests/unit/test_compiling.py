@@ -2,24 +2,33 @@
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 from experiments.presets import preset
 from r2i_jit import compiling
 
 
-@pytest.fixture(autouse=True)
-def forget():
-    yield
-    compiling._is_known.cache_clear()
+def on(monkeypatch, backend):
+    """Stand in for a device that need not be here, whose compiler knows every option."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(compiling, "_is_known", lambda name, value: True)
 
 
-def test_small_runs_without_images_have_an_option_that_large_ones_have_not():
+def test_small_runs_without_images_have_an_option_that_large_ones_have_not(monkeypatch):
+    on(monkeypatch, "cpu")
     small, large = preset("popgym", "tiny"), preset("popgym", "paper")
-    assert compiling.loop(large, images=False) == {}
-    assert compiling.loop(small, images=True) == {}
-    if compiling._is_known():
-        assert compiling.loop(small, images=False) == compiling._OWN_PRODUCTS
+    assert compiling.loop(small, images=False) == compiling._OWN_PRODUCTS
+    assert compiling.loop(small, images=True) == compiling.loop(large, images=False) == {}
+
+
+def test_a_gpu_is_not_to_try_matrix_products_unless_the_user_says_so(monkeypatch):
+    on(monkeypatch, "gpu")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    for options in (compiling.quick(), compiling.loop(preset("popgym", "paper"), images=False)):
+        assert options == compiling._NO_TRIALS
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=4")
+    assert compiling.quick() == {}
+    on(monkeypatch, "tpu")
+    assert compiling.quick() == compiling.loop(preset("popgym", "tiny"), images=False) == {}
 
 
 def test_a_program_compiled_with_it_computes_the_same():
