@@ -16,7 +16,7 @@ SIZES = ("tiny", "small", "paper")
 DEFAULT_ENV = {"popgym": "popgym/RepeatPreviousEasy", "memory_maze": "memory_maze/9x9"}
 # Environment steps of a full run, where the suite's default is not enough or more than is needed.
 STEPS = {
-    "popgym/RepeatFirstEasy": 130_000,
+    "popgym/RepeatFirstEasy": 200_000,
     "popgym/RepeatPreviousEasy": 40_000,
     "popgym/RepeatPreviousMedium": 150_000,
     "popgym/AutoencodeEasy": 1_500_000,
