@@ -207,7 +207,8 @@ class Trainer:
           when no episode ended.
         """
         seeds = state.seeds.key.shape[0]
-        self.compile(seeds)
+        if ("train_chunk", seeds) not in self._compiled:
+            self.compile(seeds)
         return self._compiled["train_chunk", seeds](state)
 
     def evaluate(

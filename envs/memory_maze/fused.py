@@ -22,8 +22,8 @@ def scan(step: Callable[[C, Any], tuple[C, Any]], carry: C, constants: Any, leng
     """Return `jax.lax.scan(lambda c, _: step(c, constants), carry, length=length)`, in one kernel on CUDA.
 
     Args:
-      step: (carry, constants) -> (carry, outputs), elementwise: trees of scalars. It closes over no arrays.
-      carry: tree of scalars, float32 or 32-bit integers.
+      step: (carry, constants) -> (carry, outputs), elementwise. It closes over no arrays.
+      carry: tree of scalars, float32 or 32-bit integers, as are constants and outputs.
       constants: likewise.
       length: number of steps, static.
 
@@ -41,9 +41,10 @@ def _loop(step: Callable, length: int, carry: C, constants: Any) -> tuple[C, Any
 def _fused(step: Callable, length: int, carry: C, constants: Any, *, interpret: bool = False) -> tuple[C, Any]:
     """Return `_loop(…)` by the kernel: a batch of one, and what `vmap`s around this add to it."""
     leaves, structure = jax.tree.flatten((carry, constants))
-    results = jax.eval_shape(step, carry, constants)
+    returned = jax.eval_shape(step, carry, constants)
+    outputs = jax.tree.leaves(returned[1])
     kernel = partial(_kernel, step, structure, length)
-    kept, stacked = (len(jax.tree.leaves(part)) for part in results)
+    kept = len(jax.tree.leaves(carry))
 
     @jax.custom_batching.custom_vmap
     def many(*leaves: jax.Array) -> list[jax.Array]:
@@ -54,13 +55,13 @@ def _fused(step: Callable, length: int, carry: C, constants: Any, *, interpret: 
         row = pl.BlockSpec((BLOCK,), lambda i: (i,))
         rows = pl.BlockSpec((length, BLOCK), lambda i: (0, i))
         shapes = [jax.ShapeDtypeStruct((padded,), leaf.dtype) for leaf in leaves[:kept]]
-        made = [jax.ShapeDtypeStruct((length, padded), jnp.float32)] * stacked
+        shapes += [jax.ShapeDtypeStruct((length, padded), leaf.dtype) for leaf in outputs]
         results = pl.pallas_call(
             kernel,
             grid=(padded // BLOCK,),
             in_specs=[row] * len(leaves),
-            out_specs=[row] * kept + [rows] * stacked,
-            out_shape=shapes + made,
+            out_specs=[row] * kept + [rows] * len(outputs),
+            out_shape=shapes,
             compiler_params=None if interpret else _compiler_params(),
             interpret=interpret,
             name="fused_scan",
@@ -77,7 +78,7 @@ def _fused(step: Callable, length: int, carry: C, constants: Any, *, interpret: 
         return results, [True] * len(results)
 
     made = many(*(jnp.reshape(leaf, (1,)) for leaf in leaves))
-    return jax.tree.unflatten(jax.tree.structure(results), [one[..., 0] for one in made])
+    return jax.tree.unflatten(jax.tree.structure(returned), [one[..., 0] for one in made])
 
 
 def _compiler_params() -> Any:

@@ -35,14 +35,12 @@ def solve(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: bool
       (T, B, P) complex64.
     """
     length, batch, width = b.shape
-    steps = math.ceil(math.sqrt(length))
-    chunks = -(-length // steps)
+    steps, chunks, missing = chunk_sizes(length, reverse=reverse)
     columns = -(-batch * width // COLUMNS) * COLUMNS
-    missing, spare = steps * chunks - length, columns - batch * width
 
     def flat(x: jax.Array) -> jax.Array:
-        """(T, B, P) to (steps * chunks, columns); what is added at the end that comes last changes nothing before."""
-        return jnp.pad(x.reshape(length, -1), ((missing, 0) if reverse else (0, missing), (0, spare)))
+        """(T, B, P) to (steps * chunks, columns)."""
+        return jnp.pad(x.reshape(length, -1), (missing, (0, columns - batch * width)))
 
     a = [flat(keep * part(lambda_bar)) for part in (jnp.real, jnp.imag)]
     rows = [*a, flat(jnp.real(b)), flat(jnp.imag(b))]
@@ -55,7 +53,18 @@ def solve(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: bool
     ends = call(_summarise, 4, chunks, "scan_chunks")(*rows)
     real, imaginary = call(_run, 2, steps * chunks, "scan_states")(*rows, *ends)
     x = jax.lax.complex(real, imaginary)[:, : batch * width].reshape(-1, batch, width)
-    return x[missing:] if reverse else x[:length]
+    return x[missing[0] :][:length]
+
+
+def chunk_sizes(length: int, *, reverse: bool) -> tuple[int, int, tuple[int, int]]:
+    """Return steps per chunk, chunks, and what must be added in front of and behind a sequence to fill them.
+
+    It is added at the end that comes last, and so changes nothing.
+    """
+    steps = math.ceil(math.sqrt(length))
+    chunks = -(-length // steps)
+    missing = steps * chunks - length
+    return steps, chunks, (missing, 0) if reverse else (0, missing)
 
 
 def _options(interpret: bool) -> dict[str, Any]:

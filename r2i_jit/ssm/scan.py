@@ -9,7 +9,6 @@ wrong for interior resets (docs/decisions/001-resets-in-the-scan.md).
 Owned by tests/equivalence/test_scan.py: every form equals a NumPy loop, values and gradients.
 """
 
-import math
 from functools import partial
 from typing import Literal
 
@@ -102,15 +101,12 @@ def _chunked(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: b
     2 sqrt(T) steps of one small kernel each, against log2(T) levels of the associative scan, each with kernels of its
     own that interleave what the levels hold, all of which must be compiled.
     """
-    length = b.shape[0]
-    steps = math.ceil(math.sqrt(length))
-    chunks = -(-length // steps)
+    steps, chunks, missing = kernel.chunk_sizes(b.shape[0], reverse=reverse)
 
     def cut(x: jax.Array) -> jax.Array:
-        """(T, ...) to (steps, chunks, ...); what is added at the end that comes last changes nothing before it."""
-        missing = steps * chunks - length
-        pad = [(missing, 0) if reverse else (0, missing)] + [(0, 0)] * (x.ndim - 1)
-        return jnp.swapaxes(jnp.pad(x, pad).reshape(chunks, steps, *x.shape[1:]), 0, 1)
+        """(T, ...) to (steps, chunks, ...)."""
+        x = jnp.pad(x, [missing, *[(0, 0)] * (x.ndim - 1)])
+        return jnp.swapaxes(x.reshape(chunks, steps, *x.shape[1:]), 0, 1)
 
     def within(state, inputs):
         x, decay = state
@@ -128,4 +124,4 @@ def _chunked(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: b
     (ends, decays), (x, decay) = jax.lax.scan(within, start, (cut(keep), cut(b)), reverse=reverse)
     _, before = jax.lax.scan(across, jnp.zeros_like(b[0]), (decays, ends), reverse=reverse)
     x = jnp.swapaxes(x + decay * before, 0, 1).reshape(steps * chunks, *b.shape[1:])
-    return x[-length:] if reverse else x[:length]
+    return x[missing[0] :][: b.shape[0]]

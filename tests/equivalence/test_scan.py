@@ -13,7 +13,7 @@ from r2i_jit.ssm import kernel
 from r2i_jit.ssm.scan import scan_with_resets
 
 B, P = 2, 3
-METHODS = ("sequential", "associative", "chunked")
+METHODS = ("sequential", "associative", "chunked", "fused")  # the last: kernels where there is a GPU, else chunked
 LENGTHS = (1, 2, 7, 33)  # one compilation each; none but 1 and 2 a power of two
 
 

@@ -48,14 +48,14 @@ def test_what_a_vmap_leaves_alone_is_shared():
     def step(carry, constants):
         number, total = carry
         scale, shift = constants
-        return (number + 1.0, total + scale * number), (total, number + shift)
+        return (number + 1.0, total + scale * number), (total, (number > shift + 1).astype(jnp.int32), number + shift)
 
     x, scale = jnp.arange(40.0), jnp.float32(2.0)
     kernel = partial(fused._fused, step, 5, interpret=True)
     loop = partial(fused._loop, step, 5)
     run = lambda form: jax.vmap(lambda x: form((x, jnp.zeros(())), (scale, x)))(x)
     for one, other in zip(jax.tree.leaves(run(kernel)), jax.tree.leaves(run(loop)), strict=True):
-        assert one.shape == other.shape
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
         np.testing.assert_array_equal(one, other)
 
 
