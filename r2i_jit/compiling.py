@@ -34,7 +34,7 @@ def quick() -> Options:
     return {"xla_backend_optimization_level": 0, **emitters}
 
 
-def loop(config: Config, images: bool) -> Options:
+def loop(config: Config, images: bool, latent: int) -> Options:
     """Return compiler options, for `jax.jit`, with which a training loop of this size runs fastest.
 
     On a GPU, those without which it is compiled for minutes. See docs/decisions/016-compiler-options.md.
@@ -42,12 +42,13 @@ def loop(config: Config, images: bool) -> Options:
     Args:
       config: its batch, model and imagination sizes.
       images: whether observations are images.
+      latent: numbers in a latent z.
     """
     if jax.default_backend() != "cpu":
         return _on_gpu()
     model, starts = config.model, config.behavior.imagination_starts
     tokens = config.replay.batch_size * config.replay.sequence_length
-    imagined = (starts or tokens) * model.stoch * model.classes
+    imagined = (starts or tokens) * latent
     small = not images and max(model.units, model.deter) < _WIDE and imagined < _MANY_IMAGINED
     return _known(_OWN_PRODUCTS) if small else {}
 

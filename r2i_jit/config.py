@@ -60,8 +60,9 @@ class ModelConfig(_Static):
     initial_state: Literal["learned", "zeros"] = "learned"
     scan: Literal["auto", "sequential", "associative", "chunked", "fused"] = "auto"  # sequential on CPU, else fused
     reset: Literal["exact", "released", "none"] = "exact"  # "released" repeats the published code's defects, for study
-    stoch: int = 32  # S, categorical latents
-    classes: int = 32  # C, classes of each
+    posterior: Literal["learned", "observation"] = "learned"  # "observation": z is the (discrete) observation itself
+    stoch: int = 32  # S, categorical latents, and
+    classes: int = 32  # C, classes of each, of a learned posterior
     unimix: float = 0.01
     action_scale: float = 1.0  # factor of the action's one-hot in the dynamics' input, beside S ones of the latent
     encoder_layers: int = 1

@@ -30,7 +30,7 @@ from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
-from r2i_jit.world_model import Batch
+from r2i_jit.world_model import Batch, latent_groups
 
 
 class SeedState(struct.PyTreeNode):
@@ -112,7 +112,9 @@ class Trainer:
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
         self._devices = list(devices or jax.devices()[:1])
         self._quick = compiling.quick()
-        self._options = self._quick if quick_compile else compiling.loop(config, isinstance(self.parts[0], Image))
+        latent = math.prod(latent_groups(config.model, self.parts))
+        images = isinstance(self.parts[0], Image)
+        self._options = self._quick if quick_compile else compiling.loop(config, images, latent)
         self._jitted: dict[tuple, Any] = {}
         self._compiled: dict[tuple[str, int], Any] = {}
         self._shapes: dict[int, TrainState] = {}

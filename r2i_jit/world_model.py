@@ -3,7 +3,7 @@
 Time alignment: at index t arrive together obs_t, reward_t, is_first_t, is_terminal_t; action_t is chosen after them.
 The dynamics at t consume (z_{t-1}, action_{t-1}), both zeroed where is_first_t; the SSM state is replaced by the
 initial one before step t where is_first_t. The posterior of z_t sees obs_t only (not h_t), which is what lets the whole
-sequence be encoded at once.
+sequence be encoded at once. With config.posterior = "observation" there is nothing to encode: z_t is obs_t.
 
 Owned by tests/equivalence/test_world_model.py.
 """
@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 
 from envs.observation import Categorical, Image, Part
-from r2i_jit.config import ModelConfig
+from r2i_jit.config import ConfigError, ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
 from r2i_jit.nets.mlp import MLP, Dense, Linear
 from r2i_jit.ssm.layer import Discrete, Stack
+
+_IMPOSSIBLE = -30.0  # log-probability of a class that the observation rules out: finite, so that 0 times it is 0
 
 
 class Latent(NamedTuple):
@@ -63,16 +65,21 @@ class WorldModel(nn.Module):
     def setup(self) -> None:
         """Create encoder, posterior, sequence model, prior and heads."""
         cfg, dtype = self.config, self.dtype
-        logits = cfg.stoch * cfg.classes
+        self.groups = latent_groups(cfg, self.parts)
+        self.is_given = cfg.posterior == "observation"
+        logits = self.groups[0] * self.groups[1]
         self.encoder: ImageEncoder | list[Linear]
-        if isinstance(image := self.parts[0], Image):
+        if self.is_given:
+            self.encoder = []
+        elif isinstance(image := self.parts[0], Image):
             self.encoder = ImageEncoder(cfg.image_net, cfg.image_depth, dtype)
             self.decoder = ImageDecoder(cfg.image_net, cfg.image_depth, cfg.units, image.shape, dtype)
         else:
             self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
             size = sum(part.size for part in self.parts)
             self.decoder = MLP(cfg.decoder_layers, cfg.units, size, dtype=dtype)
-        self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
+        if not self.is_given:
+            self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.input_net = Linear(cfg.units, dtype)
         self.stack = Stack(cfg, dtype)
         self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
@@ -82,13 +89,15 @@ class WorldModel(nn.Module):
 
     def initial(self, batch: int) -> Latent:
         """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
-        cfg = self.config
-        stoch, deter = jnp.zeros((batch, cfg.stoch * cfg.classes)), jnp.zeros((batch, cfg.deter))
+        stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]))
+        deter = jnp.zeros((batch, self.config.deter))
         return Latent(stoch, deter, self.stack.initial(batch), jnp.zeros(batch))
 
     def encode(self, obs: jax.Array) -> jax.Array:
         """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
         x = flatten_observation(self.parts, obs)
+        if self.is_given:
+            return _IMPOSSIBLE * (1.0 - to_groups(self.parts, x))
         if isinstance(self.encoder, ImageEncoder):
             x = self.encoder(x)
         else:
@@ -120,7 +129,9 @@ class WorldModel(nn.Module):
         """
         post = self.encode(obs)
         probs = jnp.exp(post)
-        stoch = dist.straight_through(_draw(key, probs), probs)
+        stoch = self._posterior_sample(key, probs)
+        if not self.is_given:
+            stoch = dist.straight_through(stoch, probs)
         return self.observe_latent(stoch, post, prev_action, is_first, carry)
 
     def observe_latent(
@@ -149,7 +160,7 @@ class WorldModel(nn.Module):
           carry: latent before the step, replaced where is_first.
           key: for the posterior sample; None takes the most likely latent.
         """
-        stoch = _draw(key, jnp.exp(self.encode(obs))).reshape(obs.shape[0], -1)
+        stoch = self._posterior_sample(key, jnp.exp(self.encode(obs))).reshape(obs.shape[0], -1)
         start = self.stack.initial(obs.shape[0])
         hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
         u = self._input(carry.stoch, carry.start, prev_action, is_first, is_first)
@@ -188,7 +199,12 @@ class WorldModel(nn.Module):
         return self.reward_head(*x), self.continue_head(*x)[..., 0]
 
     def reconstruct(self, latent: Latent) -> jax.Array:
-        """Return the decoder's raw output (..., D), or an image (..., height, width, channels) in [-0.5, 0.5]."""
+        """Return the decoder's raw output (..., D), or an image (..., height, width, channels) in [-0.5, 0.5].
+
+        Where the latent is the observation, it is what the latent says, as logits.
+        """
+        if self.is_given:
+            return _IMPOSSIBLE * (1.0 - from_groups(self.parts, self._groups(latent.stoch)))
         return self.decoder(latent.deter, latent.stoch)
 
     def __call__(self, obs, prev_action, is_first, key):
@@ -201,7 +217,10 @@ class WorldModel(nn.Module):
         return dist.unimix_log_probs(self._groups(logits), self.config.unimix)
 
     def _groups(self, logits: jax.Array) -> jax.Array:
-        return logits.reshape(*logits.shape[:-1], self.config.stoch, self.config.classes)
+        return logits.reshape(*logits.shape[:-1], *self.groups)
+
+    def _posterior_sample(self, key: jax.Array | None, probs: jax.Array) -> jax.Array:
+        return _draw(None if self.is_given else key, probs)
 
     def _input(
         self,
@@ -235,6 +254,45 @@ class WorldModel(nn.Module):
             return start, start
         early = jnp.concatenate([is_first[:, 1:-1], jnp.zeros_like(is_first[:, :1]), is_first[:, -1:]], 1)
         return early.at[:, 0].set(is_first[:, 0] | early[:, 0]), start
+
+
+def latent_groups(config: ModelConfig, parts: tuple[Part, ...]) -> tuple[int, int]:
+    """Return (S, C), the number of categorical latents and of the classes of each.
+
+    Raises:
+      ConfigError: if the latent is to be an observation that is not made of one-hot groups.
+    """
+    if config.posterior == "learned":
+        return config.stoch, config.classes
+    groups = [part for part in parts if isinstance(part, Categorical)]
+    if len(groups) < len(parts):
+        raise ConfigError(
+            "model.posterior='observation': this environment's observation is not discrete; use 'learned'"
+        )
+    return sum(part.count for part in groups), max(part.classes for part in groups)
+
+
+def to_groups(parts: tuple[Part, ...], obs: jax.Array) -> jax.Array:
+    """Return a flat observation of one-hot groups (..., D) as (..., S, C); the smaller groups are padded with zeros."""
+    classes = max(part.classes for part in parts if isinstance(part, Categorical))
+    groups, offset = [], 0
+    for part in parts:
+        assert isinstance(part, Categorical)
+        group = obs[..., offset : offset + part.size].reshape(*obs.shape[:-1], part.count, part.classes)
+        groups.append(jnp.pad(group, [(0, 0)] * (group.ndim - 1) + [(0, classes - part.classes)]))
+        offset += part.size
+    return jnp.concatenate(groups, -2)
+
+
+def from_groups(parts: tuple[Part, ...], groups: jax.Array) -> jax.Array:
+    """Return the flat observation (..., D) of `to_groups`'s result (..., S, C)."""
+    flat, offset = [], 0
+    for part in parts:
+        assert isinstance(part, Categorical)
+        group = groups[..., offset : offset + part.count, : part.classes]
+        flat.append(group.reshape(*group.shape[:-2], part.size))
+        offset += part.count
+    return jnp.concatenate(flat, -1)
 
 
 def _draw(key: jax.Array | None, probs: jax.Array) -> jax.Array:
@@ -280,7 +338,8 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     L = observation + reward + continue
         + dyn_scale max(free, KL(sg post, prior)) + rep_scale max(free, KL(post, sg prior)),
     the KL summed over latents and floored per time step, everything averaged over (B, T); the observation's over
-    config.decoded_steps of the T steps, if that is set, which is the same in expectation.
+    config.decoded_steps of the T steps, if that is set, which is the same in expectation. Where the latent is the
+    observation, that part is zero and KL(post, prior) is the prior's cross-entropy with the observation.
 
     Args:
       model: the module.
@@ -301,14 +360,18 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     carry = apply(WorldModel.initial, batch.obs.shape[0])
     observed = apply(WorldModel.observe, batch.obs, batch.prev_action, batch.is_first, carry, key)
     reward_logits, continue_logit = apply(WorldModel.heads, observed.latent)
-    shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, 1))
-    reconstruction = apply(WorldModel.reconstruct, shown)
+    if model.config.posterior == "observation":  # nothing is lost, and nothing to learn
+        obs, observation = batch.obs, jnp.zeros(batch.obs.shape[:2])
+    else:
+        shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, 1))
+        reconstruction = apply(WorldModel.reconstruct, shown)
+        observation = observation_loss(model.config, model.parts, reconstruction, obs)
 
     sg = jax.lax.stop_gradient
     dyn = dist.kl(sg(observed.post), observed.prior).sum(-1)
     rep = dist.kl(observed.post, sg(observed.prior)).sum(-1)
     losses = {
-        "observation": observation_loss(model.config, model.parts, reconstruction, obs),
+        "observation": observation,
         "reward": dist.two_hot_loss(reward_logits, batch.reward * hypers.reward_scale),
         "continue": dist.bernoulli_loss(continue_logit, 1.0 - batch.is_terminal),
         "dyn": jnp.maximum(hypers.free_nats, dyn),
