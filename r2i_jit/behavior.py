@@ -194,19 +194,19 @@ def imagine(
 
     def step(latent, key):
         key_act, key_model = jax.random.split(key)
-        feat = features(latent, config.policy_input)
+        feat, from_change = features(latent, config.policy_input), latent.change
         raw = actor.apply({"params": actor_params}, sg(feat))
         action = Policy(spec, config.actor_unimix, raw).sample(key_act)
         latent = model.apply(
             variables, systems, latent, action, key_model, differentiable=differentiable, method=WorldModel.imagine_step
         )
         # Run here and not on the whole trajectory afterwards, the heads need no h to be kept for them.
-        return latent, (feat, action, () if keeps_deter else heads(latent))
+        return latent, (feat, action, from_change if keeps_deter else heads(latent))
 
     keys = jax.random.split(key, config.horizon)
     last, (feat, action, outcome) = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
     if keeps_deter:  # then once for all steps: on a GPU a step costs its number of kernels
-        visited = heads(start._replace(stoch=feat[0], deter=feat[1]))
+        visited = heads(start._replace(stoch=feat[0], deter=feat[1], change=outcome))
         outcome = jax.tree.map(lambda x, x_last: jnp.concatenate([x[1:], x_last[None]]), visited, heads(last))
     reward, cont = outcome
     if config.continue_mode == "mode":

@@ -64,6 +64,8 @@ class ModelConfig(_Static):
     stoch: int = 32  # S, categorical latents, and
     classes: int = 32  # C, classes of each, of a learned posterior
     unimix: float = 0.01
+    dynamics_input: Literal["latent", "change"] = "latent"  # the paper: latent; see docs/decisions/018
+    prior_skip: bool = False  # the prior's logits include the last latent times a learned gain
     action_scale: float = 1.0  # factor of the action's one-hot in the dynamics' input, beside S ones of the latent
     encoder_layers: int = 1
     decoder_layers: int = 1

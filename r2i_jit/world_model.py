@@ -21,6 +21,7 @@ from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
 from r2i_jit.nets.mlp import MLP, Dense, Linear
 from r2i_jit.ssm.layer import Discrete, Stack
 
+_KEEP = 4.0  # initial gain of the last latent in the prior's logits: what was is likely, and not certain
 _IMPOSSIBLE = -30.0  # log-probability of a class that the observation rules out: finite, so that 0 times it is 0
 
 
@@ -28,6 +29,7 @@ class Latent(NamedTuple):
     """What the agent knows after a step: leading axes (B,) or (B, T)."""
 
     stoch: jax.Array  # (..., S * C), z: one-hot groups
+    change: jax.Array  # (..., S * C), what z has that the step before had not; (..., 0) where nothing reads it
     deter: jax.Array  # (..., deter), h: the SSM's read-out
     hidden: jax.Array  # (..., L, 2P), x: the SSM's state
     start: jax.Array  # (...,) float32, 1 on an episode's first step: goes into the dynamics with z
@@ -81,6 +83,11 @@ class WorldModel(nn.Module):
         if not self.is_given:
             self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.input_net = Linear(cfg.units, dtype)
+        self.reads_change = cfg.dynamics_input == "change"
+        if self.reads_change:
+            self.change_net = Linear(cfg.units, dtype)
+        if cfg.prior_skip:
+            self.keep = self.param("keep", nn.initializers.constant(_KEEP), self.groups)
         self.stack = Stack(cfg, dtype)
         self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
         self.prior_net = MLP(1, cfg.units, logits, dtype=dtype)
@@ -91,7 +98,8 @@ class WorldModel(nn.Module):
         """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
         stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]))
         deter = jnp.zeros((batch, self.config.deter))
-        return Latent(stoch, deter, self.stack.initial(batch), jnp.zeros(batch))
+        change = stoch if self.reads_change else stoch[:, :0]
+        return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch))
 
     def encode(self, obs: jax.Array) -> jax.Array:
         """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
@@ -106,9 +114,9 @@ class WorldModel(nn.Module):
                 x = layer(x)
         return self._log_probs(self.post_net(x))
 
-    def prior(self, deter: jax.Array) -> jax.Array:
-        """Return the prior log-probabilities (..., S, C) of z given h."""
-        return self._log_probs(self.prior_net(deter))
+    def prior(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
+        """Return the prior log-probabilities (..., S, C) of z given h and, with config.prior_skip, the z before it."""
+        return dist.unimix_log_probs(self._prior_logits(deter, prev_stoch), self.config.unimix)
 
     def observe(
         self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
@@ -143,10 +151,13 @@ class WorldModel(nn.Module):
         prev_stoch = jnp.concatenate([carry.stoch[:, None], stoch[:, :-1]], 1)
         prev_start = jnp.concatenate([carry.start[:, None], start[:, :-1]], 1)
         ssm_first, input_first = self._reset_flags(is_first)
-        u = self._input(prev_stoch, prev_start, prev_action, input_first, is_first)
+        prev_stoch = jnp.where(input_first[..., None], 0.0, prev_stoch)
+        change = self._change(stoch, prev_stoch)
+        prev_change = jnp.concatenate([carry.change[:, None], change[:, :-1]], 1)
+        u, direct = self._input(prev_stoch, prev_change, prev_start, prev_action, input_first, is_first)
         y, hidden = self.stack.parallel(u, ssm_first, carry.hidden)
-        deter = nn.silu(self.deter_net(y)).astype(jnp.float32)
-        return Observed(Latent(stoch, deter, hidden, start), post, self.prior(deter))
+        deter = self._deter(y, direct)
+        return Observed(Latent(stoch, change, deter, hidden, start), post, self.prior(deter, prev_stoch))
 
     def observe_step(
         self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
@@ -161,11 +172,17 @@ class WorldModel(nn.Module):
           key: for the posterior sample; None takes the most likely latent.
         """
         stoch = self._posterior_sample(key, jnp.exp(self.encode(obs))).reshape(obs.shape[0], -1)
-        start = self.stack.initial(obs.shape[0])
-        hidden = jnp.where(is_first[:, None, None], start, carry.hidden)
-        u = self._input(carry.stoch, carry.start, prev_action, is_first, is_first)
-        deter, hidden = self._advance(self.stack.discrete(), u, hidden)
-        return Latent(stoch, deter, hidden, is_first.astype(jnp.float32))
+        carry = self.restarted(carry, is_first)
+        deter, hidden = self._advance(self.stack.discrete(), carry, prev_action, is_first)
+        return Latent(stoch, self._change(stoch, carry.stoch), deter, hidden, is_first.astype(jnp.float32))
+
+    def restarted(self, latent: Latent, is_first: jax.Array) -> Latent:
+        """Return latents (E, ...) with those before an episode's first step put in where is_first (E,)."""
+
+        def put(new, old):
+            return jnp.where(is_first.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+        return jax.tree.map(put, self.initial(is_first.shape[0]), latent)
 
     def discrete(self) -> tuple[Discrete, ...]:
         """Discretise the stack once, for many `imagine_step`s."""
@@ -185,17 +202,17 @@ class WorldModel(nn.Module):
         A sample lets no gradient through unless `differentiable`: with many latents its cost is that of a sample again.
         """
         never = jnp.zeros(action.shape[0], bool)
-        u = self._input(latent.stoch, latent.start, action, never, never)
-        deter, hidden = self._advance(systems, u, latent.hidden)
-        probs = dist.unimix_probs(self._groups(self.prior_net(deter)), self.config.unimix)
+        deter, hidden = self._advance(systems, latent, action, never)
+        probs = dist.unimix_probs(self._prior_logits(deter, latent.stoch), self.config.unimix)
         stoch = _draw(key, probs)
         if differentiable:
             stoch = dist.straight_through(stoch, probs)
-        return Latent(stoch.reshape(stoch.shape[0], -1), deter, hidden, jnp.zeros_like(latent.start))
+        stoch = stoch.reshape(stoch.shape[0], -1)
+        return Latent(stoch, self._change(stoch, latent.stoch), deter, hidden, jnp.zeros_like(latent.start))
 
     def heads(self, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """Return (reward logits (..., bins), continue logit (...)) of latents."""
-        x = (latent.deter, latent.stoch)
+        x = (latent.deter, latent.stoch, latent.change) if self.reads_change else (latent.deter, latent.stoch)
         return self.reward_head(*x), self.continue_head(*x)[..., 0]
 
     def reconstruct(self, latent: Latent) -> jax.Array:
@@ -222,23 +239,45 @@ class WorldModel(nn.Module):
     def _posterior_sample(self, key: jax.Array | None, probs: jax.Array) -> jax.Array:
         return _draw(None if self.is_given else key, probs)
 
+    def _prior_logits(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
+        logits = self._groups(self.prior_net(deter))
+        return logits + self.keep * self._groups(prev_stoch) if self.config.prior_skip else logits
+
+    def _change(self, stoch: jax.Array, prev_stoch: jax.Array) -> jax.Array:
+        return jnp.maximum(stoch - prev_stoch, 0.0) if self.reads_change else stoch[..., :0]
+
     def _input(
         self,
         stoch: jax.Array,
+        change: jax.Array,
         start: jax.Array,
         action: jax.Array,
         stoch_first: jax.Array,
         action_first: jax.Array,
-    ) -> jax.Array:
-        """Embed what the dynamics consume: the last latent, whether it began an episode, and the action after it."""
-        stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Embed what the dynamics consume: the last latent, whether it began an episode, and the action after it.
+
+        Returns:
+          (what the SSM reads, what h reads beside the SSM's output): if the SSM reads the last latent's change, so that
+          what stands still does not drown what happens, then h reads the latent itself.
+        """
+        stoch, change = (jnp.where(stoch_first[..., None], 0.0, x) for x in (stoch, change))
         start = jnp.where(stoch_first, 0.0, start)[..., None]
         action = jnp.where(action_first[..., None], 0.0, action)
-        return self.input_net(stoch, self.config.action_scale * jnp.concatenate([action, start], -1))
+        others = self.config.action_scale * jnp.concatenate([action, start], -1)
+        embedded = self.input_net(stoch, others)
+        return (self.change_net(change, others), (embedded,)) if self.reads_change else (embedded, ())
 
-    def _advance(self, systems: tuple[Discrete, ...], u: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
-        y, hidden = self.stack.step(systems, u, hidden)
-        return nn.silu(self.deter_net(y)).astype(jnp.float32), hidden
+    def _deter(self, y: jax.Array, direct: tuple[jax.Array, ...]) -> jax.Array:
+        return nn.silu(self.deter_net(y, *direct)).astype(jnp.float32)
+
+    def _advance(
+        self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, is_first: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return (h, SSM state) of the step after `latent` and `action`."""
+        u, direct = self._input(latent.stoch, latent.change, latent.start, action, is_first, is_first)
+        y, hidden = self.stack.step(systems, u, latent.hidden)
+        return self._deter(y, direct), hidden
 
     def _reset_flags(self, is_first: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return (flags for the SSM state, flags for the previous latent) according to config.reset.

@@ -44,17 +44,21 @@ def carry_of(config, seed):
     stoch = np.eye(config.classes, dtype=np.float32)[rng.integers(0, config.classes, (B, config.stoch))].reshape(B, -1)
     hidden = rng.normal(size=(B, config.ssm_layers, 2 * config.ssm_state)).astype(np.float32)
     start = jnp.asarray(rng.integers(0, 2, B), jnp.float32)
-    return Latent(jnp.asarray(stoch), jnp.zeros((B, config.deter)), jnp.asarray(hidden), start)
+    change = stoch * rng.integers(0, 2, stoch.shape) if config.dynamics_input == "change" else stoch[:, :0]
+    return Latent(*map(jnp.asarray, (stoch, change)), jnp.zeros((B, config.deter)), jnp.asarray(hidden), start)
 
 
 def call(model, params, method, *args):
     return model.apply({"params": params}, *args, method=method)
 
 
-@pytest.fixture(scope="module", params=["sequential-bilinear-learned", "chunked-zoh-zeros"])
+@pytest.fixture(scope="module", params=["sequential-bilinear-learned-latent", "chunked-zoh-zeros-change"])
 def agent(request):
-    scan, discretization, initial = request.param.split("-")
-    model, params = build(model__scan=scan, model__discretization=discretization, model__initial_state=initial)
+    scan, discretization, initial, reads = request.param.split("-")
+    model, params = build(
+        model__scan=scan, model__discretization=discretization, model__initial_state=initial,
+        model__dynamics_input=reads, model__prior_skip=reads == "change",
+    )  # fmt: skip
     post_of = lambda params, obs: call(model, params, WorldModel.encode, obs)
     observe = lambda params, *args: call(model, params, WorldModel.observe_latent, *args)
 
@@ -76,11 +80,10 @@ def agent(request):
 
         def one(params, z, a, first, carry):
             def advance(module):
-                start = module.stack.initial(B)
-                hidden = jnp.where(first[:, None, None], start, carry.hidden)
-                u = module._input(carry.stoch, carry.start, a, first, first)
-                deter, hidden = module._advance(module.stack.discrete(), u, hidden)
-                return Latent(z, deter, hidden, first.astype(jnp.float32)), module.prior(deter)
+                before = module.restarted(carry, first)
+                deter, hidden = module._advance(module.stack.discrete(), before, a, first)
+                latent = Latent(z, module._change(z, before.stoch), deter, hidden, first.astype(jnp.float32))
+                return latent, module.prior(deter, before.stoch)
 
             return model.apply({"params": params}, method=advance)
 

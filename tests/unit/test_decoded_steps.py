@@ -13,7 +13,7 @@ BATCH, LENGTH = 3, 10
 def sequences() -> tuple[Latent, jax.Array]:
     """Return latents and observations that say their row and step: 100 * row + step."""
     place = (100.0 * jnp.arange(BATCH)[:, None] + jnp.arange(LENGTH))[..., None]
-    return Latent(place, place, jnp.zeros((BATCH, LENGTH, 2, 4)), place[..., 0]), place
+    return Latent(place, place, place, jnp.zeros((BATCH, LENGTH, 2, 4)), place[..., 0]), place
 
 
 @pytest.mark.parametrize("steps", [0, LENGTH, LENGTH + 1])
@@ -30,6 +30,7 @@ def test_one_step_of_every_stretch_each_as_often_as_the_others(steps):
     shown, shown_obs = draw(jax.random.split(jax.random.key(0), 4000))
     np.testing.assert_array_equal(shown.stoch, shown_obs)
     np.testing.assert_array_equal(shown.deter, shown_obs)
+    np.testing.assert_array_equal(shown.change, shown_obs)
     row, step = np.divmod(np.asarray(shown_obs[..., 0]), 100)  # (draws, BATCH, steps)
     assert (row == np.arange(BATCH)[:, None]).all()
     stretch = LENGTH / steps

@@ -14,6 +14,7 @@ from tests.agents import small_config
 B, T, A = 3, 7, 4
 PARTS = (Categorical(2), Categorical(4), Categorical(3, count=2))  # unequal groups, and several of one kind
 CONFIG = small_config(model__posterior="observation", model__unimix=0.1)
+CHANGES = CONFIG.override(["model.dynamics_input=change", "model.prior_skip=true"])
 
 
 def play(seed=0):
@@ -25,9 +26,9 @@ def play(seed=0):
     return np.concatenate(groups, -1).astype(np.uint8), action, is_first
 
 
-@pytest.fixture(scope="module")
-def built():
-    model = WorldModel(CONFIG.model, PARTS)
+@pytest.fixture(scope="module", params=[CONFIG, CHANGES], ids=["latent", "change"])
+def built(request):
+    model = WorldModel(request.param.model, PARTS)
     params = jax.jit(model.init)(jax.random.key(0), *play(), jax.random.key(1))["params"]
     return model, params
 
@@ -72,7 +73,9 @@ def test_the_kl_is_the_cross_entropy_with_the_next_observation(built):
     batch = Batch(jnp.asarray(obs), jnp.asarray(action), zeros, jnp.asarray(is_first), zeros)
     hypers = CONFIG.hypers.replace(free_nats=0.0)
     _, (metrics, latent) = world_model.loss(*built, batch, hypers, jax.random.key(0))
-    prior = apply(built, WorldModel.prior, latent.deter)
+    prev_stoch = jnp.concatenate([jnp.zeros_like(latent.stoch[:, :1]), latent.stoch[:, :-1]], 1)
+    prev_stoch = jnp.where(is_first[..., None], 0.0, prev_stoch)
+    prior = apply(built, WorldModel.prior, latent.deter, prev_stoch)
     likelihood = jnp.sum(prior * to_groups(PARTS, jnp.asarray(obs, jnp.float32)), (-2, -1))
     np.testing.assert_allclose(metrics["model/kl"], -likelihood.mean(), rtol=1e-5)
     assert metrics["model/observation_loss"] == 0.0 and abs(metrics["model/post_entropy"]) < 1e-6
@@ -85,6 +88,32 @@ def test_imagined_latents_are_one_hot_groups(built):
     systems = apply(built, WorldModel.discrete)
     following = apply(built, WorldModel.imagine_step, systems, latent, action[:, 1], jax.random.key(0))
     np.testing.assert_array_equal(following.stoch.reshape(B, 4, 4).sum(-1), 1.0)
+
+
+def test_a_change_is_what_was_not_there_before_and_all_of_it_at_an_episodes_start(built):
+    if built[0].config.dynamics_input != "change":
+        pytest.skip("nothing reads changes")
+    obs, action, is_first = play(4)
+    carry = apply(built, WorldModel.initial, B)
+    change = apply(built, WorldModel.observe, obs, action, is_first, carry, None).latent.change
+    before = np.concatenate([np.zeros_like(obs[:, :1]), obs[:, :-1]], 1) * ~is_first[..., None]
+    new = (obs.astype(bool) & ~before.astype(bool)).astype(np.float32)
+    np.testing.assert_array_equal(change.reshape(B, T, 4, 4), to_groups(PARTS, jnp.asarray(new)))
+
+
+def test_with_the_skip_what_was_is_likely_before_anything_is_learned():
+    obs, action, is_first = play(5)
+    likelihoods = []
+    for config in (CONFIG, CHANGES):
+        model = WorldModel(config.model, PARTS)
+        params = jax.jit(model.init)(jax.random.key(0), obs, action, is_first, jax.random.key(1))["params"]
+        model = (model, params)
+        still = np.repeat(obs[:, :1], T, 1)
+        carry = apply(model, WorldModel.initial, B)
+        observed = apply(model, WorldModel.observe, still, action, np.arange(T) == np.zeros((B, 1)), carry, None)
+        groups = to_groups(PARTS, jnp.asarray(still, jnp.float32))
+        likelihoods.append(float(jnp.exp(jnp.sum(observed.prior * groups, -1))[:, 1:].mean()))
+    assert likelihoods[0] < 0.6 and likelihoods[1] > 0.8
 
 
 @pytest.mark.parametrize("parts", [(Image((16, 16, 3)),), (Categorical(2), Continuous(3))])

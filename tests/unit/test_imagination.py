@@ -19,26 +19,31 @@ N, I = 5, 4
 SPECS = {"discrete": ActionSpec(3, discrete=True), "continuous": ActionSpec(3, False, -np.ones(3), np.ones(3))}
 
 
-def setup(kind, continue_mode, policy_input="full"):
+def setup(kind, continue_mode, policy_input="full", dynamics_input="latent"):
     config = small_config(
-        behavior__policy_input=policy_input, behavior__horizon=I, behavior__continue_mode=continue_mode
-    )
+        behavior__policy_input=policy_input, behavior__horizon=I, behavior__continue_mode=continue_mode,
+        model__dynamics_input=dynamics_input, model__prior_skip=dynamics_input == "change",
+    )  # fmt: skip
     agent = Agent(config, (Categorical(4),), SPECS[kind], jax.ShapeDtypeStruct((4,), jnp.uint8))
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(partial(agent.init, hypers=config.hypers), jax.random.key(0))
     state = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
     model = config.model
     stoch = np.eye(model.classes)[rng.integers(0, model.classes, (N, model.stoch))].reshape(N, -1)
+    change = stoch * rng.integers(0, 2, stoch.shape) if dynamics_input == "change" else stoch[:, :0]
     start = Latent(*(jnp.asarray(x, jnp.float32) for x in (
-        stoch, rng.normal(size=(N, model.deter)), rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state)),
+        stoch, change, rng.normal(size=(N, model.deter)), rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state)),
         np.zeros(N)
     )))  # fmt: skip
     return agent, state, start
 
 
-@pytest.mark.parametrize(("kind", "continue_mode"), [("discrete", "mode"), ("continuous", "mean")])
-def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode):
-    agent, state, start = setup(kind, continue_mode)
+CASES = [("discrete", "mode", "latent"), ("continuous", "mean", "latent"), ("discrete", "mean", "change")]
+
+
+@pytest.mark.parametrize(("kind", "continue_mode", "dynamics_input"), CASES)
+def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode, dynamics_input):
+    agent, state, start = setup(kind, continue_mode, dynamics_input=dynamics_input)
     start_cont = jnp.array([1.0, 0.0, 1.0, 1.0, 0.0])
 
     def imagine(key):
@@ -50,7 +55,11 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
     systems = apply(method=WorldModel.discrete)
     # With the policy input "full" the features are the whole latent: (z, h, x).
     states = jax.tree.map(lambda all, last: jnp.concatenate([all, last[None]]), trajectory.feat, trajectory.last)
-    latents = [Latent(z, h, x.reshape(start.hidden.shape), start.start) for z, h, x in zip(*states, strict=True)]
+    latents, change = [], start.change
+    for z, h, x in zip(*states, strict=True):
+        if latents and dynamics_input == "change":
+            change = jnp.maximum(z - latents[-1].stoch, 0.0)
+        latents.append(Latent(z, change, h, x.reshape(start.hidden.shape), start.start))
     jax.tree.map(np.testing.assert_array_equal, latents[0], start)
     np.testing.assert_array_equal(trajectory.start_cont, start_cont)
     assert len(latents) == I + 1 and trajectory.action.shape == (I, N, 3)
