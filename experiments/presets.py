@@ -22,7 +22,7 @@ STEPS = {
     "popgym/AutoencodeEasy": 1_500_000,
     "popgym/ConcentrationEasy": 2_000_000,
 }
-# Where the tiny preset's own settings do not teach a game, or an environment; docs/decisions/014 says what each is for.
+# Where the tiny preset's own settings do not teach a game, or an environment (docs/decisions/014, 017, 018).
 TINY_GAMES = {
     "popgym/Autoencode": (
         "model.reward_init=16",
@@ -33,14 +33,20 @@ TINY_GAMES = {
         "replay.prefill=50000",
     ),
     "popgym/ConcentrationEasy": (
-        "model.stoch=52",  # a latent per card
-        "model.classes=4",
+        "model.posterior=observation",
+        "model.dynamics_input=change",
+        "model.prior_skip=true",
         "model.units=256",
         "model.deter=256",
+        "model.dt_min=0.001",
+        "model.head_units=128",
         "model.reward_init=16",
-        "model.unimix=0.001",
+        "model.unimix=0.0002",
+        "behavior.actor_units=128",
+        "behavior.critic_units=128",
+        "hypers.free_nats=0",  # a card recalled is worth less than one nat
         "hypers.rep_scale=0",
-        "hypers.entropy_scale=0.007",
+        "hypers.entropy_scale=0.005",
         "behavior.policy_input=full",
         "replay.train_ratio=8",
         "replay.prefill=50000",

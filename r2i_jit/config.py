@@ -65,7 +65,7 @@ class ModelConfig(_Static):
     classes: int = 32  # C, classes of each, of a learned posterior
     unimix: float = 0.01
     dynamics_input: Literal["latent", "change"] = "latent"  # the paper: latent; see docs/decisions/018
-    prior_skip: bool = False  # the prior's logits include the last latent times a learned gain
+    prior_skip: bool = False  # the prior starts from the last latent and a linear reading of the SSM's states
     action_scale: float = 1.0  # factor of the action's one-hot in the dynamics' input, beside S ones of the latent
     encoder_layers: int = 1
     decoder_layers: int = 1

@@ -88,6 +88,7 @@ class WorldModel(nn.Module):
             self.change_net = Linear(cfg.units, dtype)
         if cfg.prior_skip:
             self.keep = self.param("keep", nn.initializers.constant(_KEEP), self.groups)
+            self.recall_net = Dense(logits, kernel_init=nn.initializers.zeros)
         self.stack = Stack(cfg, dtype)
         self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
         self.prior_net = MLP(1, cfg.units, logits, dtype=dtype)
@@ -97,7 +98,8 @@ class WorldModel(nn.Module):
     def initial(self, batch: int) -> Latent:
         """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
         stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]))
-        deter = jnp.zeros((batch, self.config.deter))
+        recalled = stoch.shape[-1] if self.config.prior_skip else 0
+        deter = jnp.zeros((batch, self.config.deter + recalled))
         change = stoch if self.reads_change else stoch[:, :0]
         return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch))
 
@@ -115,7 +117,10 @@ class WorldModel(nn.Module):
         return self._log_probs(self.post_net(x))
 
     def prior(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
-        """Return the prior log-probabilities (..., S, C) of z given h and, with config.prior_skip, the z before it."""
+        """Return the prior log-probabilities (..., S, C) of z given h and, with config.prior_skip, the z before it.
+
+        The skip starts from what was and what the SSM's states recall, read linearly: the last S * C numbers of h.
+        """
         return dist.unimix_log_probs(self._prior_logits(deter, prev_stoch), self.config.unimix)
 
     def observe(
@@ -156,7 +161,7 @@ class WorldModel(nn.Module):
         prev_change = jnp.concatenate([carry.change[:, None], change[:, :-1]], 1)
         u, direct = self._input(prev_stoch, prev_change, prev_start, prev_action, input_first, is_first)
         y, hidden = self.stack.parallel(u, ssm_first, carry.hidden)
-        deter = self._deter(y, direct)
+        deter = self._deter(y, direct, hidden)
         return Observed(Latent(stoch, change, deter, hidden, start), post, self.prior(deter, prev_stoch))
 
     def observe_step(
@@ -241,7 +246,9 @@ class WorldModel(nn.Module):
 
     def _prior_logits(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
         logits = self._groups(self.prior_net(deter))
-        return logits + self.keep * self._groups(prev_stoch) if self.config.prior_skip else logits
+        if not self.config.prior_skip:
+            return logits
+        return logits + self.keep * self._groups(prev_stoch) + self._groups(deter[..., self.config.deter :])
 
     def _change(self, stoch: jax.Array, prev_stoch: jax.Array) -> jax.Array:
         return jnp.maximum(stoch - prev_stoch, 0.0) if self.reads_change else stoch[..., :0]
@@ -268,8 +275,12 @@ class WorldModel(nn.Module):
         embedded = self.input_net(stoch, others)
         return (self.change_net(change, others), (embedded,)) if self.reads_change else (embedded, ())
 
-    def _deter(self, y: jax.Array, direct: tuple[jax.Array, ...]) -> jax.Array:
-        return nn.silu(self.deter_net(y, *direct)).astype(jnp.float32)
+    def _deter(self, y: jax.Array, direct: tuple[jax.Array, ...], hidden: jax.Array) -> jax.Array:
+        deter = nn.silu(self.deter_net(y, *direct)).astype(jnp.float32)
+        if not self.config.prior_skip:
+            return deter
+        even = (hidden * self.stack.evening()).reshape(*hidden.shape[:-2], -1)
+        return jnp.concatenate([deter, self.recall_net(even).astype(jnp.float32)], -1)
 
     def _advance(
         self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, is_first: jax.Array
@@ -277,7 +288,7 @@ class WorldModel(nn.Module):
         """Return (h, SSM state) of the step after `latent` and `action`."""
         u, direct = self._input(latent.stoch, latent.change, latent.start, action, is_first, is_first)
         y, hidden = self.stack.step(systems, u, latent.hidden)
-        return self._deter(y, direct), hidden
+        return self._deter(y, direct, hidden), hidden
 
     def _reset_flags(self, is_first: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return (flags for the SSM state, flags for the previous latent) according to config.reset.

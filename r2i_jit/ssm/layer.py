@@ -148,6 +148,14 @@ class Stack(nn.Module):
         x = jnp.stack([block.ssm.initial for block in self.blocks])
         return jnp.broadcast_to(x, (batch, *x.shape))
 
+    def evening(self) -> jax.Array:
+        """Return factors (L, 2P), dt^-1/2, that bring the states to one scale.
+
+        A state's input enters with a factor of about dt and is kept for about 1 / dt steps: slow states are small.
+        """
+        scale = jnp.stack([jnp.exp(-0.5 * jax.lax.stop_gradient(block.ssm.log_dt)) for block in self.blocks])
+        return jnp.concatenate([scale, scale], -1)
+
     def discrete(self) -> tuple[Discrete, ...]:
         """Discretise every layer."""
         return tuple(block.ssm.discrete() for block in self.blocks)

@@ -45,7 +45,8 @@ def carry_of(config, seed):
     hidden = rng.normal(size=(B, config.ssm_layers, 2 * config.ssm_state)).astype(np.float32)
     start = jnp.asarray(rng.integers(0, 2, B), jnp.float32)
     change = stoch * rng.integers(0, 2, stoch.shape) if config.dynamics_input == "change" else stoch[:, :0]
-    return Latent(*map(jnp.asarray, (stoch, change)), jnp.zeros((B, config.deter)), jnp.asarray(hidden), start)
+    deter = jnp.zeros((B, config.deter + config.prior_skip * stoch.shape[1]))
+    return Latent(*map(jnp.asarray, (stoch, change)), deter, jnp.asarray(hidden), start)
 
 
 def call(model, params, method, *args):

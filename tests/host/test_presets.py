@@ -25,10 +25,10 @@ def test_a_game_with_settings_of_its_own_gets_them_at_every_level(level):
 
 
 def test_settings_may_be_for_one_level_alone():
-    """A latent for each of ConcentrationEasy's 52 cards is no setting for two decks."""
+    """What was measured on ConcentrationEasy is no setting for two decks."""
     easy, medium = (preset("popgym", "tiny", f"popgym/Concentration{level}") for level in ("Easy", "Medium"))
     assert easy == easy.override(TINY_GAMES["popgym/ConcentrationEasy"])
-    assert (easy.model.stoch, medium.model.stoch) == (52, 32)
+    assert (easy.model.posterior, medium.model.posterior) == ("observation", "learned")
 
 
 def test_a_full_run_of_autoencode_is_longer_than_its_prefill():

@@ -31,8 +31,9 @@ def setup(kind, continue_mode, policy_input="full", dynamics_input="latent"):
     model = config.model
     stoch = np.eye(model.classes)[rng.integers(0, model.classes, (N, model.stoch))].reshape(N, -1)
     change = stoch * rng.integers(0, 2, stoch.shape) if dynamics_input == "change" else stoch[:, :0]
+    deter = model.deter + model.prior_skip * stoch.shape[1]
     start = Latent(*(jnp.asarray(x, jnp.float32) for x in (
-        stoch, change, rng.normal(size=(N, model.deter)), rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state)),
+        stoch, change, rng.normal(size=(N, deter)), rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state)),
         np.zeros(N)
     )))  # fmt: skip
     return agent, state, start
