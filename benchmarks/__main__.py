@@ -12,6 +12,7 @@ NAMES = {
     "products": "the gradient of a weight matrix in two orders",
     "images": "image encoder and decoder: convolutions, the library's and as matrix products, and patches",
     "recall": "how many updates the world model alone needs to learn to recall",
+    "concentration": "what the world model alone learns of Concentration's cards, and when it remembers them",
     "recite": "how many updates the sequence model alone needs to recite cards backwards, and what delays it",
     "pictures": "how soon the world model alone learns the pictures of Memory Maze",
     "foresight": "how many steps ahead a run's world model foresees the pictures its agent will see",
@@ -24,7 +25,7 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in NAMES:
         for known, what in NAMES.items():
-            print(f"{known:12s} {what}")
+            print(f"{known:13s} {what}")
         raise SystemExit(0 if name in ("", "-h", "--help") else 2)
     sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
     importlib.import_module(f"benchmarks.{name}").main()
