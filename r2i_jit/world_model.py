@@ -29,7 +29,7 @@ class Latent(NamedTuple):
     """What the agent knows after a step: leading axes (B,) or (B, T)."""
 
     stoch: jax.Array  # (..., S * C), z: one-hot groups
-    change: jax.Array  # (..., S * C), what z has that the step before had not; (..., 0) where nothing reads it
+    change: jax.Array | None  # (..., S * C), what z has that the step before had not; None where nothing reads it
     deter: jax.Array  # (..., deter), h: the SSM's read-out
     hidden: jax.Array  # (..., L, 2P), x: the SSM's state
     start: jax.Array  # (...,) float32, 1 on an episode's first step: goes into the dynamics with z
@@ -100,7 +100,7 @@ class WorldModel(nn.Module):
         stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]))
         recalled = stoch.shape[-1] if self.config.prior_skip else 0
         deter = jnp.zeros((batch, self.config.deter + recalled))
-        change = stoch if self.reads_change else stoch[:, :0]
+        change = stoch if self.reads_change else None
         return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch))
 
     def encode(self, obs: jax.Array) -> jax.Array:
@@ -158,7 +158,9 @@ class WorldModel(nn.Module):
         ssm_first, input_first = self._reset_flags(is_first)
         prev_stoch = jnp.where(input_first[..., None], 0.0, prev_stoch)
         change = self._change(stoch, prev_stoch)
-        prev_change = jnp.concatenate([carry.change[:, None], change[:, :-1]], 1)
+        prev_change = None
+        if carry.change is not None and change is not None:
+            prev_change = jnp.concatenate([carry.change[:, None], change[:, :-1]], 1)
         u, direct = self._input(prev_stoch, prev_change, prev_start, prev_action, input_first, is_first)
         y, hidden = self.stack.parallel(u, ssm_first, carry.hidden)
         deter = self._deter(y, direct, hidden)
@@ -250,13 +252,13 @@ class WorldModel(nn.Module):
             return logits
         return logits + self.keep * self._groups(prev_stoch) + self._groups(deter[..., self.config.deter :])
 
-    def _change(self, stoch: jax.Array, prev_stoch: jax.Array) -> jax.Array:
-        return jnp.maximum(stoch - prev_stoch, 0.0) if self.reads_change else stoch[..., :0]
+    def _change(self, stoch: jax.Array, prev_stoch: jax.Array) -> jax.Array | None:
+        return jnp.maximum(stoch - prev_stoch, 0.0) if self.reads_change else None
 
     def _input(
         self,
         stoch: jax.Array,
-        change: jax.Array,
+        change: jax.Array | None,
         start: jax.Array,
         action: jax.Array,
         stoch_first: jax.Array,
@@ -268,12 +270,14 @@ class WorldModel(nn.Module):
           (what the SSM reads, what h reads beside the SSM's output): if the SSM reads the last latent's change, so that
           what stands still does not drown what happens, then h reads the latent itself.
         """
-        stoch, change = (jnp.where(stoch_first[..., None], 0.0, x) for x in (stoch, change))
+        stoch = jnp.where(stoch_first[..., None], 0.0, stoch)
         start = jnp.where(stoch_first, 0.0, start)[..., None]
         action = jnp.where(action_first[..., None], 0.0, action)
         others = self.config.action_scale * jnp.concatenate([action, start], -1)
         embedded = self.input_net(stoch, others)
-        return (self.change_net(change, others), (embedded,)) if self.reads_change else (embedded, ())
+        if change is None:
+            return embedded, ()
+        return self.change_net(jnp.where(stoch_first[..., None], 0.0, change), others), (embedded,)
 
     def _deter(self, y: jax.Array, direct: tuple[jax.Array, ...], hidden: jax.Array) -> jax.Array:
         deter = nn.silu(self.deter_net(y, *direct)).astype(jnp.float32)

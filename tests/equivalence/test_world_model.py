@@ -44,9 +44,9 @@ def carry_of(config, seed):
     stoch = np.eye(config.classes, dtype=np.float32)[rng.integers(0, config.classes, (B, config.stoch))].reshape(B, -1)
     hidden = rng.normal(size=(B, config.ssm_layers, 2 * config.ssm_state)).astype(np.float32)
     start = jnp.asarray(rng.integers(0, 2, B), jnp.float32)
-    change = stoch * rng.integers(0, 2, stoch.shape) if config.dynamics_input == "change" else stoch[:, :0]
+    change = stoch * rng.integers(0, 2, stoch.shape) if config.dynamics_input == "change" else None
     deter = jnp.zeros((B, config.deter + config.prior_skip * stoch.shape[1]))
-    return Latent(*map(jnp.asarray, (stoch, change)), deter, jnp.asarray(hidden), start)
+    return jax.tree.map(jnp.asarray, Latent(stoch, change, deter, hidden, start))
 
 
 def call(model, params, method, *args):

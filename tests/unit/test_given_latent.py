@@ -63,8 +63,8 @@ def test_the_latent_is_the_observation_in_sequences_and_steps(built, key):
 
     for t in range(T):
         carry = apply(built, WorldModel.observe_step, obs[:, t], action[:, t], is_first[:, t], carry, key)
-        for step, sequence in zip(carry, observed.latent, strict=True):
-            np.testing.assert_allclose(step, sequence[:, t], rtol=1e-4, atol=1e-5)
+        close = lambda step, sequence, t=t: np.testing.assert_allclose(step, sequence[:, t], rtol=1e-4, atol=1e-5)
+        jax.tree.map(close, carry, observed.latent)
 
 
 def test_the_kl_is_the_cross_entropy_with_the_next_observation(built):

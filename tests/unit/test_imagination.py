@@ -30,13 +30,11 @@ def setup(kind, continue_mode, policy_input="full", dynamics_input="latent"):
     state = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
     model = config.model
     stoch = np.eye(model.classes)[rng.integers(0, model.classes, (N, model.stoch))].reshape(N, -1)
-    change = stoch * rng.integers(0, 2, stoch.shape) if dynamics_input == "change" else stoch[:, :0]
+    change = stoch * rng.integers(0, 2, stoch.shape) if dynamics_input == "change" else None
     deter = model.deter + model.prior_skip * stoch.shape[1]
-    start = Latent(*(jnp.asarray(x, jnp.float32) for x in (
-        stoch, change, rng.normal(size=(N, deter)), rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state)),
-        np.zeros(N)
-    )))  # fmt: skip
-    return agent, state, start
+    hidden = rng.normal(size=(N, model.ssm_layers, 2 * model.ssm_state))
+    start = Latent(stoch, change, rng.normal(size=(N, deter)), hidden, np.zeros(N))
+    return agent, state, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), start)
 
 
 CASES = [("discrete", "mode", "latent"), ("continuous", "mean", "latent"), ("discrete", "mean", "change")]

@@ -98,7 +98,7 @@ def test_without_a_key_every_latent_is_the_most_likely_one(built, episodes):
             before = rows(found.latent, t - 1)
             again = apply(built, WorldModel.imagine_step, systems, before, action, None)
             assert_close(latent.deter, again.deter)
-            expected = most_likely(apply(built, WorldModel.prior, again.deter))
+            expected = most_likely(apply(built, WorldModel.prior, again.deter, before.stoch))
         np.testing.assert_allclose(latent.stoch, expected, atol=1e-6)
     sampled = open_loop(*built, *episodes, C, jax.random.key(3)).latent.stoch
     assert np.asarray(sampled != found.latent.stoch).any((0, 2)).all()  # so chance had a say at every step
