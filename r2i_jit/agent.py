@@ -138,7 +138,7 @@ class Agent:
 
     def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
         """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset."""
-        flat = jax.tree.map(lambda x: x.reshape(batch.is_terminal.size, *x.shape[2:]), latent)
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), latent)
         cont = 1.0 - batch.is_terminal.reshape(-1).astype(jnp.float32)
         total, wanted = cont.shape[0], self.config.behavior.imagination_starts
         if not 0 < wanted < total:

@@ -194,21 +194,21 @@ def imagine(
 
     def step(latent, key):
         key_act, key_model = jax.random.split(key)
-        feat, from_change = features(latent, config.policy_input), latent.change
+        before, feat = latent, features(latent, config.policy_input)
         raw = actor.apply({"params": actor_params}, sg(feat))
         action = Policy(spec, config.actor_unimix, raw).sample(key_act)
         latent = model.apply(
             variables, systems, latent, action, key_model, differentiable=differentiable, method=WorldModel.imagine_step
         )
-        # Run here and not on the whole trajectory afterwards, the heads need no h to be kept for them.
-        return latent, (feat, action, from_change if keeps_deter else heads(latent))
+        # Run here and not on the whole trajectory afterwards, the heads need nothing to be kept for them.
+        return latent, (feat, action, before.change if keeps_deter else heads(latent))
 
     keys = jax.random.split(key, config.horizon)
-    last, (feat, action, outcome) = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
+    last, (feat, action, kept) = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
     if keeps_deter:  # then once for all steps: on a GPU a step costs its number of kernels
-        visited = heads(start._replace(stoch=feat[0], deter=feat[1], change=outcome))
-        outcome = jax.tree.map(lambda x, x_last: jnp.concatenate([x[1:], x_last[None]]), visited, heads(last))
-    reward, cont = outcome
+        visited = heads(start._replace(stoch=feat[0], deter=feat[1], change=kept))
+        kept = jax.tree.map(lambda x, x_last: jnp.concatenate([x[1:], x_last[None]]), visited, heads(last))
+    reward, cont = kept
     if config.continue_mode == "mode":
         cont = (cont > 0.5).astype(jnp.float32)
     return Trajectory(feat, action, reward, cont, start_cont, features(last, config.policy_input))

@@ -28,9 +28,10 @@ from r2i_jit import compiling, replay, rollout
 from r2i_jit.actions import action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
+from r2i_jit.observations import latent_groups
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
-from r2i_jit.world_model import Batch, latent_groups
+from r2i_jit.world_model import Batch
 
 
 class SeedState(struct.PyTreeNode):

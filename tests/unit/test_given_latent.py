@@ -8,7 +8,8 @@ import pytest
 from envs.observation import Categorical, Continuous, Image
 from r2i_jit import Trainer, world_model
 from r2i_jit.config import ConfigError
-from r2i_jit.world_model import Batch, WorldModel, from_groups, latent_groups, to_groups
+from r2i_jit.observations import from_groups, latent_groups, to_groups
+from r2i_jit.world_model import Batch, WorldModel
 from tests.agents import small_config
 
 B, T, A = 3, 7, 4
@@ -37,6 +38,14 @@ def apply(built, method, *args):
     return built[0].apply({"params": built[1]}, *args, method=method)
 
 
+def groups_of(obs):
+    return to_groups(PARTS, jnp.asarray(obs, jnp.float32))
+
+
+def observed(built, obs, action, is_first, key=None):
+    return apply(built, WorldModel.observe, obs, action, is_first, apply(built, WorldModel.initial, B), key)
+
+
 def test_groups_lie_one_below_the_other_and_come_back():
     obs = play()[0].astype(np.float32)
     groups = to_groups(PARTS, jnp.asarray(obs))
@@ -48,23 +57,25 @@ def test_groups_lie_one_below_the_other_and_come_back():
 
 
 def test_there_is_nothing_to_encode_or_decode(built):
-    assert not {"encoder_0", "post_net", "decoder"} & set(built[1]) and "prior_net" in built[1]
+    coding = {"encoder_0", "post_net", "decoder"}
+    learned = WorldModel(small_config().model, PARTS)
+    shapes = jax.eval_shape(learned.init, jax.random.key(0), *play(), jax.random.key(1))["params"]
+    assert coding <= set(shapes) and not coding & set(built[1]) and "prior_net" in built[1]
 
 
 @pytest.mark.parametrize("key", [None, jax.random.key(2)])
 def test_the_latent_is_the_observation_in_sequences_and_steps(built, key):
     obs, action, is_first = play(1)
-    carry = apply(built, WorldModel.initial, B)
-    observed = apply(built, WorldModel.observe, obs, action, is_first, carry, key)
-    expected = to_groups(PARTS, jnp.asarray(obs, jnp.float32))
-    np.testing.assert_array_equal(observed.latent.stoch.reshape(expected.shape), expected)
-    decoded = apply(built, WorldModel.reconstruct, observed.latent)
+    latent, expected = observed(built, obs, action, is_first, key).latent, groups_of(obs)
+    np.testing.assert_array_equal(latent.stoch.reshape(expected.shape), expected)
+    decoded = apply(built, WorldModel.reconstruct, latent)
     np.testing.assert_array_equal(decoded > -1.0, obs.astype(bool))
 
+    carry = apply(built, WorldModel.initial, B)
     for t in range(T):
         carry = apply(built, WorldModel.observe_step, obs[:, t], action[:, t], is_first[:, t], carry, key)
         close = lambda step, sequence, t=t: np.testing.assert_allclose(step, sequence[:, t], rtol=1e-4, atol=1e-5)
-        jax.tree.map(close, carry, observed.latent)
+        jax.tree.map(close, carry, latent)
 
 
 def test_the_kl_is_the_cross_entropy_with_the_next_observation(built):
@@ -76,7 +87,7 @@ def test_the_kl_is_the_cross_entropy_with_the_next_observation(built):
     prev_stoch = jnp.concatenate([jnp.zeros_like(latent.stoch[:, :1]), latent.stoch[:, :-1]], 1)
     prev_stoch = jnp.where(is_first[..., None], 0.0, prev_stoch)
     prior = apply(built, WorldModel.prior, latent.deter, prev_stoch)
-    likelihood = jnp.sum(prior * to_groups(PARTS, jnp.asarray(obs, jnp.float32)), (-2, -1))
+    likelihood = jnp.sum(prior * groups_of(obs), (-2, -1))
     np.testing.assert_allclose(metrics["model/kl"], -likelihood.mean(), rtol=1e-5)
     assert metrics["model/observation_loss"] == 0.0 and abs(metrics["model/post_entropy"]) < 1e-6
 
@@ -90,30 +101,20 @@ def test_imagined_latents_are_one_hot_groups(built):
     np.testing.assert_array_equal(following.stoch.reshape(B, 4, 4).sum(-1), 1.0)
 
 
+@pytest.mark.parametrize("built", [CHANGES], indirect=True)
 def test_a_change_is_what_was_not_there_before_and_all_of_it_at_an_episodes_start(built):
-    if built[0].config.dynamics_input != "change":
-        pytest.skip("nothing reads changes")
     obs, action, is_first = play(4)
-    carry = apply(built, WorldModel.initial, B)
-    change = apply(built, WorldModel.observe, obs, action, is_first, carry, None).latent.change
+    change = observed(built, obs, action, is_first).latent.change
     before = np.concatenate([np.zeros_like(obs[:, :1]), obs[:, :-1]], 1) * ~is_first[..., None]
     new = (obs.astype(bool) & ~before.astype(bool)).astype(np.float32)
-    np.testing.assert_array_equal(change.reshape(B, T, 4, 4), to_groups(PARTS, jnp.asarray(new)))
+    np.testing.assert_array_equal(change.reshape(B, T, 4, 4), groups_of(new))
 
 
-def test_with_the_skip_what_was_is_likely_before_anything_is_learned():
-    obs, action, is_first = play(5)
-    likelihoods = []
-    for config in (CONFIG, CHANGES):
-        model = WorldModel(config.model, PARTS)
-        params = jax.jit(model.init)(jax.random.key(0), obs, action, is_first, jax.random.key(1))["params"]
-        model = (model, params)
-        still = np.repeat(obs[:, :1], T, 1)
-        carry = apply(model, WorldModel.initial, B)
-        observed = apply(model, WorldModel.observe, still, action, np.arange(T) == np.zeros((B, 1)), carry, None)
-        groups = to_groups(PARTS, jnp.asarray(still, jnp.float32))
-        likelihoods.append(float(jnp.exp(jnp.sum(observed.prior * groups, -1))[:, 1:].mean()))
-    assert likelihoods[0] < 0.6 and likelihoods[1] > 0.8
+def test_with_the_skip_what_was_is_likely_before_anything_is_learned(built):
+    obs, action, _ = play(5)
+    still, once = np.repeat(obs[:, :1], T, 1), np.arange(T) == np.zeros((B, 1))
+    likelihood = jnp.exp(jnp.sum(observed(built, still, action, once).prior * groups_of(still), -1))[:, 1:].mean()
+    assert (likelihood > 0.8) == built[0].config.prior_skip
 
 
 @pytest.mark.parametrize("parts", [(Image((16, 16, 3)),), (Categorical(2), Continuous(3))])
@@ -123,7 +124,7 @@ def test_an_observation_that_is_not_discrete_is_refused(parts):
 
 
 @pytest.mark.parametrize("env", ["popgym/RepeatPreviousEasy", "popgym/AutoencodeEasy"])
-def test_a_trainer_learns_with_it(env):
+def test_a_trainer_runs_with_it(env):
     trainer = Trainer(small_config(env, model__posterior="observation"), quick_compile=True)
     state = trainer.init(jax.random.split(jax.random.key(0), 1))
     _, metrics = trainer.train_chunk(state)
