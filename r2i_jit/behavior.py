@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from r2i_jit.actions import ActionSpec
 from r2i_jit.config import BehaviorConfig
 from r2i_jit.nets import distributions as dist
-from r2i_jit.nets.mlp import MLP
+from r2i_jit.nets.mlp import MLP, cast_kernels
 from r2i_jit.world_model import Latent, WorldModel
 
 sg = jax.lax.stop_gradient
@@ -183,7 +183,8 @@ def imagine(
       start_cont: (N,), 1 - is_terminal of the start states.
       key: typed PRNG key.
     """
-    variables = {"params": sg(model_params)}
+    variables = {"params": model.for_steps(sg(model_params))}
+    actor_params = cast_kernels(actor_params, actor.dtype)
     systems = model.apply(variables, method=WorldModel.discrete)
     differentiable = uses_backprop(config, spec)
     keeps_deter = config.policy_input != "hidden"

@@ -18,7 +18,7 @@ from envs.observation import Image, Part
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
-from r2i_jit.nets.mlp import MLP, Dense, Linear
+from r2i_jit.nets.mlp import MLP, Dense, Linear, cast_kernels
 from r2i_jit.observations import flatten_observation, from_groups, latent_groups, observation_loss, to_groups
 from r2i_jit.ssm.layer import Discrete, Stack
 
@@ -177,6 +177,10 @@ class WorldModel(nn.Module):
             return jnp.where(is_first.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
         return jax.tree.map(put, self.initial(is_first.shape[0]), latent)
+
+    def for_steps(self, params):
+        """Return the parameters in the dtypes that they are used in, once, for many `imagine_step`s."""
+        return cast_kernels(params, self.dtype, but=("recall_net",))
 
     def discrete(self) -> tuple[Discrete, ...]:
         """Discretise the stack once, for many `imagine_step`s."""

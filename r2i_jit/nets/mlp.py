@@ -4,11 +4,15 @@ Ref: R2I release `nets.py:680-725, 775-780`.
 """
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+_NARROW = 64  # columns: with fewer, a weight matrix's gradient is few tiles for a GPU
+_STRETCHES = 32  # into which its rows are split then
 
 kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "truncated_normal")
 
@@ -32,23 +36,44 @@ def _product_forward(x, matrix, precision):
 
 
 def _product_backward(precision, saved, grad):
-    """Compute the matrix's gradient with its longer side last, which is faster on CPU (`benchmarks products`).
-
-    The barrier is there because the compiler would undo the transposition.
-    """
     x, matrix = saved
-
-    def over_rows(a, b):
-        return jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), precision=precision)
-
-    if matrix.shape[0] > matrix.shape[1]:
-        by_matrix = jax.lax.optimization_barrier(over_rows(grad, x)).T
-    else:
-        by_matrix = over_rows(x, grad)
+    by_matrix = jax.lax.platform_dependent(
+        x,
+        grad,
+        cuda=functools.partial(_over_stretches, precision),
+        default=functools.partial(_over_rows, precision),
+    )
     return jnp.dot(grad, matrix.T, precision=precision), by_matrix
 
 
 _product.defvjp(_product_forward, _product_backward)
+
+
+def _over_rows(precision: jax.lax.PrecisionLike, x: jax.Array, grad: jax.Array) -> jax.Array:
+    """Return x^T grad with its longer side last, which is faster on CPU (`benchmarks products`).
+
+    The barrier is there because the compiler would undo the transposition.
+    """
+
+    def over_rows(a, b):
+        return jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), precision=precision)
+
+    if x.shape[1] > grad.shape[1]:
+        return jax.lax.optimization_barrier(over_rows(grad, x)).T
+    return over_rows(x, grad)
+
+
+def _over_stretches(precision: jax.lax.PrecisionLike, x: jax.Array, grad: jax.Array) -> jax.Array:
+    """Return x^T grad; if it is narrow, as the sum of products over stretches of the rows.
+
+    A GPU gives each tile of the result to one of its processors, and a narrow result has a handful of tiles.
+    """
+    stretches = math.gcd(x.shape[0], _STRETCHES)
+    if min(x.shape[1], grad.shape[1]) > _NARROW:
+        stretches = 1
+    x, grad = (a.reshape(stretches, -1, a.shape[-1]) for a in (x, grad))
+    parts = jnp.einsum("sri,sro->sio", x, grad, precision=precision, preferred_element_type=jnp.float32)
+    return parts.sum(0).astype(x.dtype)
 
 
 class Dense(nn.Module):
@@ -72,6 +97,19 @@ class Dense(nn.Module):
         if not self.use_bias:
             return total
         return total + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+
+
+def cast_kernels(params, dtype: jnp.dtype, but: tuple[str, ...] = ()):
+    """Return parameters with the kernels of `Dense` layers in the dtype that they compute in.
+
+    They cast them themselves, at every call: this is for many calls in a loop. Modules named in `but` keep float32.
+    """
+
+    def cast(path, leaf):
+        names = [entry.key for entry in path]
+        return leaf.astype(dtype) if names[-1] == "kernel" and not set(but).intersection(names) else leaf
+
+    return jax.tree_util.tree_map_with_path(cast, params)
 
 
 class Linear(nn.Module):

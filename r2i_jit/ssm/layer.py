@@ -4,7 +4,7 @@ The state is complex; outside this package it travels as real numbers, the real 
 (..., 2P). That makes both projections one real matrix product each (no complex matrix products anywhere), and the
 policy reads it without conversion. The recurrence itself runs in complex64 whatever the compute dtype.
 
-Owned by tests/equivalence/test_ssm.py: parallel = stepwise, whole = two pieces.
+Owned by tests/equivalence/test_world_model.py (parallel = stepwise, whole = two pieces) and tests/unit/test_precision.py.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,13 @@ from r2i_jit.nets.mlp import Dense, product
 from r2i_jit.ssm import discretize, hippo
 from r2i_jit.ssm.scan import resolve, scan_with_resets
 
-HIGHEST = jax.lax.Precision.HIGHEST  # TF32 on Hopper would lose the slow modes
+def _precision(dtype: jnp.dtype) -> jax.lax.Precision:
+    """Return the precision of the two projections, which are float32, where the rest is computed in `dtype`.
+
+    What they read was rounded to 8 bits, and what they give will be, if that is bfloat16: then TF32's 11 (on TPU three
+    passes of 8) are enough. The recurrence is no product, and exact in either case.
+    """
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else jax.lax.Precision.HIGH
 
 
 class Discrete(NamedTuple):
@@ -52,6 +58,7 @@ class S5Layer(nn.Module):
 
     config: ModelConfig
     width: int
+    dtype: jnp.dtype = jnp.float32
 
     def setup(self) -> None:
         """Create the six SSM parameters and the learned initial state."""
@@ -95,7 +102,7 @@ class S5Layer(nn.Module):
         """Map u (B, T, H), is_first (B, T), carry (B, 2P) to outputs y (B, T, H) and states x (B, T, 2P)."""
         system = self.discrete()
         u = u.astype(jnp.float32)
-        bu = to_complex(product(u, system.b_bar, HIGHEST))
+        bu = to_complex(product(u, system.b_bar, _precision(self.dtype)))
         method = resolve(self.config.scan)
         x = scan_with_resets(system.lambda_bar, bu, to_complex(self.initial), is_first, to_complex(carry), method)
         x = to_real(x)
@@ -104,11 +111,11 @@ class S5Layer(nn.Module):
     def step(self, system: Discrete, u: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map u (N, H) and the state before the step x (N, 2P) to y (N, H) and the state after it."""
         u = u.astype(jnp.float32)
-        x = to_real(system.lambda_bar * to_complex(x)) + product(u, system.b_bar, HIGHEST)
+        x = to_real(system.lambda_bar * to_complex(x)) + product(u, system.b_bar, _precision(self.dtype))
         return self._read_out(system, x, u), x
 
     def _read_out(self, system: Discrete, x: jax.Array, u: jax.Array) -> jax.Array:
-        return product(x, system.c_tilde, HIGHEST) + self.d * u
+        return product(x, system.c_tilde, _precision(self.dtype)) + self.d * u
 
 
 class Block(nn.Module):
@@ -123,7 +130,7 @@ class Block(nn.Module):
 
     def setup(self) -> None:
         """Create the layer, the gate's two projections as one matrix, and the norm."""
-        self.ssm = S5Layer(self.config, self.width)
+        self.ssm = S5Layer(self.config, self.width, self.dtype)
         self.gate = Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
         self.norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype)
 

@@ -23,6 +23,16 @@ def test_samples_follow_the_probabilities():
     assert (np.abs(np.asarray(draws).mean(0) - probs) < 5 * error).all()
 
 
+def test_cumulative_sums_are_the_same_on_a_gpu():
+    probs = dist.unimix_probs(3 * jax.random.normal(jax.random.key(4), (64, 3, 32)), 0.01)
+    expected = np.cumsum(np.asarray(probs, np.float64), -1)
+    np.testing.assert_allclose(dist._cumulative_product(probs), expected, rtol=1e-6)
+    np.testing.assert_allclose(dist._cumulative_sums(probs), expected, rtol=1e-6)
+    traced = jax.jit(dist.sample_one_hot).trace(jax.random.key(0), probs)
+    assert "dot_general" in traced.lower(lowering_platforms=("cpu",)).as_text()
+    assert "dot_general" not in traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), scale=st.sampled_from([0.1, 10.0, 1000.0]))
 def test_samples_are_one_hot_for_any_logits(seed, scale):

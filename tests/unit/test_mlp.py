@@ -1,11 +1,13 @@
 """Matrix products and layers of several inputs, against the plain ones. About 5 seconds."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2i_jit.nets.mlp import MLP, Dense, product
+from r2i_jit.nets import mlp
+from r2i_jit.nets.mlp import MLP, Dense, cast_kernels, product
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(7, 3), (3, 7), (4, 4)])
@@ -21,6 +23,42 @@ def test_product_has_the_gradients_of_a_matrix_product(rows, columns):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), actual, expected)
     seeds = jax.vmap(through(product))(jnp.stack([x, 2 * x]), jnp.stack([matrix, -matrix]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-5, atol=1e-5), seeds, expected)
+
+
+@pytest.mark.parametrize(("batch", "rows", "columns"), [(64, 7, 96), (96, 80, 1), (5, 3, 7), (64, 80, 96)])
+def test_a_gpus_gradient_of_a_matrix_is_that_of_the_others(batch, rows, columns):
+    rng = np.random.default_rng(2)
+    x, grad = (jnp.asarray(rng.normal(size=(batch, width)), jnp.float32) for width in (rows, columns))
+    expected = np.asarray(x, np.float64).T @ np.asarray(grad, np.float64)
+    for form in (mlp._over_rows, mlp._over_stretches):
+        np.testing.assert_allclose(jax.jit(form, static_argnums=0)(None, x, grad), expected, rtol=1e-4, atol=1e-4)
+    half = mlp._over_stretches(None, x.astype(jnp.bfloat16), grad.astype(jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(jnp.float32), expected, rtol=0.02, atol=0.3)
+
+
+def test_a_narrow_gradient_is_summed_over_stretches_on_a_gpu_only():
+    def gradient(x, matrix):
+        return jax.grad(lambda matrix: product(x, matrix).sum())(matrix)
+
+    traced = jax.jit(gradient).trace(jnp.ones((64, 7)), jnp.ones((7, 96)))
+    assert "32x7x96" in traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "32x7x96" not in traced.lower(lowering_platforms=("cpu",)).as_text()
+
+
+def test_kernels_are_cast_once_for_many_steps():
+    class Two(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return MLP(1, 8, 4, dtype=jnp.bfloat16)(x) + Dense(4, name="exact")(x)
+
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(5, 6)), jnp.float32)
+    params = Two().init(jax.random.key(0), x)["params"]
+    cast = cast_kernels(params, jnp.bfloat16, but=("exact",))
+    by_name = {jax.tree_util.keystr(path): leaf.dtype.name for path, leaf in jax.tree_util.tree_leaves_with_path(cast)}
+    halves = {name for name, dtype in by_name.items() if dtype == "bfloat16"}
+    assert halves == {"['MLP_0']['Dense_0']['kernel']", "['MLP_0']['Linear_0']['Dense_0']['kernel']"}
+    np.testing.assert_array_equal(Two().apply({"params": cast}, x), Two().apply({"params": params}, x))
 
 
 @pytest.mark.parametrize("layer", [Dense(5), Dense(5, use_bias=False), MLP(2, 6, 5), MLP(0, 6, 5)])

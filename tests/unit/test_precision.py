@@ -1,0 +1,74 @@
+"""What is computed in which precision when the agent computes in bfloat16. About 10 seconds."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from envs.observation import Categorical
+from r2i_jit import behavior
+from r2i_jit.actions import ActionSpec
+from r2i_jit.agent import Agent
+from r2i_jit.world_model import WorldModel
+from tests.agents import small_config
+
+N, T, A = 4, 6, 3
+OBS = jax.ShapeDtypeStruct((4,), jnp.uint8)
+
+
+def build(precision):
+    config = small_config(loop__precision=precision, model__prior_skip="true", behavior__policy_input="full")
+    agent = Agent(config, (Categorical(4),), ActionSpec(A, discrete=True), OBS)
+    return agent, jax.jit(partial(agent.init, hypers=config.hypers))(jax.random.key(0))
+
+
+def products(jaxpr):
+    """Return (precision, dtype of the result) of every product of an array with a matrix, functions within included."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            found.append((equation.params["precision"], equation.outvars[0].aval.dtype.name))
+        for inner in jaxprs_in_params(equation.params):
+            found += products(inner)
+    return found
+
+
+@pytest.mark.parametrize(("precision", "wanted"), [("float32", "HIGHEST"), ("bfloat16", "HIGH")])
+def test_the_sequence_models_products_are_as_exact_as_what_they_read(precision, wanted):
+    agent, state = build(precision)
+    play = jnp.zeros((N, T, 4), jnp.uint8), jnp.zeros((N, T, A)), jnp.zeros((N, T), bool)
+
+    def observe(params, obs, action, is_first):
+        carry = agent.model.apply({"params": params}, N, method=WorldModel.initial)
+        return agent.model.apply(
+            {"params": params}, obs, action, is_first, carry, None, method=WorldModel.observe
+        ).latent.hidden
+
+    found = products(jax.make_jaxpr(observe)(state.model, *play).jaxpr)
+    asked = [asked for asked, dtype in found if asked is not None and dtype == "float32"]
+    # Two projections a layer, of which nothing reads the last one here but the graph has it.
+    assert len(asked) == 2 * agent.config.model.ssm_layers
+    assert {str(one) for pair in asked for one in pair} == {wanted}
+
+
+def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monkeypatch):
+    agent, state = build("bfloat16")
+    start = jax.tree.map(
+        lambda leaf: jnp.asarray(np.random.default_rng(0).normal(size=leaf.shape), leaf.dtype),
+        agent.initial_latent(state, N),
+    )
+
+    def imagine():
+        return jax.jit(
+            lambda model, actor, key: behavior.imagine(
+                agent.config.behavior, agent.spec, agent.model, agent.actor, model, actor, start, jnp.ones(N), key
+            )
+        )(state.model, state.actor, jax.random.key(1))
+
+    once = imagine()
+    monkeypatch.setattr(behavior, "cast_kernels", lambda params, dtype: params)
+    monkeypatch.setattr(WorldModel, "for_steps", lambda self, params: params)
+    jax.tree.map(np.testing.assert_array_equal, once, imagine())
