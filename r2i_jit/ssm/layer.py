@@ -4,7 +4,8 @@ The state is complex; outside this package it travels as real numbers, the real 
 (..., 2P). That makes both projections one real matrix product each (no complex matrix products anywhere), and the
 policy reads it without conversion. The recurrence itself runs in complex64 whatever the compute dtype.
 
-Owned by tests/equivalence/test_world_model.py (parallel = stepwise, whole = two pieces) and tests/unit/test_precision.py.
+Owned by tests/equivalence/test_world_model.py (parallel = stepwise, whole = two pieces) and
+tests/unit/test_precision.py.
 """
 
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from r2i_jit.config import ModelConfig
 from r2i_jit.nets.mlp import Dense, product
 from r2i_jit.ssm import discretize, hippo
 from r2i_jit.ssm.scan import resolve, scan_with_resets
+
 
 def _precision(dtype: jnp.dtype) -> jax.lax.Precision:
     """Return the precision of the two projections, which are float32, where the rest is computed in `dtype`.
