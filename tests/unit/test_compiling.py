@@ -39,5 +39,6 @@ def test_a_program_compiled_with_it_computes_the_same():
 
 
 def test_a_compiler_that_does_not_know_the_option_is_not_given_it(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     monkeypatch.setattr(compiling, "_OWN_PRODUCTS", {"xla_cpu_no_such_option": ""})
     assert compiling.loop(preset("popgym", "tiny"), images=False, latent=64) == {}
