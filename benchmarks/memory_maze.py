@@ -132,7 +132,8 @@ def _operations(jaxpr: Any) -> float:
 
 def _flops(jaxpr: Any) -> float:
     shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in jaxpr.in_avals]
-    analysis = jax.jit(jax.extend.core.jaxpr_as_fun(jaxpr)).lower(*shapes).cost_analysis() or {}
+    with jax.default_device(jax.devices("cpu")[0]):  # for a GPU, XLA counts nothing before it has compiled
+        analysis = jax.jit(jax.extend.core.jaxpr_as_fun(jaxpr)).lower(*shapes).cost_analysis() or {}
     return float(analysis.get("flops", 0.0))
 
 

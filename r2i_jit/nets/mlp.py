@@ -37,12 +37,12 @@ def _product_forward(x, matrix, precision):
 
 def _product_backward(precision, saved, grad):
     x, matrix = saved
-    by_matrix = jax.lax.platform_dependent(
-        x,
-        grad,
-        cuda=functools.partial(_over_stretches, precision),
-        default=functools.partial(_over_rows, precision),
-    )
+    over_rows = functools.partial(_over_rows, precision)
+    if min(matrix.shape) > _NARROW:
+        by_matrix = over_rows(x, grad)
+    else:
+        over_stretches = functools.partial(_over_stretches, precision)
+        by_matrix = jax.lax.platform_dependent(x, grad, cuda=over_stretches, default=over_rows)
     return jnp.dot(grad, matrix.T, precision=precision), by_matrix
 
 
@@ -64,13 +64,11 @@ def _over_rows(precision: jax.lax.PrecisionLike, x: jax.Array, grad: jax.Array) 
 
 
 def _over_stretches(precision: jax.lax.PrecisionLike, x: jax.Array, grad: jax.Array) -> jax.Array:
-    """Return x^T grad; if it is narrow, as the sum of products over stretches of the rows.
+    """Return x^T grad as the sum of products over stretches of the rows.
 
     A GPU gives each tile of the result to one of its processors, and a narrow result has a handful of tiles.
     """
     stretches = math.gcd(x.shape[0], _STRETCHES)
-    if min(x.shape[1], grad.shape[1]) > _NARROW:
-        stretches = 1
     x, grad = (a.reshape(stretches, -1, a.shape[-1]) for a in (x, grad))
     parts = jnp.einsum("sri,sro->sio", x, grad, precision=precision, preferred_element_type=jnp.float32)
     return parts.sum(0).astype(x.dtype)
