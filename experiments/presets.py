@@ -256,7 +256,7 @@ def _maze_small(env: str, environment) -> Config:
             prefill=300_000,
             prefill_repeat=0.75,
         ),
-        loop=LoopConfig(num_envs=256, chunk_updates=50, precision="bfloat16"),
+        loop=LoopConfig(num_envs=256, chunk_updates=50, precision="bfloat16", evaluation_greedy=False),
         hypers=_MAZE_HYPERS.replace(
             model_lr=6e-4,
             ssm_lr=6e-4,
