@@ -20,9 +20,9 @@ STEPS = {
     "popgym/RepeatPreviousEasy": 40_000,
     "popgym/RepeatPreviousMedium": 150_000,
     "popgym/AutoencodeEasy": 1_500_000,
-    "popgym/ConcentrationEasy": 2_000_000,
+    "popgym/ConcentrationEasy": 7_000_000,
 }
-# Where the tiny preset's own settings do not teach a game, or an environment (docs/decisions/014, 017, 018).
+# Where the tiny preset's own settings do not teach a game, or an environment (docs/decisions/014, 017 to 019).
 TINY_GAMES = {
     "popgym/Autoencode": (
         "model.reward_init=16",
@@ -42,13 +42,18 @@ TINY_GAMES = {
         "model.head_units=128",
         "model.reward_init=16",
         "model.unimix=0.0002",
-        "behavior.actor_units=128",
+        "behavior.policy_input=output",
+        "behavior.actor_skip=true",
+        "behavior.actor_units=256",
         "behavior.critic_units=128",
+        "behavior.imagination_starts=256",
+        "hypers.actor_lr=0.001",
+        "hypers.critic_lr=0.001",
         "hypers.free_nats=0",  # a card recalled is worth less than one nat
         "hypers.rep_scale=0",
-        "hypers.entropy_scale=0.005",
-        "behavior.policy_input=full",
-        "replay.train_ratio=8",
+        "hypers.entropy_scale=0.02",
+        "replay.capacity=50000",  # imagination begins where the policy of now gets to
+        "replay.train_ratio=2",
         "replay.prefill=50000",
         "loop.evaluation_greedy=false",
     ),

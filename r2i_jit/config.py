@@ -90,6 +90,7 @@ class BehaviorConfig(_Static):
     imagination_starts: int = 0  # start states per update, drawn from the batch; 0 = every posterior state
     actor_layers: int = 2
     actor_units: int = 512
+    actor_skip: bool = False  # a linear way past the actor's layers, for many actions; see docs/decisions/019
     critic_layers: int = 2
     critic_units: int = 512
     actor_unimix: float = 0.01
