@@ -98,3 +98,18 @@ def test_continuous_actions_are_reparameterised():
 def test_gradient_estimator_follows_the_action_space(actor_gradient, discrete, expected):
     config = BehaviorConfig(actor_gradient=actor_gradient)
     assert behavior.uses_backprop(config, ActionSpec(2, discrete)) == expected
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_an_actors_skip_is_linear_in_its_input_and_nothing_at_first(discrete):
+    plain = behavior.Actor(BehaviorConfig(actor_units=8), ActionSpec(3, discrete))
+    skipping = behavior.Actor(BehaviorConfig(actor_units=8, actor_skip=True), ActionSpec(3, discrete))
+    rng = np.random.default_rng(0)
+    feat = tuple(jnp.asarray(rng.normal(size=(5, width)), jnp.float32) for width in (4, 6))
+    params = skipping.init(jax.random.key(0), feat)["params"]
+    without = {name: leaf for name, leaf in params.items() if name != "Dense_0"}
+    expected = plain.apply({"params": without}, feat)
+    np.testing.assert_array_equal(skipping.apply({"params": params}, feat), expected)
+    kernel = jnp.asarray(rng.normal(size=params["Dense_0"]["kernel"].shape), jnp.float32)
+    got = skipping.apply({"params": params | {"Dense_0": {"kernel": kernel}}}, feat)
+    np.testing.assert_allclose(got - expected, jnp.concatenate(feat, -1) @ kernel, rtol=1e-4, atol=1e-5)
