@@ -119,6 +119,7 @@ class Agent:
         self, state: AgentState, batch: Batch, hypers: Hypers, key: jax.Array
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """Train on one batch: the world model, then actor and critic in imagination from its posterior states."""
+        hypers = optim.decayed(hypers, state.updates)
         key_model, key_starts, key_imagine = jax.random.split(key, 3)
         state, latent, model_metrics = self._update_model(state, batch, hypers, key_model)
         start, start_cont = self._starts(latent, batch, key_starts)

@@ -46,6 +46,18 @@ def unpack(packed: Packed, like: Any) -> Any:
     return jax.tree_util.tree_map_with_path(take, like)
 
 
+def decayed(hypers: Hypers, updates: jax.Array) -> Hypers:
+    """Return `hypers` with learning rates and entropy scale as they are after so many updates.
+
+    They are multiplied by decay_updates / (decay_updates + updates), which needs no length of the run to be known; with
+    0 they stay what they are.
+    """
+    half = hypers.decay_updates
+    factor = jnp.where(half > 0, half / jnp.maximum(half + updates, 1.0), 1.0)
+    names = ("model_lr", "ssm_lr", "actor_lr", "critic_lr", "entropy_scale")
+    return hypers.replace(**{name: factor * getattr(hypers, name) for name in names})
+
+
 def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
     """Return the optimisers of world model, actor and critic, over packed parameters.
 

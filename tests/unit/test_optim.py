@@ -1,0 +1,43 @@
+"""Learning rates over a run. About 5 seconds."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2i_jit import optim
+from r2i_jit.config import Hypers
+
+DECAYED = {"model_lr", "ssm_lr", "actor_lr", "critic_lr", "entropy_scale"}
+
+
+def shares(decay_updates, updates):
+    """Return what is left of each number after so many updates."""
+    hypers = Hypers(decay_updates=decay_updates)
+    now = jax.jit(optim.decayed)(jax.tree.map(jnp.float32, hypers), jnp.int32(updates))
+    kept = {f.name: (getattr(now, f.name), getattr(hypers, f.name)) for f in dataclasses.fields(hypers)}
+    return {name: float(value) / before for name, (value, before) in kept.items() if before}
+
+
+@pytest.mark.parametrize(("updates", "left"), [(0, 1.0), (100, 0.5), (300, 0.25)])
+def test_rates_and_entropy_scale_halve_and_nothing_else_does(updates, left):
+    for name, share in shares(100.0, updates).items():
+        assert share == pytest.approx(left if name in DECAYED else 1.0, rel=1e-6), name
+
+
+@pytest.mark.parametrize("updates", [0, 1, 10**6])
+def test_without_a_decay_nothing_changes(updates):
+    assert all(share == pytest.approx(1.0, rel=1e-6) for share in shares(0.0, updates).values())
+
+
+def test_a_step_is_as_long_as_the_rate_and_the_warm_up_say():
+    hypers = Hypers(actor_lr=0.1, warmup_updates=4.0)
+    params = {"Dense_0": {"kernel": jnp.ones((2, 3))}}
+    grads = jax.tree.map(lambda leaf: 5.0 * leaf, params)
+    tx = optim.optimizers(hypers)[1]
+    state = tx.init(optim.pack(params))
+    for updates, length in ((0, 0.025), (3, 0.1), (50, 0.1)):  # Adam's first step is the rate, whatever the gradient
+        moved, _ = optim.apply(tx, grads, state, params, hypers, jnp.int32(updates))
+        np.testing.assert_allclose(moved["Dense_0"]["kernel"], 1.0 - length, rtol=1e-4)
