@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from r2i_jit.actions import ActionSpec
 from r2i_jit.config import BehaviorConfig
 from r2i_jit.nets import distributions as dist
-from r2i_jit.nets.mlp import MLP, Dense, cast_kernels
+from r2i_jit.nets.mlp import MLP, GatedMLP, cast_kernels
 from r2i_jit.world_model import Latent, WorldModel
 
 sg = jax.lax.stop_gradient
@@ -36,10 +36,7 @@ def features(latent: Latent, policy_input: str) -> Features:
 
 
 class Actor(nn.Module):
-    """Policy network: unimix categorical, or normal with tanh mean.
-
-    With config.actor_skip its output also has a part that is linear in the features, nothing at first.
-    """
+    """Policy network: unimix categorical, or normal with tanh mean."""
 
     config: BehaviorConfig
     spec: ActionSpec
@@ -49,11 +46,10 @@ class Actor(nn.Module):
     def __call__(self, feat: Features) -> jax.Array:
         """Map features to raw outputs: (..., A) logits, or (..., 2A) mean and deviation."""
         out = self.spec.size * (1 if self.spec.discrete else 2)
-        raw = MLP(self.config.actor_layers, self.config.actor_units, out, dtype=self.dtype)(*feat)
-        if self.config.actor_skip:
-            zeros = nn.initializers.zeros
-            raw += Dense(out, use_bias=False, dtype=self.dtype, kernel_init=zeros)(*feat).astype(jnp.float32)
-        return raw
+        cfg = self.config
+        if cfg.actor_gates:
+            return GatedMLP(cfg.actor_layers, cfg.actor_units, out, cfg.actor_gates, self.dtype)(*feat)
+        return MLP(cfg.actor_layers, cfg.actor_units, out, dtype=self.dtype)(*feat)
 
 
 class Critic(nn.Module):

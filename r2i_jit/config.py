@@ -16,7 +16,7 @@ import jax
 
 LARGEST = 2**31 - 1  # of a whole number: sizes and step counters are int32 in the compiled program
 # Where 0 has a meaning of its own.
-ZERO_ALLOWED = ("behavior.imagination_starts", "model.decoded_steps", "replay.prefill")
+ZERO_ALLOWED = ("behavior.actor_gates", "behavior.imagination_starts", "model.decoded_steps", "replay.prefill")
 
 
 class ConfigError(ValueError):
@@ -90,7 +90,7 @@ class BehaviorConfig(_Static):
     imagination_starts: int = 0  # start states per update, drawn from the batch; 0 = every posterior state
     actor_layers: int = 2
     actor_units: int = 512
-    actor_skip: bool = False  # a linear way past the actor's layers, for many actions; see docs/decisions/019
+    actor_gates: int = 0  # gated linear ways past the actor's layers, for many actions; see docs/decisions/019
     critic_layers: int = 2
     critic_units: int = 512
     actor_unimix: float = 0.01

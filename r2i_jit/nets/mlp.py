@@ -144,3 +144,31 @@ class MLP(nn.Module):
         if self.out_scale == 0.0:
             init = nn.initializers.zeros
         return Dense(self.out, dtype=self.dtype, kernel_init=init)(*x).astype(jnp.float32)
+
+
+class GatedMLP(nn.Module):
+    """An MLP with linear ways past its layers, each times a gate that its last layer computes; float32 output.
+
+    out(x) = MLP(x) + sum_k g_k W_k x with g_0 = 1 and `gates` others, the hyperbolic tangents of numbers that are linear in
+    the last layer. All W_k start at zero. See docs/decisions/019.
+    """
+
+    layers: int
+    units: int
+    out: int
+    gates: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, *x: jax.Array) -> jax.Array:
+        """Map (..., D_i) to (..., out)."""
+        hidden = x
+        for _ in range(self.layers):
+            hidden = (Linear(self.units, self.dtype)(*hidden),)
+        through = Dense(self.out, dtype=self.dtype, kernel_init=kernel_init)(*hidden)
+        gates = jnp.tanh(Dense(self.gates, dtype=self.dtype, kernel_init=kernel_init)(*hidden))
+        gates = jnp.concatenate([jnp.ones_like(gates[..., :1]), gates], -1)
+        zeros = nn.initializers.zeros
+        ways = Dense(self.out * (self.gates + 1), use_bias=False, dtype=self.dtype, kernel_init=zeros)(*x)
+        ways = ways.reshape(*gates.shape, self.out)
+        return (through + jnp.sum(gates[..., None] * ways, -2)).astype(jnp.float32)

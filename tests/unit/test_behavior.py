@@ -101,15 +101,10 @@ def test_gradient_estimator_follows_the_action_space(actor_gradient, discrete, e
 
 
 @pytest.mark.parametrize("discrete", [True, False])
-def test_an_actors_skip_is_linear_in_its_input_and_nothing_at_first(discrete):
-    plain = behavior.Actor(BehaviorConfig(actor_units=8), ActionSpec(3, discrete))
-    skipping = behavior.Actor(BehaviorConfig(actor_units=8, actor_skip=True), ActionSpec(3, discrete))
-    rng = np.random.default_rng(0)
-    feat = tuple(jnp.asarray(rng.normal(size=(5, width)), jnp.float32) for width in (4, 6))
-    params = skipping.init(jax.random.key(0), feat)["params"]
-    without = {name: leaf for name, leaf in params.items() if name != "Dense_0"}
-    expected = plain.apply({"params": without}, feat)
-    np.testing.assert_array_equal(skipping.apply({"params": params}, feat), expected)
-    kernel = jnp.asarray(rng.normal(size=params["Dense_0"]["kernel"].shape), jnp.float32)
-    got = skipping.apply({"params": params | {"Dense_0": {"kernel": kernel}}}, feat)
-    np.testing.assert_allclose(got - expected, jnp.concatenate(feat, -1) @ kernel, rtol=1e-4, atol=1e-5)
+def test_an_actor_with_gates_has_an_output_for_every_action(discrete):
+    feat = jnp.ones((5, 4)), jnp.ones((5, 6))
+    spec = ActionSpec(3, discrete)
+    actor = behavior.Actor(BehaviorConfig(actor_units=8, actor_gates=2), spec)
+    raw, params = actor.init_with_output(jax.random.key(0), feat)
+    assert raw.shape == (5, 3 if discrete else 6) and "GatedMLP_0" in params["params"]
+    assert "MLP_0" in behavior.Actor(BehaviorConfig(actor_units=8), spec).init(jax.random.key(0), feat)["params"]
