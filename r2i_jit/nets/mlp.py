@@ -149,8 +149,8 @@ class MLP(nn.Module):
 class GatedMLP(nn.Module):
     """An MLP with linear ways past its layers, each times a gate that its last layer computes; float32 output.
 
-    out(x) = MLP(x) + sum_k g_k W_k x with g_0 = 1 and `gates` others, the hyperbolic tangents of numbers that are linear in
-    the last layer. All W_k start at zero. See docs/decisions/019.
+    out(x) = MLP(x) + sum_k g_k W_k x with g_0 = 1 and `gates` others, the hyperbolic tangents of numbers that are linear
+    in the last layer. All W_k start at zero. See docs/decisions/019.
     """
 
     layers: int
