@@ -25,14 +25,17 @@ Features = tuple[jax.Array, ...]  # of (..., D_i): never concatenated, as that w
 
 
 def features(latent: Latent, policy_input: str) -> Features:
-    """Return what actor and critic read: (z, x) "hidden", (z, h) "output" or (z, h, x) "full"."""
+    """Return what actor and critic read: (z, x) "hidden", (z, h) "output" or (z, h, x) "full".
+
+    Where the dynamics read what is new in z, so do they, last: h is from before z, so what is new is in neither.
+    """
     x = latent.hidden.reshape(*latent.hidden.shape[:-2], -1)
     parts = {
         "hidden": (latent.stoch, x),
         "output": (latent.stoch, latent.deter),
         "full": (latent.stoch, latent.deter, x),
     }
-    return parts[policy_input]
+    return parts[policy_input] if latent.change is None else (*parts[policy_input], latent.change)
 
 
 class Actor(nn.Module):
@@ -198,19 +201,20 @@ def imagine(
 
     def step(latent, key):
         key_act, key_model = jax.random.split(key)
-        before, feat = latent, features(latent, config.policy_input)
+        feat = features(latent, config.policy_input)
         raw = actor.apply({"params": actor_params}, sg(feat))
         action = Policy(spec, config.actor_unimix, raw).sample(key_act)
         latent = model.apply(
             variables, systems, latent, action, key_model, differentiable=differentiable, method=WorldModel.imagine_step
         )
         # Run here and not on the whole trajectory afterwards, the heads need nothing to be kept for them.
-        return latent, (feat, action, before.change if keeps_deter else heads(latent))
+        return latent, (feat, action, None if keeps_deter else heads(latent))
 
     keys = jax.random.split(key, config.horizon)
     last, (feat, action, kept) = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
     if keeps_deter:  # then once for all steps: on a GPU a step costs its number of kernels
-        visited = heads(start._replace(stoch=feat[0], deter=feat[1], change=kept))
+        change = None if start.change is None else feat[-1]
+        visited = heads(start._replace(stoch=feat[0], deter=feat[1], change=change))
         kept = jax.tree.map(lambda x, x_last: jnp.concatenate([x[1:], x_last[None]]), visited, heads(last))
     reward, cont = kept
     if config.continue_mode == "mode":

@@ -52,12 +52,13 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
     trajectory = jax.jit(imagine)(jax.random.key(1))
     apply = lambda *args, method: agent.model.apply({"params": state.model}, *args, method=method)
     systems = apply(method=WorldModel.discrete)
-    # With the policy input "full" the features are the whole latent: (z, h, x).
+    # With the policy input "full" the features are the whole latent: (z, h, x), and what is new in z.
     states = jax.tree.map(lambda all, last: jnp.concatenate([all, last[None]]), trajectory.feat, trajectory.last)
     latents, change = [], start.change
-    for z, h, x in zip(*states, strict=True):
+    for z, h, x, *new in zip(*states, strict=True):
         if latents and dynamics_input == "change":
             change = jnp.maximum(z - latents[-1].stoch, 0.0)
+            np.testing.assert_array_equal(new, [change])
         latents.append(Latent(z, change, h, x.reshape(start.hidden.shape), start.start))
     jax.tree.map(np.testing.assert_array_equal, latents[0], start)
     np.testing.assert_array_equal(trajectory.start_cont, start_cont)
