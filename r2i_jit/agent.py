@@ -12,6 +12,7 @@ from r2i_jit.actions import ActionSpec
 from r2i_jit.behavior import Actor, Critic, Policy, ReturnNorm
 from r2i_jit.config import Config, Hypers
 from r2i_jit.nets import distributions as dist
+from r2i_jit.observations import latent_groups
 from r2i_jit.world_model import Batch, Latent, WorldModel
 
 
@@ -44,7 +45,8 @@ class Agent:
         self.config, self.spec, self.obs_example = config, spec, obs_example
         dtype = jnp.dtype(config.loop.precision)
         self.model = WorldModel(config.model, parts, dtype)
-        self.actor = Actor(config.behavior, spec, dtype)
+        new_classes = latent_groups(config.model, parts)[1] if config.model.dynamics_input == "change" else 0
+        self.actor = Actor(config.behavior, spec, dtype, new_classes)
         self.critic = Critic(config.behavior, config.model.bins, dtype)
 
     def init(self, key: jax.Array, hypers: Hypers) -> AgentState:

@@ -39,11 +39,16 @@ def features(latent: Latent, policy_input: str) -> Features:
 
 
 class Actor(nn.Module):
-    """Policy network: unimix categorical, or normal with tanh mean."""
+    """Policy network: unimix categorical, or normal with tanh mean.
+
+    With config.actor_gates, and where it reads what is new in z, the classes that are new are gates as well: what to do
+    with what is remembered depends on what was just seen, and a policy gradient takes long to find such a product.
+    """
 
     config: BehaviorConfig
     spec: ActionSpec
     dtype: jnp.dtype = jnp.float32
+    new_classes: int = 0  # C, where the last input is what is new in z, (..., S * C)
 
     @nn.compact
     def __call__(self, feat: Features) -> jax.Array:
@@ -51,7 +56,8 @@ class Actor(nn.Module):
         out = self.spec.size * (1 if self.spec.discrete else 2)
         cfg = self.config
         if cfg.actor_gates:
-            return GatedMLP(cfg.actor_layers, cfg.actor_units, out, cfg.actor_gates, self.dtype)(*feat)
+            new = feat[-1].reshape(*feat[-1].shape[:-1], -1, self.new_classes).max(-2) if self.new_classes else None
+            return GatedMLP(cfg.actor_layers, cfg.actor_units, out, cfg.actor_gates, self.dtype)(*feat, given=new)
         return MLP(cfg.actor_layers, cfg.actor_units, out, dtype=self.dtype)(*feat)
 
 

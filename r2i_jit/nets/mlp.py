@@ -147,10 +147,10 @@ class MLP(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """An MLP with linear ways past its layers, each times a gate that its last layer computes; float32 output.
+    """An MLP with linear ways past its layers, each times a gate; float32 output.
 
-    out(x) = MLP(x) + sum_k g_k W_k x with g_0 = 1 and `gates` others, the hyperbolic tangents of numbers that are linear
-    in the last layer. All W_k start at zero. See docs/decisions/019.
+    out(x) = MLP(x) + sum_k g_k W_k x: one gate is 1, `gates` of them are hyperbolic tangents of numbers linear in the
+    last layer, and the others are given. All W_k start at zero. See docs/decisions/019.
     """
 
     layers: int
@@ -160,15 +160,16 @@ class GatedMLP(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, *x: jax.Array) -> jax.Array:
-        """Map (..., D_i) to (..., out)."""
+    def __call__(self, *x: jax.Array, given: jax.Array | None = None) -> jax.Array:
+        """Map (..., D_i), and gates (..., G) if any are given, to (..., out)."""
         hidden = x
         for _ in range(self.layers):
             hidden = (Linear(self.units, self.dtype)(*hidden),)
         through = Dense(self.out, dtype=self.dtype, kernel_init=kernel_init)(*hidden)
-        gates = jnp.tanh(Dense(self.gates, dtype=self.dtype, kernel_init=kernel_init)(*hidden))
-        gates = jnp.concatenate([jnp.ones_like(gates[..., :1]), gates], -1)
+        found = jnp.tanh(Dense(self.gates, dtype=self.dtype, kernel_init=kernel_init)(*hidden))
+        parts = [jnp.ones_like(found[..., :1]), found, *([] if given is None else [given.astype(self.dtype)])]
+        gates = jnp.concatenate(parts, -1)
         zeros = nn.initializers.zeros
-        ways = Dense(self.out * (self.gates + 1), use_bias=False, dtype=self.dtype, kernel_init=zeros)(*x)
+        ways = Dense(self.out * gates.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=zeros)(*x)
         ways = ways.reshape(*gates.shape, self.out)
         return (through + jnp.sum(gates[..., None] * ways, -2)).astype(jnp.float32)

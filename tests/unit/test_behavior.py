@@ -108,3 +108,18 @@ def test_an_actor_with_gates_has_an_output_for_every_action(discrete):
     raw, params = actor.init_with_output(jax.random.key(0), feat)
     assert raw.shape == (5, 3 if discrete else 6) and "GatedMLP_0" in params["params"]
     assert "MLP_0" in behavior.Actor(BehaviorConfig(actor_units=8), spec).init(jax.random.key(0), feat)["params"]
+
+
+def test_classes_that_are_new_open_the_ways_of_an_actor():
+    """After a change to class 1 anywhere, and only then, the way of class 1 counts."""
+    actor = behavior.Actor(BehaviorConfig(actor_units=8, actor_gates=2), ActionSpec(3, True), new_classes=2)
+    z = jnp.asarray(np.eye(2)[[[0, 1], [1, 0], [1, 1]]].reshape(3, 4), jnp.float32)
+    new = jnp.asarray([[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]], jnp.float32)  # nothing, class 1, class 0
+    params = actor.init(jax.random.key(0), (z, new))["params"]
+    kernel = params["GatedMLP_0"]["Dense_2"]["kernel"]
+    assert kernel.shape == (8, (1 + 2 + 2) * 3)
+    way = np.zeros(kernel.shape, np.float32)
+    way[:4, 4 * 3 + 1] = [10.0, 20.0, 30.0, 40.0]  # gate of class 1, action 1, reads z
+    opened = {"GatedMLP_0": params["GatedMLP_0"] | {"Dense_2": {"kernel": jnp.asarray(way)}}}
+    moved = actor.apply({"params": opened}, (z, new)) - actor.apply({"params": params}, (z, new))
+    np.testing.assert_allclose(moved, [[0, 0, 0], [0, 20.0 + 30.0, 0], [0, 0, 0]], atol=1e-4)

@@ -85,18 +85,21 @@ def test_computing_in_bfloat16_keeps_parameters_in_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
 
 
-def test_gated_ways_are_linear_in_the_input_and_nothing_at_first():
+@pytest.mark.parametrize("given", [0, 2])
+def test_gated_ways_are_linear_in_the_input_and_nothing_at_first(given):
     rng = np.random.default_rng(4)
     x = jnp.asarray(rng.normal(size=(5, 6)), jnp.float32)
+    others = jnp.asarray(rng.integers(0, 2, (5, given)), jnp.float32) if given else None
     layer = GatedMLP(1, 8, 3, gates=2)
-    params = layer.init(jax.random.key(0), x)["params"]
-    hidden = nn.silu(nn.LayerNorm(epsilon=1e-3).apply({"params": params["Linear_0"]["LayerNorm_0"]},
-                                                      x @ params["Linear_0"]["Dense_0"]["kernel"]))  # fmt: skip
+    params = layer.init(jax.random.key(0), x, given=others)["params"]
+    linear = params["Linear_0"]
+    norm = nn.LayerNorm(epsilon=1e-3)
+    hidden = nn.silu(norm.apply({"params": linear["LayerNorm_0"]}, x @ linear["Dense_0"]["kernel"]))
     through = hidden @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
-    np.testing.assert_allclose(layer.apply({"params": params}, x), through, rtol=1e-5, atol=1e-6)
-    ways = rng.normal(size=(6, 3, 3)).astype(np.float32)  # input, way, output
-    params = params | {"Dense_2": {"kernel": jnp.asarray(ways.reshape(6, 9))}}
-    opened = np.tanh(hidden @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"])
-    gates = np.concatenate([np.ones((5, 1)), opened], -1)
+    np.testing.assert_allclose(layer.apply({"params": params}, x, given=others), through, rtol=1e-5, atol=1e-6)
+    ways = rng.normal(size=(6, 3 + given, 3)).astype(np.float32)  # input, way, output
+    params = params | {"Dense_2": {"kernel": jnp.asarray(ways.reshape(6, -1))}}
+    found = np.tanh(hidden @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"])
+    gates = np.concatenate([np.ones((5, 1)), found, *([] if others is None else [others])], -1)
     expected = through + np.einsum("nd,nk,dko->no", x, gates, ways)
-    np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer.apply({"params": params}, x, given=others), expected, rtol=1e-4, atol=1e-5)
