@@ -20,7 +20,7 @@ STEPS = {
     "popgym/RepeatPreviousEasy": 40_000,
     "popgym/RepeatPreviousMedium": 150_000,
     "popgym/AutoencodeEasy": 1_500_000,
-    "popgym/ConcentrationEasy": 7_000_000,
+    "popgym/ConcentrationEasy": 3_500_000,
 }
 # Where the tiny preset's own settings do not teach a game, or an environment (docs/decisions/014, 017 to 019).
 TINY_GAMES = {
@@ -52,10 +52,10 @@ TINY_GAMES = {
         "hypers.free_nats=0",  # a card recalled is worth less than one nat
         "hypers.rep_scale=0",
         "hypers.entropy_scale=0.02",
+        "hypers.decay_updates=6000",
         "replay.capacity=50000",  # imagination begins where the policy of now gets to
         "replay.train_ratio=2",
         "replay.prefill=50000",
-        "loop.evaluation_greedy=false",
     ),
 }
 SUITE_STEPS = {
