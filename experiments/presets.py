@@ -53,6 +53,7 @@ TINY_GAMES = {
         "hypers.rep_scale=0",
         "hypers.entropy_scale=0.02",
         "hypers.decay_updates=6000",
+        "hypers.head_start=300",  # the reward head's first guesses are large
         "replay.capacity=50000",  # imagination begins where the policy of now gets to
         "replay.train_ratio=2",
         "replay.prefill=50000",

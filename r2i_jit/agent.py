@@ -125,7 +125,10 @@ class Agent:
         key_model, key_starts, key_imagine = jax.random.split(key, 3)
         state, latent, model_metrics = self._update_model(state, batch, hypers, key_model)
         start, start_cont = self._starts(latent, batch, key_starts)
-        state, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
+        learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
+        # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
+        begun = state.updates >= hypers.head_start
+        state = jax.tree.map(lambda new, old: jnp.where(begun, new, old), learned, state)
         return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
 
     def _update_model(self, state, batch, hypers, key):

@@ -145,6 +145,7 @@ class Hypers:
     critic_clip: float = 100.0
     model_weight_decay: float = 0.0  # kernels only, never the SSM group
     warmup_updates: float = 0.0  # linear learning-rate warm-up of all groups
+    head_start: float = 0.0  # updates of the world model alone, before actor and critic begin to learn
     decay_updates: float = 0.0  # after so many, learning rates and entropy scale are half, after three times, a quarter
     observation_scale: float = 1.0
     reward_loss_scale: float = 1.0
