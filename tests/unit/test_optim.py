@@ -1,4 +1,4 @@
-"""Learning rates over a run. About 5 seconds."""
+"""Learning rates over a run, and who learns when. About 40 seconds."""
 
 import dataclasses
 
@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2i_jit import optim
+from r2i_jit import Trainer, optim
 from r2i_jit.config import Hypers
+from tests.agents import small_config
 
 DECAYED = {"model_lr", "ssm_lr", "actor_lr", "critic_lr", "entropy_scale"}
 
@@ -41,3 +42,21 @@ def test_a_step_is_as_long_as_the_rate_and_the_warm_up_say():
     for updates, length in ((0, 0.025), (3, 0.1), (50, 0.1)):  # Adam's first step is the rate, whatever the gradient
         moved, _ = optim.apply(tx, grads, state, params, hypers, jnp.int32(updates))
         np.testing.assert_allclose(moved["Dense_0"]["kernel"], 1.0 - length, rtol=1e-4)
+
+
+def test_the_world_model_may_have_a_head_start():
+    trainer = Trainer(small_config(hypers__head_start=2.0), quick_compile=True)
+    before = trainer.init(jax.random.split(jax.random.key(0), 1))
+    first = jax.tree.map(np.asarray, before.seeds.agent)  # the chunk takes the buffers
+    state, _ = trainer.train_chunk(before)
+    assert trainer.updates_per_chunk == 2 and int(state.seeds.agent.updates[0]) == 2
+    alone = jax.tree.map(np.asarray, state.seeds.agent)
+    for name in first._fields:
+        assert same(getattr(first, name), getattr(alone, name)) == (name not in ("model", "model_opt", "updates")), name
+    state, _ = trainer.train_chunk(state)
+    for name in first._fields:
+        assert not same(getattr(alone, name), getattr(state.seeds.agent, name)), name
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
