@@ -196,9 +196,10 @@ def imagine(
       key: typed PRNG key.
     """
     variables = {"params": model.for_steps(sg(model_params))}
-    actor_params = cast_kernels(actor_params, actor.dtype)
     systems = model.apply(variables, method=WorldModel.discrete)
     differentiable = uses_backprop(config, spec)
+    if not differentiable:  # else the steps' gradients would be added up in what the kernels are cast to
+        actor_params = cast_kernels(actor_params, actor.dtype)
     keeps_deter = config.policy_input != "hidden"
 
     def heads(latent):

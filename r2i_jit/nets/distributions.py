@@ -47,7 +47,7 @@ def sample_one_hot(key: jax.Array, probs: jax.Array) -> jax.Array:
       (..., C) float32 one-hot, without gradient.
     """
     probs = jax.lax.stop_gradient(probs)
-    cumulative = jax.lax.platform_dependent(probs, cuda=_cumulative_halves, default=_cumulative_product)
+    cumulative = jax.lax.platform_dependent(probs, cuda=_cumulative_bfloat16, default=_cumulative_product)
     threshold = jax.random.uniform(key, (*probs.shape[:-1], 1)) * cumulative[..., -1:]
     passed = (threshold >= cumulative[..., :-1]).astype(jnp.float32)  # 1 ... 1 0 ... 0
     ones, zeros = jnp.ones_like(threshold), jnp.zeros_like(threshold)
@@ -60,7 +60,7 @@ def _cumulative_product(probs: jax.Array) -> jax.Array:
     return jnp.dot(probs, jnp.triu(jnp.ones((classes, classes))), precision=jax.lax.Precision.HIGHEST)
 
 
-def _cumulative_halves(probs: jax.Array) -> jax.Array:
+def _cumulative_bfloat16(probs: jax.Array) -> jax.Array:
     """Return cumulative sums over the last axis as one product of bfloat16, each probability split into three of them.
 
     Three times 8 bits are all that a float32 has, and the sums are float32: no less exact, and on a GPU a product for

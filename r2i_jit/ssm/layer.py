@@ -24,8 +24,8 @@ from r2i_jit.ssm.scan import resolve, scan_with_resets
 def _precision(dtype: jnp.dtype) -> jax.lax.Precision:
     """Return the precision of the two projections, which are float32, where the rest is computed in `dtype`.
 
-    What they read was rounded to 8 bits, and what they give will be, if that is bfloat16: then TF32's 11 (on TPU three
-    passes of 8) are enough. The recurrence is no product, and exact in either case.
+    If that is bfloat16, what the first reads was rounded to 8 bits and what the second gives will be: then TF32's 11
+    (on TPU three passes of 8) are enough. The recurrence is no product, and float32 in either case.
     """
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else jax.lax.Precision.HIGH
 

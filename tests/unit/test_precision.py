@@ -19,9 +19,10 @@ N, T, A = 4, 6, 3
 OBS = jax.ShapeDtypeStruct((4,), jnp.uint8)
 
 
-def build(precision):
+def build(precision, discrete=True):
     config = small_config(loop__precision=precision, model__prior_skip="true", behavior__policy_input="full")
-    agent = Agent(config, (Categorical(4),), ActionSpec(A, discrete=True), OBS)
+    spec = ActionSpec(A, True) if discrete else ActionSpec(A, False, -np.ones(A), np.ones(A))
+    agent = Agent(config, (Categorical(4),), spec, OBS)
     return agent, jax.jit(partial(agent.init, hypers=config.hypers))(jax.random.key(0))
 
 
@@ -55,19 +56,24 @@ def test_the_sequence_models_products_are_as_exact_as_what_they_read(precision, 
     assert {one for pair in asked for one in pair} == {wanted}
 
 
-def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monkeypatch):
-    agent, state = build("bfloat16")
-    start = jax.tree.map(
-        lambda leaf: jnp.asarray(np.random.default_rng(0).normal(size=leaf.shape), leaf.dtype),
-        agent.initial_latent(state, N),
+@pytest.mark.parametrize("discrete", [True, False])
+def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monkeypatch, discrete):
+    """Values, and the gradient through the actions: it is summed over the steps in float32."""
+    agent, state = build("bfloat16", discrete)
+    rng = np.random.default_rng(0)
+    # What is recalled starts at zero, in any precision.
+    state, start = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), (state, agent.initial_latent(state, N))
     )
 
     def imagine():
-        return jax.jit(
-            lambda model, actor, key: behavior.imagine(
+        def total(actor, model, key):
+            trajectory = behavior.imagine(
                 agent.config.behavior, agent.spec, agent.model, agent.actor, model, actor, start, jnp.ones(N), key
             )
-        )(state.model, state.actor, jax.random.key(1))
+            return trajectory.reward.sum(), trajectory
+
+        return jax.jit(jax.value_and_grad(total, has_aux=True))(state.actor, state.model, jax.random.key(1))
 
     once = imagine()
     monkeypatch.setattr(behavior, "cast_kernels", lambda params, dtype: params)
