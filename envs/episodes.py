@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
+from envs.rows import fold_axes
+
 # Rows are reset this many at a time; of a batch of more than its square, a share of one in this many.
 RESET_BLOCK = 64
 
@@ -134,7 +136,7 @@ def _reset_where(reset: Reset, params: Any, restart: jax.Array, keys: jax.Array,
     """
     # One row of parameters each: they may differ under a `vmap` over tasks.
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (restart.shape[0], *jnp.shape(leaf))), params)
-    return _folding(_reset_rows, reset)(restart, keys, params, current, results)
+    return fold_axes(partial(_reset_rows, reset))(restart, keys, params, current, results)
 
 
 def _reset_rows(reset: Reset, restart: jax.Array, keys: jax.Array, params: Any, current: Any, results: Any) -> Any:
@@ -159,23 +161,6 @@ def _reset_rows(reset: Reset, restart: jax.Array, keys: jax.Array, params: Any, 
     if block == rows:
         return jax.lax.cond(jnp.any(restart), all_rows, lambda: current), results
     return jax.lax.while_loop(lambda carry: jnp.any(carry[0]), next_block, (restart, current, results))[1:]
-
-
-def _folding(function: Callable[..., Any], reset: Reset) -> Callable[..., Any]:
-    """Return `function(reset, *rows)` such that a `vmap` makes more rows of it instead of mapping what is inside."""
-    folded = jax.custom_batching.custom_vmap(partial(function, reset))
-
-    @folded.def_vmap
-    def fold_axis_into_rows(axis_size, in_batched, *args):
-        def fold(batched, leaf):
-            leaf = leaf if batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-            return leaf.reshape(-1, *leaf.shape[2:])
-
-        out = folded(*jax.tree.map(fold, tuple(in_batched), args))
-        out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), out)
-        return out, jax.tree.map(lambda _: True, out)
-
-    return folded
 
 
 def _column(rows: jax.Array, like: jax.Array) -> jax.Array:

@@ -24,6 +24,7 @@ STEPS = {
 }
 # Where the tiny preset's own settings do not teach a game, or an environment (docs/decisions/014, 017 to 019).
 TINY_GAMES = {
+    "popgym/RepeatFirst": ("hypers.decay_updates=2000",),  # what is learned drifts at full rates (docs/results.md)
     "popgym/Autoencode": (
         "model.reward_init=16",
         "model.unimix=0.001",

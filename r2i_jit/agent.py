@@ -136,9 +136,8 @@ class Agent:
             return world_model.loss(self.model, params, batch, hypers, key)
 
         (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
-        params, opt = optim.apply(
-            optim.optimizers(hypers)[0], grads, state.model_opt, state.model, hypers, state.updates
-        )
+        tx, decay = optim.optimizers(hypers)[0], hypers.model_lr * hypers.model_weight_decay
+        params, opt = optim.apply(tx, grads, state.model_opt, state.model, hypers, state.updates, decay)
         metrics["model/grad_norm"] = optax.tree.norm(grads)
         return state._replace(model=params, model_opt=opt), latent, metrics
 

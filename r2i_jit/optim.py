@@ -1,4 +1,4 @@
-"""Optimisers over packed parameters: clipped Adam with decoupled decay on kernels; the SSM is a group of its own.
+"""Optimisers over packed gradients: clipped Adam with decoupled decay on kernels; the SSM is a group of its own.
 
 A model of this kind has some seventy small parameter arrays. Handed to optax one by one they become hundreds of kernels
 to compile and to launch; packed into one vector per group they become a handful (see docs/performance.md). Groups are
@@ -59,22 +59,17 @@ def decayed(hypers: Hypers, updates: jax.Array) -> Hypers:
 
 
 def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
-    """Return the optimisers of world model, actor and critic, over packed parameters.
+    """Return the optimisers of world model, actor and critic, over packed gradients.
 
-    Every number may be traced, so a sweep over them is a `vmap`.
+    The decay of weights is left to `apply`, so that parameters need not be packed. Every number may be traced, so a sweep over them is a `vmap`.
     """
 
-    def adam(lr, eps, clip, decay=0.0):
-        return optax.chain(
-            optax.clip_by_global_norm(clip),
-            optax.scale_by_adam(eps=eps),
-            optax.add_decayed_weights(decay, mask=lambda packed: {name: name == "kernel" for name in packed}),
-            optax.scale(-1.0 * lr),
-        )
+    def adam(lr, eps, clip):
+        return optax.chain(optax.clip_by_global_norm(clip), optax.scale_by_adam(eps=eps), optax.scale(-1.0 * lr))
 
     model = optax.partition(
         {
-            "model": adam(hypers.model_lr, hypers.model_eps, hypers.model_clip, hypers.model_weight_decay),
+            "model": adam(hypers.model_lr, hypers.model_eps, hypers.model_clip),
             "ssm": adam(hypers.ssm_lr, hypers.model_eps, hypers.model_clip),
         },
         lambda packed: {name: "ssm" if name == "ssm" else "model" for name in packed},
@@ -85,7 +80,13 @@ def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
 
 
 def apply(
-    tx: optax.GradientTransformation, grads: Any, opt_state: Any, params: Any, hypers: Hypers, updates: jax.Array
+    tx: optax.GradientTransformation,
+    grads: Any,
+    opt_state: Any,
+    params: Any,
+    hypers: Hypers,
+    updates: jax.Array,
+    decay: jax.Array | None = None,
 ) -> tuple[Any, Any]:
     """Take one step.
 
@@ -96,11 +97,16 @@ def apply(
       params: parameter tree.
       hypers: `warmup_updates`, over which the learning rate rises linearly.
       updates: int32, updates made before this one.
+      decay: share of a kernel that a step takes away: the learning rate times the weight decay. None is none.
 
     Returns:
       (parameter tree, state).
     """
-    packed = pack(params)
-    steps, opt_state = tx.update(pack(grads), opt_state, packed)
+    steps, opt_state = tx.update(pack(grads), opt_state)
     warm = jnp.minimum(1.0, (updates + 1) / jnp.maximum(hypers.warmup_updates, 1.0))
-    return unpack({name: packed[name] + warm * steps[name] for name in packed}, params), opt_state
+
+    def move(path, leaf, step):
+        decays = decay is not None and group(path) == "kernel"
+        return leaf + warm * (step - decay * leaf if decays else step)
+
+    return jax.tree_util.tree_map_with_path(move, params, unpack(steps, params)), opt_state

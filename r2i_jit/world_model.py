@@ -92,15 +92,14 @@ class WorldModel(nn.Module):
 
     def encode(self, obs: jax.Array) -> jax.Array:
         """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
+        if isinstance(self.encoder, ImageEncoder):
+            return self._log_probs(self.post_net(self.encoder(obs)))
         x = flatten_observation(self.parts, obs)
         if self.is_given:
             return _IMPOSSIBLE * (1.0 - to_groups(self.parts, x))
-        if isinstance(self.encoder, ImageEncoder):
-            x = self.encoder(x)
-        else:
-            x = dist.symlog(x)
-            for layer in self.encoder:
-                x = layer(x)
+        x = dist.symlog(x)
+        for layer in self.encoder:
+            x = layer(x)
         return self._log_probs(self.post_net(x))
 
     def prior(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:

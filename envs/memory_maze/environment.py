@@ -4,6 +4,8 @@ Ref: memory_maze/tasks.py:14, maze.py:39, __init__.py:33 (1.0.3).
 """
 
 import math
+import os
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -17,7 +19,10 @@ from envs.episodes import AutoReset
 from envs.memory_maze import layout, motion, task
 from envs.memory_maze.render import SAMPLES, make_scene, render, render_map
 from envs.observation import Continuous, Image, Part
+from envs.rows import in_blocks
 
+# Pixels that one core of a CPU draws at a time: the arrays of so many fit into its caches.
+_PIXELS_AT_ONCE = 2**17
 _OBSERVATIONS = ("image", "vector")
 # What the vector is made of, in this order; a key of `MemoryMaze.extras`.
 _VECTOR = ("agent_pos", "agent_dir", "targets_pos", "target_color", "target_vec", "maze_layout")
@@ -179,7 +184,9 @@ class MemoryMaze(AutoReset):
         if self._top_view:
             view = render_map(make_scene(*scene, visible), *pose, size=self._image_size)
         else:
-            view = render(*scene, *pose, size=self._image_size, samples=self._samples, good_visibility=visible)
+            draw = partial(render, size=self._image_size, samples=self._samples, good_visibility=visible)
+            pictures = _PIXELS_AT_ONCE * (os.cpu_count() or 1) // self._image_size**2
+            view = in_blocks(draw, max(1, pictures))(*scene, *pose)
         return task.draw_border(view, state.colors[state.prompt])
 
     def is_terminated(self, state: MemoryMazeState, params: EnvParams) -> jax.Array:

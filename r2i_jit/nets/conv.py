@@ -38,12 +38,13 @@ class ImageEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
-        """Encode images in [-0.5, 0.5]."""
+        """Encode images, uint8 or in [-0.5, 0.5]."""
         lead = image.shape[:-3]
-        x = image.reshape(-1, *image.shape[-3:]).astype(self.dtype)
+        x = image.reshape(-1, *image.shape[-3:])
         if self.net == "patches":
-            x = Linear(self.depth, self.dtype)(to_patches(x))
+            x = Linear(self.depth, self.dtype)(_centred(to_patches(x)).astype(self.dtype))
         else:
+            x = _centred(x).astype(self.dtype)
             for stage in range(STAGES):
                 x = _norm_act(Downsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
         return x.reshape(*lead, -1)
@@ -160,8 +161,12 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def to_patches(x: jax.Array) -> jax.Array:
     """Return (N, height, width, C) as (N, height / PATCH, width / PATCH, PATCH * PATCH * C)."""
     count, height, width, channels = x.shape
-    x = x.reshape(count, height // PATCH, PATCH, width // PATCH, PATCH, channels).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(count, height // PATCH, width // PATCH, -1)
+    rows = x.reshape(count, height // PATCH, PATCH, width // PATCH, PATCH * channels)
+    if x.dtype != jnp.uint8:
+        return rows.swapaxes(2, 3).reshape(count, height // PATCH, width // PATCH, -1)
+    # A CPU moves element by element: four bytes are one.
+    words = jax.lax.bitcast_convert_type(rows.reshape(*rows.shape[:-1], -1, 4), jnp.uint32).swapaxes(2, 3)
+    return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(count, height // PATCH, width // PATCH, -1)
 
 
 def from_patches(x: jax.Array) -> jax.Array:
@@ -169,6 +174,11 @@ def from_patches(x: jax.Array) -> jax.Array:
     count, height, width, size = x.shape
     x = x.reshape(count, height, width, PATCH, PATCH, size // PATCH**2).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(count, height * PATCH, width * PATCH, -1)
+
+
+def _centred(x: jax.Array) -> jax.Array:
+    """Return bytes as numbers in [-0.5, 0.5], and numbers as they are."""
+    return x.astype(jnp.float32) / 255.0 - 0.5 if x.dtype == jnp.uint8 else x
 
 
 def _norm_act(x: jax.Array, dtype: jnp.dtype) -> jax.Array:

@@ -75,9 +75,10 @@ def _over_stretches(precision: jax.lax.PrecisionLike, x: jax.Array, grad: jax.Ar
 
 
 class Dense(nn.Module):
-    """Linear map of one or several inputs, as if they were concatenated; no copy of them is made for that.
+    """Linear map of one or several inputs, as if they were concatenated.
 
-    The product is one of two matrices however many axes the inputs have; see `product`.
+    The product is one of two matrices however many axes the inputs have; see `product`. Either the inputs are
+    concatenated or the matrix is split, which copies it on CPU: whichever is smaller.
     """
 
     features: int
@@ -88,6 +89,8 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, *inputs: jax.Array) -> jax.Array:
         """Map (..., D_i) to (..., features)."""
+        if math.prod(inputs[0].shape[:-1]) < self.features:
+            inputs = (jnp.concatenate([x.astype(self.dtype) for x in inputs], -1),)
         ends = np.cumsum([x.shape[-1] for x in inputs])
         kernel = self.param("kernel", self.kernel_init, (int(ends[-1]), self.features)).astype(self.dtype)
         parts = zip(inputs, jnp.split(kernel, ends[:-1]), strict=True)

@@ -81,3 +81,15 @@ def test_a_patch_is_a_square_of_pixels():
     np.testing.assert_array_equal(np.argwhere(patches.any(-1)), [[0, 1, 2]])
     noise = jax.random.normal(jax.random.key(0), (2, 16, 24, 3))
     np.testing.assert_array_equal(from_patches(to_patches(noise)), noise)
+    pixels = jax.random.bits(jax.random.key(1), (2, 16, 24, 3), jnp.uint8)
+    np.testing.assert_array_equal(to_patches(pixels), to_patches(pixels.astype(jnp.float32)))
+
+
+@pytest.mark.parametrize("net", ["convolutions", "patches"])
+def test_bytes_are_encoded_as_the_numbers_they_stand_for(net):
+    pixels = jax.random.bits(jax.random.key(0), (2, 3, 32, 32, 3), jnp.uint8)
+    encoder = ImageEncoder(net, 2)
+    variables = encoder.init(jax.random.key(1), pixels)
+    np.testing.assert_array_equal(
+        encoder.apply(variables, pixels), encoder.apply(variables, pixels.astype(jnp.float32) / 255.0 - 0.5)
+    )

@@ -1,10 +1,12 @@
 """Learning rates over a run, and who learns when. About 40 seconds."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from r2i_jit import Trainer, optim
@@ -42,6 +44,27 @@ def test_a_step_is_as_long_as_the_rate_and_the_warm_up_say():
     for updates, length in ((0, 0.025), (3, 0.1), (50, 0.1)):  # Adam's first step is the rate, whatever the gradient
         moved, _ = optim.apply(tx, grads, state, params, hypers, jnp.int32(updates))
         np.testing.assert_allclose(moved["Dense_0"]["kernel"], 1.0 - length, rtol=1e-4)
+
+
+def test_a_step_is_optax_with_decayed_kernels():
+    """What optax's own chain does to a tree, leaf by leaf, but for the SSM's group: it has a norm of its own."""
+    hypers = Hypers(model_lr=0.1, model_weight_decay=0.5, model_clip=0.3, warmup_updates=0.0)
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+    params = {name: {"kernel": draw(3, 2), "bias": draw(2)} for name in ("a", "b")}
+    kernels = {name: {"kernel": True, "bias": False} for name in params}
+    adam = optax.scale_by_adam(eps=hypers.model_eps)
+    decay = optax.add_decayed_weights(0.5, mask=kernels)
+    reference = optax.chain(optax.clip_by_global_norm(0.3), adam, decay, optax.scale(-0.1))
+    tx = optim.optimizers(hypers)[0]
+    ours, theirs = params, params
+    our_state, their_state = tx.init(optim.pack(params)), reference.init(params)
+    for updates in range(3):
+        grads = jax.tree.map(lambda leaf: draw(*leaf.shape), params)
+        ours, our_state = optim.apply(tx, grads, our_state, ours, hypers, jnp.int32(updates), jnp.float32(0.05))
+        steps, their_state = reference.update(grads, their_state, theirs)
+        theirs = optax.apply_updates(theirs, steps)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, theirs)
 
 
 def test_the_world_model_may_have_a_head_start():
