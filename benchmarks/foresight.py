@@ -7,6 +7,10 @@ The model sees an episode's first steps, then nothing but the actions. Errors ar
 brightness, summed over a picture. A prediction is recognised if, of the true pictures of that step in all the episodes
 played, it is nearest to its own episode's; of N episodes, chance recognises one in N. Borders do not count there: they
 show the prompt, which does not change while nothing is found. The last picture seen, shown again, is the reference.
+
+Of Memory Maze a second table says how much of the walls and objects in the pictures to come had been in view in the
+steps seen, so that it could be remembered, and how far off the prediction is there and where they are new: root mean
+square of levels of 255.
 """
 
 from typing import NamedTuple
@@ -16,6 +20,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from benchmarks import machine
+from benchmarks.familiar import familiar
+from envs.memory_maze.environment import MemoryMaze
 from experiments import cli, players, restoring, scene
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.open_loop import open_loop
@@ -31,6 +37,7 @@ class Foresight(NamedTuple):
       seen: (), error of the pictures in the context.
       predicted: (K,), of those so many steps ahead; again: of the last one seen, in their place.
       recognised: (K,), share of predictions recognised; recognised_again: of the last one seen, likewise.
+      off: (B, K, height, width, channels), predictions less the truth; off_again: the last one seen less it.
     """
 
     seen: Array
@@ -38,6 +45,8 @@ class Foresight(NamedTuple):
     again: Array
     recognised: Array
     recognised_again: Array
+    off: Array
+    off_again: Array
 
 
 def foresight(
@@ -78,7 +87,15 @@ def foresight(
         error(last, truth),
         recognised(guess),
         recognised(last),
+        guess - truth,
+        last - truth,
     )
+
+
+def levels_off(difference: Array, where: Array) -> Array:
+    """Return the root mean square (K,), in levels of 255, of (B, K, H, W, C) over the pixels `where` (B, K, H, W)."""
+    squares = jnp.where(where[..., None], (255.0 * difference) ** 2, 0.0).sum((0, 2, 3, 4))
+    return jnp.sqrt(squares / jnp.maximum(1, where.sum((0, 2, 3))) / difference.shape[-1])
 
 
 def main() -> None:
@@ -108,8 +125,19 @@ def main() -> None:
     print(f"error of the {args.context} pictures seen: {found.seen:.1f}\n")
     print("| steps ahead | error | last picture again | recognised | last picture again |")
     print("|--:|--:|--:|--:|--:|")
-    for row in zip(args.ahead, *found[1:], strict=True):
+    for row in zip(args.ahead, *found[1:5], strict=True):
         print("| {} | {:.0f} | {:.0f} | {:.0%} | {:.0%} |".format(*row))
+    if isinstance(match.env, MemoryMaze):
+        seen = jax.jit(lambda states: familiar(states, match.env.size, args.context, tuple(args.ahead)))
+        told_apart, shown = seen(played.env_state)
+        known = shown.sum((0, 2, 3)) / told_apart.sum((0, 2, 3))
+        columns = [levels_off(off, where) for where in (shown, told_apart & ~shown) for off in found[5:]]
+        print(
+            "\n| steps ahead | in view before | off there | last picture again | off elsewhere | last picture again |"
+        )
+        print("|--:|--:|--:|--:|--:|--:|")
+        for row in zip(args.ahead, known, *columns, strict=True):
+            print("| {} | {:.0%} | {:.0f} | {:.0f} | {:.0f} | {:.0f} |".format(*row))
 
 
 if __name__ == "__main__":

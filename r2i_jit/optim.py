@@ -61,7 +61,8 @@ def decayed(hypers: Hypers, updates: jax.Array) -> Hypers:
 def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
     """Return the optimisers of world model, actor and critic, over packed gradients.
 
-    The decay of weights is left to `apply`, so that parameters need not be packed. Every number may be traced, so a sweep over them is a `vmap`.
+    The decay of weights is left to `apply`, so that parameters need not be packed. Every number may be traced, so a
+    sweep over them is a `vmap`.
     """
 
     def adam(lr, eps, clip):
