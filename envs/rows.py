@@ -46,7 +46,7 @@ def in_blocks(function: Callable[..., Any], block: int) -> Callable[..., Any]:
     """
     every = jax.vmap(function)
 
-    def one_by_one(*rows: Any) -> Any:
+    def block_by_block(*rows: Any) -> Any:
         count = jax.tree.leaves(rows)[0].shape[0]
         blocks = max(1, count // block)
         if blocks == 1:
@@ -61,7 +61,7 @@ def in_blocks(function: Callable[..., Any], block: int) -> Callable[..., Any]:
         made = jax.lax.map(lambda one: every(*one), jax.tree.map(split, rows))
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], made)
 
-    rows = fold_axes(lambda *rows: jax.lax.platform_dependent(*rows, cpu=one_by_one, default=every))
+    rows = fold_axes(lambda *rows: jax.lax.platform_dependent(*rows, cpu=block_by_block, default=every))
 
     def one(*args: Any) -> Any:
         return jax.tree.map(lambda x: x[0], rows(*jax.tree.map(lambda x: jnp.asarray(x)[None], args)))
