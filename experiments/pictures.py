@@ -28,7 +28,7 @@ class Frame:
       title: one line.
       panels: images side by side, as many in every frame; a single one is drawn without its heading.
       text: lines, or empty.
-      caption: one line.
+      caption: one line, its parts divided by " | "; a part a line where panels are stacked.
       last: whether the episode ends here.
     """
 
@@ -131,7 +131,8 @@ def draw(frames: Sequence[Frame], stacked: bool = False) -> Iterator[Any]:
             picture.paste(_enlarged(image), (x, y))
         for row, line in enumerate(frame.lines):
             _write(pen, (_MARGIN, layout.text_top + row * layout.line_height), line, layout.font)
-        pen.text((_MARGIN, layout.caption_top), frame.caption, _CAPTION, layout.font)
+        for row, line in enumerate(layout.caption_lines(frame)):
+            pen.text((_MARGIN, layout.caption_top + row * layout.line_height), line, _CAPTION, layout.font)
         yield picture
 
 
@@ -144,6 +145,7 @@ class _Layout:
     """
 
     def __init__(self, frames: Sequence[Frame], stacked: bool):
+        self.stacked = stacked
         self.font = _font()
         self.line_height = sum(self.font.getmetrics()) + 2
         self.heading_height = self.line_height if len(frames[0].panels) > 1 else 0
@@ -154,12 +156,18 @@ class _Layout:
             self.places.append((x, y + self.heading_height))
             right, bottom = x + width, y + self.heading_height + height
             x, y = (x, bottom + _MARGIN) if stacked else (right + _MARGIN, y)
-        columns = max(len(line) for frame in frames for line in (frame.title, frame.caption, *frame.lines))
+        texts = [(frame.title, *self.caption_lines(frame), *frame.lines) for frame in frames]
+        columns = max(len(line) for lines in texts for line in lines)
         right = max(right, _MARGIN + round(columns * self.font.getlength("0")))
         self.text_top = max(bottom, _MARGIN + self.line_height) + _MARGIN
         lines = max(len(frame.lines) for frame in frames)
         self.caption_top = self.text_top + (lines * self.line_height + _MARGIN if lines else 0)
-        self.size = _even(right + _MARGIN), _even(self.caption_top + self.line_height + _MARGIN)
+        captions = max(len(self.caption_lines(frame)) for frame in frames)
+        self.size = _even(right + _MARGIN), _even(self.caption_top + captions * self.line_height + _MARGIN)
+
+    def caption_lines(self, frame: Frame) -> list[str]:
+        """Return the caption, a part a line where width is what there is least of."""
+        return frame.caption.split(" | ") if self.stacked else [frame.caption]
 
 
 def _even(length: int) -> int:

@@ -7,7 +7,7 @@ with the same seed and number of episodes. Writes nothing but the picture.
 With --imagine N the picture shows what the agent's world model makes of an episode of images: of the first C steps
 (--context C) what it remembers of each image that it sees; of the next N, told only the actions, what it predicts.
 That is from its most likely latents; with --sampled it is from samples of them, one of the futures that it holds
-possible.
+possible. A PNG begins with the last image seen.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ _TEXT_FPS, _IMAGE_FPS = 4, 15
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _parser().parse_args(argv)
-    out = _checked(args)
+    args.out = out = _checked(args)
     cli.use_compilation_cache()
     match = _match(args)
     try:
@@ -160,7 +160,9 @@ def _frames(args: Any, match: Any) -> list[Frame]:
             frames += film.episode_frames(heading, env, params, episode, style)
         else:
             sample_key = jax.random.fold_in(key, number) if args.sampled else None
-            frames += _account_frames(heading, match, episode, style, number, sample_key)
+            account = _account_frames(heading, match, episode, style, number, sample_key)
+            # A strip has few pictures: the last one that the model sees, and what it predicts.
+            frames += account[-(-style.context // every) - 1 if args.out.suffix == ".png" else 0 :]
     return frames
 
 

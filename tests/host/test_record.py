@@ -156,7 +156,8 @@ def test_a_gif_has_a_frame_per_step_and_stays_on_the_last(capsys):
 def frames_of(capsys, monkeypatch, *words: object) -> list[pictures.Frame]:
     """Return the frames that a command line draws."""
     found: list[pictures.Frame] = []
-    monkeypatch.setattr(record, "save_gif", lambda frames, path, fps: path.touch() or found.extend(frames))
+    for name in ("save_gif", "save_strip"):
+        monkeypatch.setattr(record, name, lambda frames, path, _: path.touch() or found.extend(frames))
     run(capsys, *words)
     return found
 
@@ -339,6 +340,16 @@ def test_panels_are_side_by_side_in_films_and_stacked_in_strips():
         assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
 
 
+def test_parts_of_a_caption_are_lines_of_a_strip():
+    panels = (("left", np.zeros((64, 64, 3), np.uint8)),) * 2
+    frames = [pictures.Frame("t", panels, "", caption, False) for caption in ("c", "step 1 | action " + "x" * 20)]
+    films, strips = ([picture.size for picture in pictures.draw(frames, stacked)] for stacked in (False, True))
+    assert films[0] == films[1] and strips[0] == strips[1]
+    frames = [pictures.Frame("t", panels, "", caption, False) for caption in ("c", "c | d")]
+    one, two = next(pictures.draw(frames[:1], True)), next(pictures.draw(frames[1:], True))
+    assert two.size[0] == one.size[0] and 10 < two.size[1] - one.size[1] < 40
+
+
 def test_a_film_of_many_colours_has_one_palette_and_small_changes_cost_little():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (64, 64, 3), np.uint8)
@@ -376,6 +387,8 @@ def test_a_world_models_account_stands_beside_the_truth(film_run, capsys, monkey
         truth, account, difference = (image.astype(int) for _, image in frame.panels)
         assert np.all(truth == 40 * t) and account.std() > 0
         np.testing.assert_array_equal(difference, np.abs(truth - account))
+    strip = frames_of(capsys, monkeypatch, *words[:-1], "x.png")
+    assert [frame.caption for frame in strip] == [frame.caption for frame in shown[1:]]
     again, sampled, other = (
         np.stack([frame.panels[1][1] for frame in frames_of(capsys, monkeypatch, *words, *options)])
         for options in ((), ("--sampled",), ("--sampled", "--seed", 1))
