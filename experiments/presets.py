@@ -32,6 +32,7 @@ TINY_GAMES = {
         "behavior.policy_input=full",
         "replay.train_ratio=8",
         "replay.prefill=50000",
+        "hypers.head_start=300",
     ),
     "popgym/ConcentrationEasy": (
         "model.posterior=observation",
