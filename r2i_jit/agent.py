@@ -59,7 +59,7 @@ class Agent:
         feat = behavior.features(latent, self.config.behavior.policy_input)
         actor = self.actor.init(key_actor, feat)["params"]
         critic = self.critic.init(key_critic, feat)["params"]
-        model_tx, actor_tx, critic_tx = optim.optimizers(hypers)
+        model_tx, actor_tx, critic_tx = (optimizer.tx for optimizer in optim.optimizers(hypers))
         return AgentState(
             model,
             actor,
@@ -136,8 +136,8 @@ class Agent:
             return world_model.loss(self.model, params, batch, hypers, key)
 
         (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
-        tx, decay = optim.optimizers(hypers)[0], hypers.model_lr * hypers.model_weight_decay
-        params, opt = optim.apply(tx, grads, state.model_opt, state.model, hypers, state.updates, decay)
+        optimizer = optim.optimizers(hypers)[0]
+        params, opt = optim.apply(optimizer, grads, state.model_opt, state.model, hypers, state.updates)
         metrics["model/grad_norm"] = optax.tree.norm(grads)
         return state._replace(model=params, model_opt=opt), latent, metrics
 
@@ -155,12 +155,14 @@ class Agent:
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):
-        actor_tx, critic_tx = optim.optimizers(hypers)[1:]
+        _, actor_optimizer, critic_optimizer = optim.optimizers(hypers)
         (metrics, trajectory, returns, norm), actor_grads, critic_parts = self._actor_gradient(
             state, start, start_cont, hypers, key
         )
         metrics["actor/grad_norm"] = optax.tree.norm(actor_grads)
-        actor, actor_opt = optim.apply(actor_tx, actor_grads, state.actor_opt, state.actor, hypers, state.updates)
+        actor, actor_opt = optim.apply(
+            actor_optimizer, actor_grads, state.actor_opt, state.actor, hypers, state.updates
+        )
 
         logits, pull_back = critic_parts
         slow = dist.two_hot_mean(self.critic.apply({"params": state.slow_critic}, trajectory.feat))
@@ -171,7 +173,9 @@ class Agent:
         (_, critic_metrics), logits_grad = jax.value_and_grad(critic_objective, has_aux=True)(logits)
         (critic_grads,) = pull_back(logits_grad)
         metrics["critic/grad_norm"] = optax.tree.norm(critic_grads)
-        critic, critic_opt = optim.apply(critic_tx, critic_grads, state.critic_opt, state.critic, hypers, state.updates)
+        critic, critic_opt = optim.apply(
+            critic_optimizer, critic_grads, state.critic_opt, state.critic, hypers, state.updates
+        )
         slow_critic = optax.incremental_update(critic, state.slow_critic, hypers.slow_critic_rate)
         first = state.updates == 0
         slow_critic = jax.tree.map(lambda new, old: jnp.where(first, new, old), critic, slow_critic)

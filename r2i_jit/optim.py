@@ -7,7 +7,7 @@ tree labels: by the name of a parameter, wherever it lies.
 Ref: R2I release `jaxutils.py:410-430`; there, each of the six SSM parameter names is clipped by its own norm.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,19 @@ from r2i_jit.config import Hypers
 
 SSM_PARAMETERS = ("lambda_re", "lambda_im", "log_dt", "b", "c", "d")
 Packed = dict[str, jax.Array]
+
+
+class Optimizer(NamedTuple):
+    """One of `optimizers`.
+
+    Attributes:
+      tx: over packed gradients.
+      decay: share of a kernel that a step takes away, the learning rate times the weight decay; None is none. `apply`
+        takes it, so that parameters need not be packed.
+    """
+
+    tx: optax.GradientTransformation
+    decay: jax.Array | float | None = None
 
 
 def group(path: tuple[Any, ...]) -> str:
@@ -58,11 +71,10 @@ def decayed(hypers: Hypers, updates: jax.Array) -> Hypers:
     return hypers.replace(**{name: factor * getattr(hypers, name) for name in names})
 
 
-def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
-    """Return the optimisers of world model, actor and critic, over packed gradients.
+def optimizers(hypers: Hypers) -> tuple[Optimizer, Optimizer, Optimizer]:
+    """Return the optimisers of world model, actor and critic.
 
-    The decay of weights is left to `apply`, so that parameters need not be packed. Every number may be traced, so a
-    sweep over them is a `vmap`.
+    Every number may be traced, so a sweep over them is a `vmap`.
     """
 
     def adam(lr, eps, clip):
@@ -77,37 +89,30 @@ def optimizers(hypers: Hypers) -> tuple[optax.GradientTransformation, ...]:
     )
     actor = adam(hypers.actor_lr, hypers.actor_eps, hypers.actor_clip)
     critic = adam(hypers.critic_lr, hypers.critic_eps, hypers.critic_clip)
-    return model, actor, critic
+    return Optimizer(model, hypers.model_lr * hypers.model_weight_decay), Optimizer(actor), Optimizer(critic)
 
 
 def apply(
-    tx: optax.GradientTransformation,
-    grads: Any,
-    opt_state: Any,
-    params: Any,
-    hypers: Hypers,
-    updates: jax.Array,
-    decay: jax.Array | None = None,
+    optimizer: Optimizer, grads: Any, opt_state: Any, params: Any, hypers: Hypers, updates: jax.Array
 ) -> tuple[Any, Any]:
     """Take one step.
 
     Args:
-      tx: one of `optimizers`.
+      optimizer: one of `optimizers`.
       grads: gradient tree.
-      opt_state: the state of `tx`.
+      opt_state: its state.
       params: parameter tree.
       hypers: `warmup_updates`, over which the learning rate rises linearly.
       updates: int32, updates made before this one.
-      decay: share of a kernel that a step takes away: the learning rate times the weight decay. None is none.
 
     Returns:
       (parameter tree, state).
     """
-    steps, opt_state = tx.update(pack(grads), opt_state)
+    steps, opt_state = optimizer.tx.update(pack(grads), opt_state)
     warm = jnp.minimum(1.0, (updates + 1) / jnp.maximum(hypers.warmup_updates, 1.0))
 
     def move(path, leaf, step):
-        decays = decay is not None and group(path) == "kernel"
-        return leaf + warm * (step - decay * leaf if decays else step)
+        decays = optimizer.decay is not None and group(path) == "kernel"
+        return leaf + warm * (step - optimizer.decay * leaf if decays else step)
 
     return jax.tree_util.tree_map_with_path(move, params, unpack(steps, params)), opt_state

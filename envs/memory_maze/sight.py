@@ -248,21 +248,12 @@ def _look_up_face(skyline: jax.Array, across: np.ndarray, size: int) -> jax.Arra
 
 def target_distance(eye: Eye, x: jax.Array, y: jax.Array, height: float, view: Rays) -> jax.Array:
     """Return how far ahead rays meet the near side of the ball at (x, y, height); NaN where they miss it."""
-    return _target_path(eye, x, y, height, view) / _square(view)
-
-
-def _target_path(eye: Eye, x: jax.Array, y: jax.Array, height: float, view: Rays) -> jax.Array:
-    """Return `target_distance` times `_square(view)`: a division less for each target that a ray may meet."""
     x, y, z = x - eye.place[0], y - eye.place[1], height - eye.height
     ahead, right = x * eye.ahead[0] + y * eye.ahead[1], x * eye.right[0] + y * eye.right[1]
+    square = 1 + view.across * view.across + view.slope * view.slope
     middle = ahead + view.across * right + view.slope * z
     power = ahead * ahead + right * right + z * z - TARGET_RADIUS**2
-    return middle - jnp.sqrt(middle * middle - _square(view) * power)
-
-
-def _square(view: Rays) -> np.ndarray:
-    """Return the squared length of the way that brings each ray a metre ahead."""
-    return 1 + view.across * view.across + view.slope * view.slope
+    return (middle - jnp.sqrt(middle * middle - square * power)) / square
 
 
 def find_surfaces(eye: Eye, scene: Scene, skyline: jax.Array, view: Rays, size: int) -> tuple[jax.Array, jax.Array]:
@@ -315,12 +306,11 @@ def _before_targets(
     eye: Eye, scene: Scene, view: Rays, number: jax.Array, distance: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Put the targets in front of other surfaces."""
-    nearest = distance * _square(view)
     for i in range(scene.targets.shape[0]):
-        path = _target_path(eye, scene.targets[i, 0], scene.targets[i, 1], scene.target_height, view)
-        hit = (path > 0) & (path < nearest)  # False where the ray misses the ball.
-        number, nearest = jnp.where(hit, TARGET | i << 2, number), jnp.where(hit, path, nearest)
-    return number, nearest / _square(view)
+        near = target_distance(eye, scene.targets[i, 0], scene.targets[i, 1], scene.target_height, view)
+        hit = (near > 0) & (near < distance)  # False where the ray misses the ball.
+        number, distance = jnp.where(hit, TARGET | i << 2, number), jnp.where(hit, near, distance)
+    return number, distance
 
 
 def _over_low_walls(eye: Eye, scene: Scene, view: Rays) -> tuple[jax.Array, jax.Array]:

@@ -39,10 +39,10 @@ def test_a_step_is_as_long_as_the_rate_and_the_warm_up_say():
     hypers = Hypers(actor_lr=0.1, warmup_updates=4.0)
     params = {"Dense_0": {"kernel": jnp.ones((2, 3))}}
     grads = jax.tree.map(lambda leaf: 5.0 * leaf, params)
-    tx = optim.optimizers(hypers)[1]
-    state = tx.init(optim.pack(params))
+    actor = optim.optimizers(hypers)[1]
+    state = actor.tx.init(optim.pack(params))
     for updates, length in ((0, 0.025), (3, 0.1), (50, 0.1)):  # Adam's first step is the rate, whatever the gradient
-        moved, _ = optim.apply(tx, grads, state, params, hypers, jnp.int32(updates))
+        moved, _ = optim.apply(actor, grads, state, params, hypers, jnp.int32(updates))
         np.testing.assert_allclose(moved["Dense_0"]["kernel"], 1.0 - length, rtol=1e-4)
 
 
@@ -56,12 +56,12 @@ def test_a_step_is_optax_with_decayed_kernels():
     adam = optax.scale_by_adam(eps=hypers.model_eps)
     decay = optax.add_decayed_weights(0.5, mask=kernels)
     reference = optax.chain(optax.clip_by_global_norm(0.3), adam, decay, optax.scale(-0.1))
-    tx = optim.optimizers(hypers)[0]
+    model = optim.optimizers(hypers)[0]
     ours, theirs = params, params
-    our_state, their_state = tx.init(optim.pack(params)), reference.init(params)
+    our_state, their_state = model.tx.init(optim.pack(params)), reference.init(params)
     for updates in range(3):
         grads = jax.tree.map(lambda leaf: draw(*leaf.shape), params)
-        ours, our_state = optim.apply(tx, grads, our_state, ours, hypers, jnp.int32(updates), jnp.float32(0.05))
+        ours, our_state = optim.apply(model, grads, our_state, ours, hypers, jnp.int32(updates))
         steps, their_state = reference.update(grads, their_state, theirs)
         theirs = optax.apply_updates(theirs, steps)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, theirs)
