@@ -11,6 +11,7 @@ NAMES = {
     "kernels": "the GPU kernels beside the loops that they replace",
     "products": "the gradient of a weight matrix in two orders",
     "images": "image encoder and decoder: convolutions, the library's and as matrix products, and patches",
+    "codes": "how soon encoder and decoder alone learn pictures, through different latents",
     "recall": "how many updates the world model alone needs to learn to recall",
     "concentration": "what the world model alone learns of Concentration's cards, and when it remembers them",
     "recite": "how many updates the sequence model alone needs to recite cards backwards, and what delays it",

@@ -9,8 +9,27 @@ from jax import Array
 
 from envs.memory_maze import render, sight, task
 
+OBJECT = 3  # From this kind on, `render.survey` says object, and from the one before on, wall or object.
 _NEAR = 0.1  # Two distances along nearly the same ray are of one surface if they differ by less than this share.
-_WALL = 2  # From this kind on, `render.survey` says wall or object.
+
+
+def surveys(states: Any, size: int, pixels: int = 64) -> tuple[Array, Array]:
+    """Return what the pictures of an episode show.
+
+    Args:
+      states: of a `MemoryMaze` environment, leading axis T, all of one episode.
+      size: cells along a side of the maze.
+      pixels: along a side of the picture.
+
+    Returns:
+      `render.survey`'s kinds and depths, each (T, pixels, pixels).
+    """
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    maze = first.maze
+    colours = jnp.asarray(task.COLORS, jnp.float32)[first.colors]
+    places = task.centres(maze.targets, size)
+    scene = render.make_scene(maze.walls, maze.rooms, maze.wall_textures, places, colours)
+    return jax.lax.map(lambda body: render.survey(scene, body.position, body.yaw, size=pixels), states.body)
 
 
 def familiar(states: Any, size: int, context: int, ahead: tuple[int, ...], pixels: int = 64) -> tuple[Array, Array]:
@@ -30,18 +49,13 @@ def familiar(states: Any, size: int, context: int, ahead: tuple[int, ...], pixel
 
     def one(states: Any) -> tuple[Array, Array]:
         """Do the same for one episode, states (T, ...)."""
-        first = jax.tree.map(lambda leaf: leaf[0], states)
-        maze = first.maze
-        colours = jnp.asarray(task.COLORS, jnp.float32)[first.colors]
-        places = task.centres(maze.targets, size)
-        scene = render.make_scene(maze.walls, maze.rooms, maze.wall_textures, places, colours)
+        kinds, depths = surveys(states, size, pixels)
         position, yaw = states.body.position, states.body.yaw
-        kinds, depths = jax.vmap(lambda *pose: render.survey(scene, *pose, size=pixels))(position, yaw)
         distances = depths.reshape(len(depths), -1) / sight.rays(pixels).depth
 
         def later(step: int) -> tuple[Array, Array]:
             index = context - 1 + step
-            told_apart = kinds[index].reshape(-1) >= _WALL
+            told_apart = kinds[index].reshape(-1) >= OBJECT - 1
             spots = _spots(sight.make_eye(position[index], yaw[index]), distances[index], pixels)
             looks = lambda p, y, d: _shows(sight.make_eye(p, y), d, spots, pixels)
             shown = jax.lax.map(lambda seen: looks(*seen), (position[:context], yaw[:context], distances[:context]))

@@ -37,6 +37,7 @@ class Foresight(NamedTuple):
       seen: (), error of the pictures in the context.
       predicted: (K,), of those so many steps ahead; again: of the last one seen, in their place.
       recognised: (K,), share of predictions recognised; recognised_again: of the last one seen, likewise.
+      off_seen: (B, context, height, width, channels), the pictures in the context less the truth.
       off: (B, K, height, width, channels), predictions less the truth; off_again: the last one seen less it.
     """
 
@@ -45,6 +46,7 @@ class Foresight(NamedTuple):
     again: Array
     recognised: Array
     recognised_again: Array
+    off_seen: Array
     off: Array
     off_again: Array
 
@@ -87,6 +89,7 @@ def foresight(
         error(last, truth),
         recognised(guess),
         recognised(last),
+        made[:, :context] - true[:, :context],
         guess - truth,
         last - truth,
     )
@@ -131,7 +134,9 @@ def main() -> None:
         seen = jax.jit(lambda states: familiar(states, match.env.size, args.context, tuple(args.ahead)))
         told_apart, shown = seen(played.env_state)
         known = shown.sum((0, 2, 3)) / told_apart.sum((0, 2, 3))
-        columns = [levels_off(off, where) for where in (shown, told_apart & ~shown) for off in found[5:]]
+        columns = [
+            levels_off(off, where) for where in (shown, told_apart & ~shown) for off in (found.off, found.off_again)
+        ]
         print(
             "\n| steps ahead | in view before | off there | last picture again | off elsewhere | last picture again |"
         )

@@ -64,6 +64,7 @@ class ModelConfig(_Static):
     stoch: int = 32  # S, categorical latents, and
     classes: int = 32  # C, classes of each, of a learned posterior
     unimix: float = 0.01
+    latent_gain: float = 1.0  # factor on the latents' logits, posterior and prior; the paper: 1; see docs/decisions/021
     dynamics_input: Literal["latent", "change"] = "latent"  # the paper: latent; see docs/decisions/018
     prior_skip: bool = False  # the prior starts from the last latent and a linear reading of the SSM's states
     action_scale: float = 1.0  # factor of the action's one-hot in the dynamics' input, beside S ones of the latent

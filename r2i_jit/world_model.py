@@ -228,7 +228,7 @@ class WorldModel(nn.Module):
         return self.heads(observed.latent), self.reconstruct(observed.latent)
 
     def _log_probs(self, logits: jax.Array) -> jax.Array:
-        return dist.unimix_log_probs(self._groups(logits), self.config.unimix)
+        return dist.unimix_log_probs(self.config.latent_gain * self._groups(logits), self.config.unimix)
 
     def _groups(self, logits: jax.Array) -> jax.Array:
         return logits.reshape(*logits.shape[:-1], *self.groups)
@@ -237,7 +237,7 @@ class WorldModel(nn.Module):
         return _draw(None if self.is_given else key, probs)
 
     def _prior_logits(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
-        logits = self._groups(self.prior_net(deter))
+        logits = self.config.latent_gain * self._groups(self.prior_net(deter))
         if not self.config.prior_skip:
             return logits
         return logits + self.keep * self._groups(prev_stoch) + self._groups(deter[..., self.config.deter :])

@@ -188,3 +188,20 @@ def test_other_reset_semantics_are_measurably_different(reset):
     assert np.allclose(a[:, :5], b[:, :5], atol=1e-5)
     difference = np.abs(a - b).max((0, 2))
     assert difference[6] > 1e-3 and (difference[5] > 1e-3) == (reset == "released")
+
+
+def test_a_gain_is_larger_weights_where_the_latents_logits_are_made():
+    model, params = build(model__latent_gain=3.0)
+    plain, _ = build()
+    larger = dict(params)
+    for net in ("post_net", "prior_net"):
+        last = jax.tree.map(lambda leaf: 3.0 * leaf, params[net]["Dense_0"])
+        larger[net] = {**params[net], "Dense_0": last}
+    obs, prev_action, is_first, key = sequence(0b10100, 3)
+    carry = carry_of(model.config, 3)
+
+    def observe(model, params):
+        return jit(lambda p: call(model, p, WorldModel.observe, obs, prev_action, is_first, carry, key))(params)
+
+    assert_close(observe(model, params), observe(plain, larger))
+    assert np.abs(observe(plain, params).post - observe(plain, larger).post).max() > 0.1
