@@ -187,8 +187,8 @@ def _popgym_paper(env: str, environment) -> Config:
 def _maze_tiny(env: str, environment) -> Config:
     """About 3M parameters: what two CPU cores can teach something within an hour.
 
-    Small batches: on a CPU the number of updates is what a picture needs (docs/decisions/009). Beside 32 latents an
-    unscaled action would be a 33rd of what the dynamics are told.
+    Small batches: on a CPU the number of updates is what a picture needs (docs/decisions/009). Small latents, with a
+    gain: docs/decisions/021. Beside 128 of them an unscaled action would be next to nothing of what the dynamics read.
     """
     return Config(
         env=env,
