@@ -60,7 +60,7 @@ bench *args: _dev
 # Run the tests on up to four cores (`just test -m slow` for the slow ones, `-n 0` for one process)
 [group("develop")]
 test *args: _dev
-    @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+    @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 "$@"
 
 # Lint, check the format and the types
 [group("develop")]

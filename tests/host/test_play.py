@@ -313,7 +313,7 @@ def test_keys_on_a_terminal_are_read_one_by_one(monkeypatch, capsys):
 def pretend_terminal(monkeypatch) -> None:
     """Make the output a terminal of 40 columns and 16 lines."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 16)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda fallback=None: os.terminal_size((40, 16)))
 
 
 def test_on_a_terminal_scenes_replace_one_another_and_the_last_one_stays(typed, monkeypatch):
