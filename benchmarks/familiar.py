@@ -9,11 +9,11 @@ from jax import Array
 
 from envs.memory_maze import render, sight, task
 
-OBJECT = 3  # From this kind on, `render.survey` says object, and from the one before on, wall or object.
+_WALL, _OBJECT = 2, 3  # From these kinds on, `render.survey` says wall or object, and object.
 _NEAR = 0.1  # Two distances along nearly the same ray are of one surface if they differ by less than this share.
 
 
-def surveys(states: Any, size: int, pixels: int = 64) -> tuple[Array, Array]:
+def _surveys(states: Any, size: int, pixels: int) -> tuple[Array, Array]:
     """Return what the pictures of an episode show.
 
     Args:
@@ -30,6 +30,12 @@ def surveys(states: Any, size: int, pixels: int = 64) -> tuple[Array, Array]:
     places = task.centres(maze.targets, size)
     scene = render.make_scene(maze.walls, maze.rooms, maze.wall_textures, places, colours)
     return jax.lax.map(lambda body: render.survey(scene, body.position, body.yaw, size=pixels), states.body)
+
+
+def objects(states: Any, size: int, pixels: int = 64) -> Array:
+    """Return which pixels show an object, bool (B, T, pixels, pixels), for states as `familiar` takes them."""
+    one = lambda states: _surveys(states, size, pixels)[0] >= _OBJECT
+    return jax.lax.map(one, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), states))
 
 
 def familiar(states: Any, size: int, context: int, ahead: tuple[int, ...], pixels: int = 64) -> tuple[Array, Array]:
@@ -49,13 +55,13 @@ def familiar(states: Any, size: int, context: int, ahead: tuple[int, ...], pixel
 
     def one(states: Any) -> tuple[Array, Array]:
         """Do the same for one episode, states (T, ...)."""
-        kinds, depths = surveys(states, size, pixels)
+        kinds, depths = _surveys(states, size, pixels)
         position, yaw = states.body.position, states.body.yaw
         distances = depths.reshape(len(depths), -1) / sight.rays(pixels).depth
 
         def later(step: int) -> tuple[Array, Array]:
             index = context - 1 + step
-            told_apart = kinds[index].reshape(-1) >= OBJECT - 1
+            told_apart = kinds[index].reshape(-1) >= _WALL
             spots = _spots(sight.make_eye(position[index], yaw[index]), distances[index], pixels)
             looks = lambda p, y, d: _shows(sight.make_eye(p, y), d, spots, pixels)
             shown = jax.lax.map(lambda seen: looks(*seen), (position[:context], yaw[:context], distances[:context]))

@@ -8,11 +8,13 @@ brightness, summed over a picture. A prediction is recognised if, of the true pi
 played, it is nearest to its own episode's; of N episodes, chance recognises one in N. Borders do not count there: they
 show the prompt, which does not change while nothing is found. The last picture seen, shown again, is the reference.
 
-Of Memory Maze a second table says how much of the walls and objects in the pictures to come had been in view in the
-steps seen, so that it could be remembered, and how far off the prediction is there and where they are new: root mean
-square of levels of 255.
+Of Memory Maze it is also said how far off objects are in the pictures seen, as the root mean square of levels of 255 at
+their pixels: they are too small to tell in an error. And a second table says how much of the walls and objects in the
+pictures to come had been in view in the steps seen, so that it could be remembered, and how far off the prediction is
+there and where they are new.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -20,7 +22,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from benchmarks import machine
-from benchmarks.familiar import familiar
+from benchmarks.familiar import familiar, objects
 from envs.memory_maze.environment import MemoryMaze
 from experiments import cli, players, restoring, scene
 from r2i_jit.agent import Agent, AgentState
@@ -83,22 +85,29 @@ def foresight(
         apart = jax.lax.map(lambda one: ((a - one) ** 2).sum((-3, -2, -1)), b)  # (truth, guess, K)
         return (apart.argmin(0) == jnp.arange(len(obs))[:, None]).mean(0)
 
+    off_seen = made[:, :context] - true[:, :context]
     return Foresight(
-        error(made[:, :context], true[:, :context]).mean(),
+        (off_seen**2).sum((-3, -2, -1)).mean(),
         error(guess, truth),
         error(last, truth),
         recognised(guess),
         recognised(last),
-        made[:, :context] - true[:, :context],
+        off_seen,
         guess - truth,
         last - truth,
     )
 
 
-def levels_off(difference: Array, where: Array) -> Array:
-    """Return the root mean square (K,), in levels of 255, of (B, K, H, W, C) over the pixels `where` (B, K, H, W)."""
-    squares = jnp.where(where[..., None], (255.0 * difference) ** 2, 0.0).sum((0, 2, 3, 4))
-    return jnp.sqrt(squares / jnp.maximum(1, where.sum((0, 2, 3))) / difference.shape[-1])
+def levels_off(difference: Array, where: Array, over: tuple[int, ...] | None = None) -> Array:
+    """Return a root mean square in levels of 255.
+
+    Args:
+      difference: of pictures, (..., H, W, C), in units of the largest brightness.
+      where: (..., H, W), the pixels that count.
+      over: axes of `where` to take it over; None is all of them.
+    """
+    squares = jnp.where(where, ((255.0 * difference) ** 2).mean(-1), 0.0).sum(over)
+    return jnp.sqrt(squares / jnp.maximum(1, where.sum(over)))
 
 
 def main() -> None:
@@ -125,18 +134,22 @@ def main() -> None:
     print(machine.describe())
     latents = "samples of the latents" if args.sampled else "most likely latents"
     print(f"{match.title}, {args.episodes} episodes, {latents}")
-    print(f"error of the {args.context} pictures seen: {found.seen:.1f}\n")
+    seen = f"error of the {args.context} pictures seen: {found.seen:.1f}"
+    if is_maze := isinstance(match.env, MemoryMaze):
+        there = jax.jit(lambda states: objects(states, match.env.size))
+        states = jax.tree.map(lambda leaf: leaf[: args.context], played.env_state)
+        seen += f"; objects in them {levels_off(found.off_seen, there(states)):.0f} levels off"
+    print(seen + "\n")
     print("| steps ahead | error | last picture again | recognised | last picture again |")
     print("|--:|--:|--:|--:|--:|")
     for row in zip(args.ahead, *found[1:5], strict=True):
         print("| {} | {:.0f} | {:.0f} | {:.0%} | {:.0%} |".format(*row))
-    if isinstance(match.env, MemoryMaze):
-        seen = jax.jit(lambda states: familiar(states, match.env.size, args.context, tuple(args.ahead)))
-        told_apart, shown = seen(played.env_state)
+    if is_maze:
+        known_before = jax.jit(lambda states: familiar(states, match.env.size, args.context, tuple(args.ahead)))
+        told_apart, shown = known_before(played.env_state)
         known = shown.sum((0, 2, 3)) / told_apart.sum((0, 2, 3))
-        columns = [
-            levels_off(off, where) for where in (shown, told_apart & ~shown) for off in (found.off, found.off_again)
-        ]
+        pairs = itertools.product((shown, told_apart & ~shown), (found.off, found.off_again))
+        columns = [levels_off(off, where, (0, 2, 3)) for where, off in pairs]
         print(
             "\n| steps ahead | in view before | off there | last picture again | off elsewhere | last picture again |"
         )

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from benchmarks import machine
 from benchmarks.alone import Alone
-from benchmarks.familiar import OBJECT, surveys
+from benchmarks.familiar import objects
 from benchmarks.foresight import foresight, levels_off
 from envs.memory_maze.environment import MemoryMaze
 from experiments.oracles import strolling
@@ -28,7 +28,7 @@ from experiments.presets import preset
 from r2i_jit.recording import record
 
 ROUND = 32  # updates between two looks at the clock
-WINDOWS, CONTEXT, AHEAD = 64, 40, (1, 2, 4, 8, 16)
+EPISODES, CONTEXT, AHEAD = 64, 40, (1, 2, 4, 8, 16)
 
 
 def main() -> None:
@@ -48,18 +48,16 @@ def main() -> None:
     if not isinstance(env, MemoryMaze):
         parser.error(f"--env {args.env}: only memory_maze/... has pictures of which is known where objects are")
     policy = oracle_policy(env, params, strolling(alone.trainer.config.replay.prefill_repeat))
-    played = record(env, params, policy, jax.random.key(args.seed + 8), WINDOWS, CONTEXT + AHEAD[-1] - 1)
+    played = record(env, params, policy, jax.random.key(args.seed + 8), EPISODES, CONTEXT + AHEAD[-1] - 1)
     episodes = tuple(jnp.moveaxis(leaf, 0, 1) for leaf in (played.step.obs, played.action, played.step.is_first))
-    seen = jax.tree.map(lambda leaf: jnp.moveaxis(leaf[:CONTEXT], 0, 1), played.env_state)
-    objects = jax.jit(lambda states: jax.lax.map(lambda one: surveys(one, env.size)[0], states))(seen) >= OBJECT
-
-    shape = episodes[0].shape[2:]
+    seen = jax.tree.map(lambda leaf: leaf[:CONTEXT], played.env_state)
+    there = jax.jit(lambda states: objects(states, env.size))(seen)
 
     @jax.jit
-    def held_out(agent_state, episodes, objects):
+    def held_out(agent_state, episodes, there):
         """Return the Foresight on play not trained on, and how far off objects are."""
         found = foresight(agent, agent_state, episodes, CONTEXT, AHEAD, None)
-        return found, levels_off(found.off_seen.reshape(-1, 1, *shape), objects.reshape(-1, 1, *shape[:2]))[0]
+        return found, levels_off(found.off_seen, there)
 
     pairs = lambda errors, shares: " | ".join(f"{e:.0f}, {s:.0%}" for e, s in zip(errors, shares, strict=True))
     print(machine.describe())
@@ -75,7 +73,7 @@ def main() -> None:
         spent, updates = spent + time.perf_counter() - begin, updates + ROUND
         if spent >= min(line + args.every, args.seconds):
             line += args.every
-            found, off = held_out(alone.agent_state, episodes, objects)
+            found, off = held_out(alone.agent_state, episodes, there)
             trained = f"{metrics['model/observation_loss']:.1f} | {metrics['model/kl']:.2f}"
             cells = pairs(found.predicted, found.recognised)
             print(f"| {spent:.0f} | {updates} | {trained} | {found.seen:.1f} | {off:.0f} | {cells} |", flush=True)
