@@ -1,5 +1,7 @@
 """Functions whose `vmap` makes more rows of them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +30,8 @@ def loops(compiled):
 def test_blocks_give_what_a_vmap_gives(count, block, seed):
     rows = arguments(np.random.default_rng(seed), count)
     blocks = jax.vmap(in_blocks(one, block))(*rows)
-    jax.tree.map(np.testing.assert_array_equal, blocks, jax.vmap(one)(*rows))
+    same = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)  # A GPU sums a single row in another order.
+    jax.tree.map(same, blocks, jax.vmap(one)(*rows))
 
 
 def test_blocks_under_two_vmaps_and_shared_arguments():
