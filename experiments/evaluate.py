@@ -21,6 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="of the episodes (default: %(default)s)"
     )
+    parser.add_argument(
+        "--forget",
+        type=cli.whole(1),
+        metavar="K",
+        help="empty the agent's memory every K steps of an episode: what is lost hung on older ones",
+    )
     restoring.add_step_argument(parser)
     args = parser.parse_args(argv)
 
@@ -30,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     trainer, info, step, state = restoring.restore(args.run_dir, args.step)
     env = trainer.config.env
     key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)
-    result = evaluation.evaluate(trainer, state, key, info.members, args.episodes)
-    print(f"{env} at step {step:,} of {args.run_dir}")
+    result = evaluation.evaluate(trainer, state, key, info.members, args.episodes, args.forget)
+    memory = f", its memory emptied every {args.forget} steps" if args.forget else ""
+    print(f"{env} at step {step:,} of {args.run_dir}{memory}")
     print(evaluation.report(env, result))
     return 0
 

@@ -22,9 +22,11 @@ def evaluation_key(seed: int, stream: int, step: int) -> Any:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)
 
 
-def evaluate(trainer: Any, state: Any, key: Any, members: list[dict[str, Any]], episodes: int) -> dict[str, Any]:
+def evaluate(
+    trainer: Any, state: Any, key: Any, members: list[dict[str, Any]], episodes: int, forget: int | None = None
+) -> dict[str, Any]:
     """Play `episodes` episodes per member and return their statistics as JSON values."""
-    played = trainer.evaluate(state, key, episodes)
+    played = trainer.evaluate(state, key, episodes, forget=forget)
     returns, lengths = (np.asarray(played[name], np.float64) for name in ("episode_return", "episode_length"))
     rows = [
         {**member, "mean": _mean(returns[i]), "stderr": _stderr(returns[i]), "length": _mean(lengths[i])}

@@ -1,7 +1,8 @@
 """Draw learning curves: `python -m experiments.plot runs/a [runs/b ...]`.
 
 Thin lines are seeds, the thick line is their mean, the band its 95 % confidence interval over seeds (Student's t, so
-it is honestly wide with few seeds), dots are the evaluations. Dashed lines are known returns of the environment.
+it is honestly wide with few seeds), dots are the evaluations. Dashed lines are known returns of the environment, grey
+squares points of a published curve, as far as they lie within the run's steps.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import numpy as np
 
 from experiments import cli
 from experiments.references import lines as reference_lines
+from experiments.references import references
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -137,7 +139,7 @@ def _draw(curves: list[Curve], envs: list[str], out: Path) -> None:
     axes = figure.add_subplot()
     for index, curve in enumerate(curves):
         _draw_curve(axes, curve, COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--")
-    _draw_references(axes, envs)
+    _draw_references(axes, envs, max((curve.steps.max(initial=0) for curve in curves), default=0))
     _style(axes, curves, envs)
     # Never a half-written picture in the place of a whole one.
     temporary = out.with_name(out.name + ".tmp")
@@ -162,7 +164,7 @@ def _draw_curve(axes: Any, curve: Curve, colour: str, style: str) -> None:
         )
 
 
-def _draw_references(axes: Any, envs: list[str]) -> None:
+def _draw_references(axes: Any, envs: list[str], steps: float) -> None:
     """Draw known returns; with several environments in one figure they would say nothing."""
     if len(envs) != 1:
         return
@@ -172,6 +174,10 @@ def _draw_references(axes: Any, envs: list[str]) -> None:
             f"{label} {value:.2f}", (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 3),
             textcoords="offset points", ha="right", va="bottom", fontsize=8, color="0.35",
         )  # fmt: skip
+    for agent, points in references(envs[0]).get("curves", {}).items():
+        if inside := [point for point in points if point[0] <= steps]:
+            x, y = zip(*inside, strict=True)
+            axes.plot(x, y, "s:", color="0.45", markersize=5, linewidth=1, label=agent)
 
 
 def _style(axes: Any, curves: list[Curve], envs: list[str]) -> None:

@@ -16,8 +16,9 @@ def _table() -> dict[str, Any]:
 def references(env: str) -> dict[str, Any]:
     """Return what is known of `env`.
 
-    `random`, `best` and for mazes `oracle` (each mean, label, source), `published` (agent -> mean), and `players`:
-    scripted player on the original -> [mean return, standard deviation over episodes, number of episodes].
+    `random`, `best` and for mazes `oracle` (each mean, label, source), `published` (agent -> mean), `curves` (agent ->
+    [environment steps, mean] of training, points of a published curve), and `players`: scripted player on the original
+    -> [mean return, standard deviation over episodes, number of episodes].
 
     An environment that is not in the table has none: the result is empty.
     """

@@ -97,9 +97,28 @@ def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> j
 
 
 def evaluate(
-    agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array, num_episodes: int, *, greedy: bool
+    agent: Agent,
+    env: Any,
+    params: Any,
+    state: AgentState,
+    key: jax.Array,
+    num_episodes: int,
+    *,
+    greedy: bool,
+    forget: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Play fresh episodes side by side until each has ended once.
+
+    Args:
+      agent: acts.
+      env: gymnax environment.
+      params: its parameters.
+      state: the agent's parameters.
+      key: typed PRNG key.
+      num_episodes: how many.
+      greedy: most likely actions instead of samples.
+      forget: if given, the agent forgets every so many steps of an episode, at least 1: all that it carries is put back
+        to where an episode starts, so that what it does hangs on the steps since then. The environment goes on.
 
     Returns:
       (episode returns (num_episodes,) in the game's own reward, lengths in steps (num_episodes,) int32).
@@ -118,9 +137,8 @@ def evaluate(
         returns = returns + jnp.where(done, 0.0, now.reward)
         lengths = jnp.where(done, lengths, player.stream.age)
         done = done | now.is_last
-        action, latent = agent.act(
-            state, player.latent, now.obs, player.prev_action, now.is_first, key_act, greedy=greedy
-        )
+        restart = now.is_first if forget is None else player.stream.age % forget == 0
+        action, latent = agent.act(state, player.latent, now.obs, player.prev_action, restart, key_act, greedy=greedy)
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
         return Player(stream, latent, action, player.episode_return), returns, lengths, done, key
 

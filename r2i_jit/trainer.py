@@ -215,7 +215,12 @@ class Trainer:
         return self._compiled["train_chunk", seeds](state)
 
     def evaluate(
-        self, state: TrainState, key: jax.Array, episodes: int | None = None, greedy: bool | None = None
+        self,
+        state: TrainState,
+        key: jax.Array,
+        episodes: int | None = None,
+        greedy: bool | None = None,
+        forget: int | None = None,
     ) -> dict[str, jax.Array]:
         """Play fresh episodes without learning.
 
@@ -224,6 +229,7 @@ class Trainer:
           key: typed PRNG key; seed i plays with fold_in(key, i).
           episodes: per seed; by default config.loop.evaluation_episodes.
           greedy: most likely actions instead of samples; by default config.loop.evaluation_greedy.
+          forget: if given, the agent's memory is emptied every so many steps: how much of the return hangs on it?
 
         Returns:
           {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes)}.
@@ -233,7 +239,7 @@ class Trainer:
         greedy = loop.evaluation_greedy if greedy is None else greedy
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
-        program = partial(self._evaluate, episodes=episodes, greedy=greedy)
+        program = partial(self._evaluate, episodes=episodes, greedy=greedy, forget=forget)
         play = self._spread(program, seeds, (P("seed"), P("seed")), P("seed"), self._options)
         returns, lengths = play(state.seeds.agent, keys)
         return {"episode_return": returns, "episode_length": lengths}
@@ -318,11 +324,13 @@ class Trainer:
         state, _ = jax.lax.scan(turn, state, None, length=self.prefill_turns)
         return state.replace(seeds=jax.vmap(restart)(state.seeds))
 
-    def _evaluate(self, agents: AgentState, keys: jax.Array, *, episodes: int, greedy: bool):
+    def _evaluate(self, agents: AgentState, keys: jax.Array, *, episodes: int, greedy: bool, forget: int | None):
         self.trace_counts["evaluate"] += 1
 
         def play(agent_state, key):
-            return rollout.evaluate(self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy)
+            return rollout.evaluate(
+                self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy, forget=forget
+            )
 
         return jax.vmap(play)(agents, keys)
 

@@ -127,10 +127,12 @@ class FakeTrainer:
         }
         return FakeState(seeds, steps), metrics
 
-    def evaluate(self, state: FakeState, key: jax.Array, episodes: int | None = None) -> dict[str, jax.Array]:
+    def evaluate(
+        self, state: FakeState, key: jax.Array, episodes: int | None = None, forget: int | None = None
+    ) -> dict[str, jax.Array]:
         episodes = episodes or 4
         noise = jax.random.normal(key, (state.seeds.key.shape[0], episodes))
-        returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise)
+        returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise) - (forget or 0)
         return {"episode_return": returns, "episode_length": jnp.full(returns.shape, 51)}
 
 

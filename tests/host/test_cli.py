@@ -253,6 +253,9 @@ def test_evaluate_prints_each_seed_and_writes_nothing(finished, fake, capsys):
     assert "fake/A at step 800" in first and "| seed1 |" in first and "16 episodes each" in first
     assert fake("evaluate", finished, "--episodes", 16, "--step", "best", "--seed", 1) == 0
     assert capsys.readouterr().out != first
+    assert fake("evaluate", finished, "--episodes", 16, "--forget", 5) == 0
+    emptied = capsys.readouterr().out
+    assert "emptied every 5 steps" in emptied and emptied.splitlines()[1:] != first.splitlines()[1:]
     assert fake("evaluate", finished, "--step", 3) == 2
     assert "has no checkpoint at step 3; it has steps" in error_line(capsys)
     assert sorted(finished.rglob("*")) == before
@@ -262,7 +265,7 @@ def test_evaluation_statistics_on_known_returns():
     from experiments import evaluation
 
     class Known:
-        def evaluate(self, state, key, episodes):
+        def evaluate(self, state, key, episodes, forget=None):
             returns = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]])
             return {"episode_return": returns, "episode_length": np.full(returns.shape, 7)}
 

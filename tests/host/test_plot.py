@@ -90,6 +90,18 @@ def test_the_interval_is_students_t():
     assert np.isnan(mean[0]) and width[0] == 0
 
 
+def test_a_published_curve_is_drawn_as_far_as_the_run_went():
+    from matplotlib.figure import Figure
+
+    def points(steps):
+        axes = Figure().add_subplot()
+        plot._draw_references(axes, ["memory_maze/9x9"], steps)
+        return [line.get_xydata().tolist() for line in axes.lines if line.get_label() == "R2I, published"]
+
+    assert points(2.5e7) == [[[1e7, 20.4], [2.5e7, 29.2]]]
+    assert points(9.9e6) == []
+
+
 def test_references_are_complete_and_sourced():
     table = json.loads(Path(references.__file__).with_name("reference_returns.json").read_text())
     popgym = [env for env in table["envs"] if env.startswith("popgym/")]
@@ -98,6 +110,9 @@ def test_references_are_complete_and_sourced():
         assert known["random"]["mean"] < known["best"]["mean"], env
         for name in ("random", "best"):
             assert known[name]["source"] in table["sources"]
+        for points in known.get("curves", {}).values():
+            steps, returns = zip(*points, strict=True)
+            assert list(steps) == sorted(steps) and max(returns) < known["best"]["mean"]
         if "published" in known:
             assert all(source.split(": ")[-1] in table["sources"] for source in known["published_source"].split("; "))
     assert references.lines("popgym/RepeatPreviousEasy") == [("random play", -0.5), ("optimal (perfect memory)", 1.0)]

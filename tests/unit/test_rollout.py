@@ -1,4 +1,4 @@
-"""Random play for the prefill: uniform, or with actions that last."""
+"""Random play for the prefill, uniform or with actions that last; and evaluation of an agent that forgets."""
 
 from types import SimpleNamespace
 
@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2i_jit.actions import ActionSpec
-from r2i_jit.rollout import stroll
+import envs
+from r2i_jit.actions import ActionSpec, action_spec
+from r2i_jit.rollout import evaluate, stroll
 
 COUNT = 20_000
 
@@ -38,3 +39,36 @@ def test_continuous_actions_are_repeated_as_a_whole():
     same = drawn(ActionSpec(3, False), before, jnp.zeros(COUNT, bool), 0.5) == np.asarray(before)
     assert (same.all(1) == same.any(1)).all()
     assert abs(same.all(1).mean() - 0.5) < 4 * 0.5 / COUNT**0.5
+
+
+class Recaller:
+    """Plays RepeatPreviousEasy as it should be: a stand-in for an agent, whose memory is the last four suits."""
+
+    def __init__(self, env, params):
+        self.spec = action_spec(env, params)
+
+    def initial_latent(self, _, count):
+        return jnp.zeros((count, 4), jnp.int32)
+
+    def act(self, state, latent, obs, prev_action, is_first, key, *, greedy):
+        kept = jnp.where(is_first[:, None], self.initial_latent(state, len(obs)), latent)
+        latent = jnp.concatenate([kept[:, 1:], obs.argmax(-1)[:, None]], 1)
+        return latent[:, 0], latent
+
+
+def test_who_forgets_misses_the_answers_that_hang_on_older_steps():
+    env, params = envs.make("popgym/RepeatPreviousEasy")
+    play = lambda forget: evaluate(
+        Recaller(env, params), env, params, (), jax.random.key(0), 256, greedy=True, forget=forget
+    )
+    remembered, lengths = play(None)
+    np.testing.assert_allclose(remembered, 1.0, rtol=1e-5)
+    np.testing.assert_array_equal(lengths, 51)
+    for forget in (51, 50, 13, 5, 4, 1):
+        returns, lengths = play(forget)
+        missed = sum(step % forget < 3 for step in range(3, 51))
+        np.testing.assert_array_equal(lengths, 51)
+        # A paid answer missed is a guess, suit 0: right with chance 1/4. Of 48, `missed` follow a step forgotten.
+        expected = 1 - missed / 48 * 1.5
+        error = 2 * (missed * 3 / 16) ** 0.5 / 48 / 16
+        assert abs(float(returns.mean()) - expected) < 5 * error + 1e-5, forget
