@@ -12,6 +12,7 @@ from r2i_jit.metrics import identity
 # Streams of evaluation keys: one for the evaluations inside a run, one for the last, one for `experiments.evaluate`.
 DURING, FINAL, SEPARATE = 1, 2, 3
 FINAL_EPISODES = 128
+QUANTILES = 0.1, 0.5, 0.9  # of a seed's returns
 
 
 def evaluation_key(seed: int, stream: int, step: int) -> Any:
@@ -29,7 +30,13 @@ def evaluate(
     played = trainer.evaluate(state, key, episodes, forget=forget)
     returns, lengths = (np.asarray(played[name], np.float64) for name in ("episode_return", "episode_length"))
     rows = [
-        {**member, "mean": _mean(returns[i]), "stderr": _stderr(returns[i]), "length": _mean(lengths[i])}
+        {
+            **member,
+            "mean": _mean(returns[i]),
+            "stderr": _stderr(returns[i]),
+            "quantiles": np.quantile(returns[i], QUANTILES).tolist(),
+            "length": _mean(lengths[i]),
+        }
         for i, member in enumerate(members)
     ]
     per_member = returns.mean(axis=1)
@@ -40,8 +47,16 @@ def evaluate(
 
 def report(env: str, result: dict[str, Any]) -> str:
     """Return the table of an evaluation, its overall mean and the known returns of the environment."""
-    body = [[identity(row), _show(row["mean"], row["stderr"]), f"{row['length']:.1f}"] for row in result["members"]]
-    text = table(["seed", "return (mean ± s.e.)", "episode length"], body)
+    body = [
+        [
+            identity(row),
+            _show(row["mean"], row["stderr"]),
+            *(f"{value:.2f}" for value in row["quantiles"]),
+            f"{row['length']:.1f}",
+        ]
+        for row in result["members"]
+    ]
+    text = table(["seed", "return (mean ± s.e.)", *(f"{q:.0%} below" for q in QUANTILES), "episode length"], body)
     if not any(key.startswith("hypers.") for key in result["members"][0]):  # else the mean is over unlike agents
         over = "seeds" if len(body) > 1 else "episodes"
         mean = _show(result["mean"], result["stderr"])

@@ -238,7 +238,8 @@ def _maze_tiny(env: str, environment) -> Config:
 def _maze_small(env: str, environment) -> Config:
     """About 11M parameters, for one GPU: whole episodes of 9x9 as sequences, an update per step of all environments.
 
-    Patches: convolutions cost more there, too, and were not needed. docs/memory_maze.md has what it reached in minutes.
+    Patches: convolutions cost more there, too, and were not needed. Latents as in `tiny` (docs/decisions/021).
+    docs/memory_maze.md has what it reached in minutes.
     """
     return Config(
         env=env,

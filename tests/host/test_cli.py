@@ -273,8 +273,10 @@ def test_evaluation_statistics_on_known_returns():
     first, second = result["members"]
     assert (first["mean"], second["mean"], second["stderr"], first["length"]) == (1.5, 5.0, 0.0, 7.0)
     assert first["stderr"] == pytest.approx(np.sqrt(5 / 3) / 2)
+    assert first["quantiles"] == pytest.approx([0.3, 1.5, 2.7])
     assert result["mean"] == 3.25 and result["stderr"] == pytest.approx(1.75)
     text = evaluation.report("popgym/RepeatPreviousEasy", result)
+    assert "| 1.500 ± 0.645        | 0.30      | 1.50      | 2.70      |" in text
     assert "3.250 ± 1.750 (s.e. over seeds" in text and "random play -0.500" in text and "R2I 0.82" in text
 
 
