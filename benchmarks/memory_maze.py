@@ -4,8 +4,10 @@
     MUJOCO_GL=egl python -m benchmarks memory_maze --original OTHER_VENV/bin/python
 
 Ours: uniformly random actions, drawn inside one compiled loop over `env.step_env`, everything on the device; the best
-of several calls. A frame is a step of one environment. All episodes of a size are equally long, so what a reset costs
-is timed apart and added at its share, 1 / length, to the time of a frame; the same is done for the original.
+of several calls. Environments are spread over all devices in equal shares, where their number allows it, and every core
+of a CPU is one (JAX_NUM_CPU_DEVICES=1 keeps them together); it is one process in any case. A frame is a step of one
+environment. All episodes of a size are equally long, so what a reset costs is timed apart and added at its share,
+1 / length, to the time of a frame; the same is done for the original.
 
 Of the times, physics and rules are a step without picture, a picture is what a step takes longer with it, a reset is
 without its picture, and its share is that of a frame with pictures of the most samples. All of a batch is how long the
@@ -23,27 +25,32 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from benchmarks.machine import describe, matmul_rate, seconds_per_call
-from envs.memory_maze.environment import MemoryMaze
-from envs.memory_maze.layout import SETTINGS
-from envs.memory_maze.render import SAMPLES
 from experiments import cli
+
+if TYPE_CHECKING:
+    from envs.memory_maze.environment import MemoryMaze
 
 RESET = "reset"
 CALLS = 3  # At least so many are timed.
 
 
-def make(size: int, samples: int = 0) -> MemoryMaze:
+def make(size: int, samples: int = 0) -> "MemoryMaze":
     """Return the environment with so many samples a pixel; without pictures (0) it observes its vector."""
+    from envs.memory_maze.environment import MemoryMaze
+
     return MemoryMaze(size, samples=samples) if samples else MemoryMaze(size, observation="vector")
 
 
-def stepping(env: MemoryMaze, count: int) -> Callable:
+def stepping(env: "MemoryMaze", count: int) -> Callable:
     """Return (states, key, steps) -> (observations, states, rewards): random play of `count` environments."""
     params = env.default_params
 
@@ -81,9 +88,19 @@ def shapes(size: int, count: int) -> Any:
 
 
 def compiled(size: int, count: int, what: int | str) -> Any:
-    """Compile the program of resets (RESET), or of steps with so many samples a pixel."""
-    run = resetting(size, count) if isinstance(what, str) else stepping(make(size, what), count)
-    return jax.jit(run).lower(shapes(size, count), jax.random.key(0), jnp.int32(1)).compile()
+    """Compile the program of resets (RESET), or of steps with so many samples a pixel, spread over the devices."""
+    devices = jax.devices()
+    number = next(number for number in range(len(devices), 0, -1) if count % number == 0)
+    share = count // number
+    run = resetting(size, share) if isinstance(what, str) else stepping(make(size, what), share)
+    each = lambda states, key, steps: run(states, jax.random.fold_in(key, jax.lax.axis_index("env")), steps)
+    mesh = Mesh(np.array(devices[:number]), ("env",))
+    spread = jax.shard_map(each, mesh=mesh, in_specs=(P("env"), P(), P()), out_specs=P("env"), check_vma=False)
+    place = NamedSharding(mesh, P("env"))
+    states = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes(size, count)
+    )
+    return jax.jit(spread).lower(states, jax.random.key(0), jnp.int32(1)).compile()
 
 
 def seconds_per_frame(program: Any, states: Any, count: int, seconds: float) -> float:
@@ -250,6 +267,10 @@ def print_all(times: dict, counts: list[int], kinds: list[int], originals: dict)
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
+    cli.use_all_cores()  # before gymnax is imported
+    from envs.memory_maze.layout import SETTINGS
+    from envs.memory_maze.render import SAMPLES
+
     parser = cli.Parser(prog="python -m benchmarks memory_maze", description=__doc__)
     sizes, positive = list(SETTINGS), cli.whole(1)
     parser.add_argument("--sizes", nargs="+", type=int, choices=sizes, default=sizes, help="default: all")
