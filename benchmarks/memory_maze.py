@@ -29,12 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.machine import describe, matmul_rate, seconds_per_call
 from experiments import cli
+from r2i_jit import spreading
 
 if TYPE_CHECKING:
     from envs.memory_maze.environment import MemoryMaze
@@ -89,18 +88,15 @@ def shapes(size: int, count: int) -> Any:
 
 def compiled(size: int, count: int, what: int | str) -> Any:
     """Compile the program of resets (RESET), or of steps with so many samples a pixel, spread over the devices."""
-    devices = jax.devices()
-    number = next(number for number in range(len(devices), 0, -1) if count % number == 0)
+    mesh = spreading.make_mesh(jax.devices(), count, "env")
+    number = mesh.size if mesh else 1
     share = count // number
     run = resetting(size, share) if isinstance(what, str) else stepping(make(size, what), share)
-    each = lambda states, key, steps: run(states, jax.random.fold_in(key, jax.lax.axis_index("env")), steps)
-    mesh = Mesh(np.array(devices[:number]), ("env",))
-    spread = jax.shard_map(each, mesh=mesh, in_specs=(P("env"), P(), P()), out_specs=P("env"), check_vma=False)
-    place = NamedSharding(mesh, P("env"))
-    states = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes(size, count)
-    )
-    return jax.jit(spread).lower(states, jax.random.key(0), jnp.int32(1)).compile()
+    each, every = P("env"), P()
+    part = spreading.spread(lambda states, keys, steps: run(states, keys[0], steps), mesh, (each, each, every), each)
+    states = spreading.place(shapes(size, count), mesh, each)
+    whole = lambda states, key, steps: part(states, jax.random.split(key, number), steps)
+    return jax.jit(whole).lower(states, jax.random.key(0), jnp.int32(1)).compile()
 
 
 def seconds_per_frame(program: Any, states: Any, count: int, seconds: float) -> float:

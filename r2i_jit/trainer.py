@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -24,7 +23,7 @@ import envs
 from envs.observation import Image, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import FlattenActions
-from r2i_jit import compiling, replay, rollout
+from r2i_jit import compiling, replay, rollout, spreading
 from r2i_jit.actions import action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
@@ -54,11 +53,6 @@ class TrainState(struct.PyTreeNode):
 
 _SHORT_PREFILL = 10_000  # steps that play faster than the compiler optimises
 _PLACES = TrainState(seeds=P("seed"), written=P(), env_steps=P())  # how the state is spread over devices
-
-
-def _placed(place: NamedSharding, shapes: Any) -> Any:
-    """Return a tree of shapes with a sharding."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes)
 
 
 class Trainer:
@@ -144,7 +138,7 @@ class Trainer:
 
     def devices_for(self, num_seeds: int) -> int:
         """Return on how many devices this many seeds are trained."""
-        return max(n for n in range(1, len(self._devices) + 1) if num_seeds % n == 0)
+        return len(spreading.fitting(self._devices, num_seeds))
 
     def compile(self, num_seeds: int, *, init: bool = False) -> float:
         """Compile the chunk for `num_seeds` seeds ahead of time.
@@ -179,10 +173,7 @@ class Trainer:
             count = self.trace_counts["init"]
             shapes = jax.eval_shape(self._init, keys, hypers)
             self.trace_counts["init"] = count
-            if (mesh := self._mesh(num_seeds)) is not None:
-                places = jax.tree.map(partial(NamedSharding, mesh), _PLACES)
-                shapes = jax.tree.map(_placed, places, shapes)
-            self._shapes[num_seeds] = shapes
+            self._shapes[num_seeds] = spreading.place(shapes, self._mesh(num_seeds), _PLACES)
         return self._shapes[num_seeds]
 
     def init(self, keys: jax.Array, hypers: Hypers | None = None) -> TrainState:
@@ -351,17 +342,13 @@ class Trainer:
         return self._spread(self._prefill, num_seeds, (_PLACES,), _PLACES, options, (0,))
 
     def _mesh(self, num_seeds: int) -> Mesh | None:
-        """Return the devices of this many seeds, None if it is the one that JAX takes anyway."""
-        devices = self._devices[: self.devices_for(num_seeds)]
-        return None if devices == jax.devices()[:1] else Mesh(np.array(devices), ("seed",))
+        return spreading.make_mesh(self._devices, num_seeds, "seed")
 
     def _spread(self, function: Callable, num_seeds: int, given, returned, options, donated=()) -> Any:
         """Return `function` jitted; with several devices each runs it, alone, on its share of the seeds."""
         name = getattr(function, "func", function).__name__, num_seeds, *getattr(function, "keywords", {}).items()
         if name not in self._jitted:
-            if (mesh := self._mesh(num_seeds)) is not None:
-                # Nothing is exchanged between seeds, so there is nothing for `check_vma` to find.
-                function = jax.shard_map(function, mesh=mesh, in_specs=given, out_specs=returned, check_vma=False)
+            function = spreading.spread(function, self._mesh(num_seeds), given, returned)
             self._jitted[name] = jax.jit(function, donate_argnums=donated, compiler_options=options)
         return self._jitted[name]
 
