@@ -5,7 +5,7 @@ from jax import Array
 
 from r2i_jit import Config, Trainer
 from r2i_jit.agent import AgentState
-from r2i_jit.world_model import Batch
+from r2i_jit.model_loss import Batch
 
 
 class Alone:

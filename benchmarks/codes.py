@@ -23,8 +23,8 @@ from benchmarks import machine
 from benchmarks.familiar import objects
 from benchmarks.foresight import levels_off
 from envs import make
+from experiments.drawing.players import oracle_policy
 from experiments.oracles import strolling
-from experiments.players import oracle_policy
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
 from r2i_jit.nets.mlp import MLP, Linear

@@ -18,7 +18,7 @@ import time
 import jax
 
 from benchmarks import machine
-from experiments import cli
+from experiments.running import startup
 
 
 def measure(config, seeds: int, seconds: float) -> dict[str, float]:
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
     args = parser.parse_args(argv)
-    cli.use_all_cores()
+    startup.use_all_cores()
     from experiments.presets import preset  # not before: it imports gymnax, which starts JAX
 
     print(machine.describe())

@@ -24,7 +24,8 @@ from jax import Array
 from benchmarks import machine
 from benchmarks.familiar import familiar, objects
 from envs.memory_maze.environment import MemoryMaze
-from experiments import cli, players, restoring, scene
+from experiments.drawing import players, scene
+from experiments.running import cli, restoring
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.open_loop import open_loop
 from r2i_jit.recording import record

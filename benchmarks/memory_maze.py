@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.machine import describe, matmul_rate, seconds_per_call
-from experiments import cli
+from experiments.running import cli, startup
 from r2i_jit import spreading
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def print_all(times: dict, counts: list[int], kinds: list[int], originals: dict)
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
-    cli.use_all_cores()  # before gymnax is imported
+    startup.use_all_cores()  # before gymnax is imported
     from envs.memory_maze.layout import SETTINGS
     from envs.memory_maze.render import SAMPLES
 
@@ -282,7 +282,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--original", metavar="PYTHON", help="of a virtual environment that holds the original")
     args = parser.parse_args(argv)
-    cli.use_compilation_cache()
+    startup.use_compilation_cache()
     print(f"Memory Maze. {describe()}.", flush=True)
     originals = original_rates(args.original, args.sizes, 5 * args.seconds) if args.original else {}
     kinds, times = [0, *args.samples], {}

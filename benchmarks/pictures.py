@@ -22,8 +22,8 @@ from benchmarks.alone import Alone
 from benchmarks.familiar import objects
 from benchmarks.foresight import foresight, levels_off
 from envs.memory_maze.environment import MemoryMaze
+from experiments.drawing.players import oracle_policy
 from experiments.oracles import strolling
-from experiments.players import oracle_policy
 from experiments.presets import preset
 from r2i_jit.recording import record
 

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.alone import Alone
 from experiments.presets import preset
-from r2i_jit import world_model
+from r2i_jit import model_loss
 
 ROUND = 100  # updates between two lines
 
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         def one(key):
             key_sample, key_loss = jax.random.split(key)
             batch = alone.sample(alone.fresh, key_sample)
-            _, (metrics, _) = world_model.loss(trainer.agent.model, agent_state.model, batch, alone.hypers, key_loss)
+            _, (metrics, _) = model_loss.loss(trainer.agent.model, agent_state.model, batch, alone.hypers, key_loss)
             return metrics["model/reward_loss"]
 
         return jax.lax.map(one, jax.random.split(key, 16)).mean()

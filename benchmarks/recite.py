@@ -23,8 +23,8 @@ import optax
 
 from benchmarks import machine
 from benchmarks.recall import bounds
-from experiments import cli
 from experiments.presets import preset
+from experiments.running import cli
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.mlp import MLP, Dense, Linear

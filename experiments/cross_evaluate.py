@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import cli, restoring
+from experiments.running import cli, restoring, startup
 
 DEFAULT_ENV = "memory_maze/9x9"
 STICKY = 0.75  # Chance that a sticky player does again what it did.
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.fail("give a run directory or --env ID, not both")
     if args.episodes == 1 and not args.replay:
         cli.fail("--episodes 1: a standard error takes two or more")
-    cli.use_compilation_cache()
+    startup.use_compilation_cache()
     print(_replayed(args) if args.replay else _evaluated(args))
     return 0
 
@@ -61,7 +61,7 @@ def _parser() -> cli.Parser:
 
 def _env_id(args: Any) -> str:
     """Return the id of the environment; exit 2 if it is no Memory Maze."""
-    from experiments import rundir
+    from experiments.running import rundir
 
     name = args.env or (rundir.load(args.run_dir)[0].env if args.run_dir else DEFAULT_ENV)
     if not name.startswith("memory_maze/"):
@@ -74,7 +74,7 @@ def _evaluated(args: Any) -> str:
     import jax
 
     from envs.memory_maze.environment import MemoryMaze
-    from experiments import players
+    from experiments.drawing import players
     from experiments.original import play, processes
 
     name, count = _env_id(args), min(args.processes, args.episodes)
@@ -104,7 +104,7 @@ def _compared(theirs: Any, same: Any, own: Any) -> str:
       same: of ours from each of its first states, float64 (N, repeats).
       own: of ours in mazes of its own, float64 (M,).
     """
-    from experiments.display import table
+    from experiments.running.display import table
 
     rows = [["original", len(theirs), _show(theirs), "", ""]]
     # Which maze it is explains much of a return: differences within mazes are known better than the means.
@@ -134,7 +134,7 @@ def _replayed(args: Any) -> str:
     """Record the original, play its actions in ours, and return the comparison as text."""
     import jax
 
-    from experiments import players
+    from experiments.drawing import players
     from experiments.oracles import strolling
     from experiments.original import processes, replay
 

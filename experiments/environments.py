@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
+from experiments.running import cli
 
 PAGE = Path(__file__).parents[1] / "docs" / "environments.md"
 HEAD = """# Environments
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def document() -> str:
     """Return the whole page."""
     import envs
-    from experiments.display import table
-    from experiments.references import sources
+    from experiments.running.display import table
+    from experiments.running.references import sources
 
     letters = {name: chr(ord("a") + number) for number, name in enumerate(sources())}
     columns = ["environment", "observation", "actions", "length", "random", "best known", "played by"]
@@ -46,7 +46,7 @@ def row(env_id: str, letters: dict[str, str]) -> list[str]:
     """Return the table's cells of one environment."""
     import envs
     from envs.observation import observation_parts
-    from experiments.references import references
+    from experiments.running.references import references
 
     env, params = envs.make(env_id)
     parts = ", ".join(map(_part, observation_parts(env, params)))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import cli, restoring
+from experiments.running import cli, restoring, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     restoring.add_step_argument(parser)
     args = parser.parse_args(argv)
 
-    cli.use_compilation_cache()
-    from experiments import evaluation
+    startup.use_compilation_cache()
+    from experiments.running import evaluation
 
     trainer, info, step, state = restoring.restore(args.run_dir, args.step)
     env = trainer.config.env

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
-from experiments.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
+from experiments.drawing.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
+from experiments.running import cli, startup
 
 _COMMANDS = "h hidden state, o observation, ? help, q quit"
 
@@ -26,7 +26,7 @@ _COMMANDS = "h hidden state, o observation, ? help, q quit"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _arguments(argv)
-    cli.use_compilation_cache()
+    startup.use_compilation_cache()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     heading = f"{args.env}, seed {seed}"
     ask: Ask = ask_line
@@ -107,7 +107,7 @@ class Session:
         import jax
 
         import envs
-        from experiments.scene import Actions
+        from experiments.drawing.scene import Actions
 
         self.env_id, self.hidden = env_id, hidden
         self.env, self.params = envs.make(env_id)
@@ -124,7 +124,7 @@ class Session:
     @property
     def is_image(self) -> bool:
         """Whether an image is observed."""
-        from experiments import scene
+        from experiments.drawing import scene
 
         return scene.is_image(self.env, self.params)
 
@@ -168,7 +168,7 @@ class Session:
 
     def screen(self, room: tuple[int, int] | None = None) -> str:
         """Return the scene and the line about the last step, in at most `room` columns and lines if it is an image."""
-        from experiments import scene
+        from experiments.drawing import scene
 
         room = None if room is None else (room[0], room[1] - 1)  # the caption's line
         view = scene.scene(self.env, self.params, scene.on_host(self._state), self._obs, self.hidden, room)
@@ -178,21 +178,21 @@ class Session:
 
     def observation(self) -> str:
         """Return the observation as the agent gets it."""
-        from experiments import scene
+        from experiments.drawing import scene
 
         return scene.observation_text(self.env, self.params, self._obs)
 
     def rules(self) -> str:
         """Return what the environment's class says of itself, and what can be typed."""
-        from experiments.scene import innermost
+        from experiments.drawing.scene import innermost
 
         inner = innermost(self.env)
         return f"{inspect.getdoc(type(inner)) or inner.name}\n\naction: {self.actions.usage}\nothers: {_COMMANDS}"
 
     def verdict(self) -> str:
         """Return how the episode ended, and the known returns of the environment."""
-        from experiments.references import summary
-        from experiments.scene import result
+        from experiments.drawing.scene import result
+        from experiments.running.references import summary
 
         text = result(len(self._returns), self._return, self._time, self._terminated, self._truncated)
         known = summary(self.env_id)

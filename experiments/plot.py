@@ -1,42 +1,15 @@
-"""Draw learning curves: `python -m experiments.plot runs/a [runs/b ...]`.
+"""Draw learning curves: `r2i plot runs/a [runs/b ...]`.
 
 Thin lines are seeds, the thick line is their mean, the band its 95 % confidence interval over seeds (Student's t, so
 it is honestly wide with few seeds), dots are the evaluations. Dashed lines are known returns of the environment, grey
 squares points of a published curve, as far as they lie within the run's steps.
 """
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from experiments import cli
-from experiments.references import lines as reference_lines
-from experiments.references import references
-
-# Okabe and Ito's palette: told apart with every common form of colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-POINTS = 150  # a curve is averaged into at most this many points
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """One line of the figure with its seeds.
-
-    Attributes:
-      steps: environment steps, shape (points,).
-      returns: training returns, shape (seeds, points); NaN where no episode ended.
-      eval_steps, evaluations: the same for evaluations; (evaluations,) and (seeds, evaluations).
-    """
-
-    label: str
-    steps: np.ndarray
-    returns: np.ndarray
-    eval_steps: np.ndarray
-    evaluations: np.ndarray
+from experiments.running import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,162 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     single = args.run_dirs[0] / "plots" / "learning_curve.png"
     default = single if len(args.run_dirs) == 1 else Path("learning_curves.png")
+    from experiments.drawing.curves import plot_runs
+
     try:
         print(plot_runs(args.run_dirs, args.out or default))
     except OSError as error:
         cli.fail(f"cannot write the figure: {error.strerror or error}")
     return 0
-
-
-def plot_runs(run_dirs: Sequence[Path], out: Path) -> Path:
-    """Draw the learning curves of one or more runs into the PNG file `out` and return its path.
-
-    A run with no finished episode yet gives an empty figure. Exits with 2 if a folder is no run directory.
-    """
-    from experiments import rundir
-
-    curves: list[Curve] = []
-    envs: list[str] = []
-    for run_dir in run_dirs:
-        config, info = rundir.load(run_dir)
-        envs.append(config.env)
-        curves += _curves(run_dir, info, several=len(run_dirs) > 1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _draw(curves, sorted(set(envs)), out)
-    return out
-
-
-def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:
-    """Return one curve per setting of hyper-parameters: one for a training run, several for a sweep."""
-    from r2i_jit.metrics import identity, read
-
-    rows = read(run_dir / "metrics.jsonl")
-    names = {identity(member): _setting(member) for member in info.members}
-    curves = []
-    for setting in dict.fromkeys(names.values()):
-        seeds = [name for name, owner in names.items() if owner == setting]
-        own = {name: [row for row in rows if identity(row) == name] for name in seeds}
-        label = ", ".join(part for part in (run_dir.name if several else "", setting) if part)
-        curves.append(_curve(label or _seeds(len(seeds)), list(own.values())))
-    return curves
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"mean of {count} seeds, 95 % interval"
-
-
-def _setting(member: dict[str, Any]) -> str:
-    return ", ".join(f"{key.removeprefix('hypers.')}={value:g}" for key, value in member.items() if key != "seed")
-
-
-def _curve(label: str, seeds: list[list[dict[str, Any]]]) -> Curve:
-    """Average each seed's rows into bins of equal length, weighting a row by its number of episodes."""
-    length = min(len(rows) for rows in seeds)  # a line may be missing while a run is being written
-    steps = np.array([row["env_steps"] for row in seeds[0][:length]], float)
-    returns = np.array([[_number(row.get("episode_return")) for row in rows[:length]] for rows in seeds])
-    weights = np.array([[_number(row.get("episodes", 1)) for row in rows[:length]] for rows in seeds])
-    bins = np.array_split(np.arange(length), min(length, POINTS)) if length else []
-    weights = np.where(np.isfinite(returns), weights, 0.0)
-    total = np.stack([weights[:, b].sum(1) for b in bins], 1) if length else np.zeros((len(seeds), 0))
-    summed = np.stack([(weights[:, b] * np.nan_to_num(returns[:, b])).sum(1) for b in bins], 1) if length else total
-    averaged = np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
-    evaluated = [i for i, row in enumerate(seeds[0][:length]) if "eval_return" in row]
-    evaluations = np.array([[_number(rows[i]["eval_return"]) for i in evaluated] for rows in seeds])
-    return Curve(label, np.array([steps[b].mean() for b in bins]), averaged, steps[evaluated], evaluations)
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and half-width of the 95 % interval over axis 0, passing NaN over; half-width 0 where n < 2."""
-    from scipy.special import stdtrit
-
-    count = np.isfinite(values).sum(0)
-    filled = np.nan_to_num(values)
-    mean = np.divide(filled.sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
-    squares = np.where(np.isfinite(values), (filled - np.nan_to_num(mean)) ** 2, 0.0).sum(0)
-    several = np.maximum(count, 2)
-    width = stdtrit(several - 1, 0.975) * np.sqrt(squares / (several - 1) / several)
-    return mean, np.where(count > 1, width, 0.0)
-
-
-def _draw(curves: list[Curve], envs: list[str], out: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 4.4), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for index, curve in enumerate(curves):
-        _draw_curve(axes, curve, COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--")
-    _draw_references(axes, envs, max((curve.steps.max(initial=0) for curve in curves), default=0))
-    _style(axes, curves, envs)
-    # Never a half-written picture in the place of a whole one.
-    temporary = out.with_name(out.name + ".tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(out)
-
-
-def _draw_curve(axes: Any, curve: Curve, colour: str, style: str) -> None:
-    mean, width = interval(curve.returns)
-    known = np.isfinite(mean)
-    if len(curve.returns) > 1:
-        for seed in curve.returns:
-            kept = np.isfinite(seed)
-            axes.plot(curve.steps[kept], seed[kept], color=colour, alpha=0.35, linewidth=0.8, linestyle=style)
-        axes.fill_between(
-            curve.steps[known], (mean - width)[known], (mean + width)[known], color=colour, alpha=0.15, linewidth=0
-        )
-    axes.plot(curve.steps[known], mean[known], color=colour, linewidth=2, linestyle=style, label=curve.label)
-    if curve.evaluations.size:
-        axes.plot(
-            curve.eval_steps, interval(curve.evaluations)[0], "o", color=colour, markersize=4.5, markeredgecolor="white"
-        )
-
-
-def _draw_references(axes: Any, envs: list[str], steps: float) -> None:
-    """Draw known returns; with several environments in one figure they would say nothing."""
-    if len(envs) != 1:
-        return
-    for label, value in reference_lines(envs[0]):
-        axes.axhline(value, color="0.45", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-        axes.annotate(
-            f"{label} {value:.2f}", (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 3),
-            textcoords="offset points", ha="right", va="bottom", fontsize=8, color="0.35",
-        )  # fmt: skip
-    for agent, points in references(envs[0]).get("curves", {}).items():
-        if inside := [point for point in points if point[0] <= steps]:
-            x, y = zip(*inside, strict=True)
-            axes.plot(x, y, "s:", color="0.45", markersize=5, linewidth=1, label=agent)
-
-
-def _style(axes: Any, curves: list[Curve], envs: list[str]) -> None:
-    from matplotlib.ticker import EngFormatter
-
-    values = [curve.returns[np.isfinite(curve.returns)] for curve in curves]
-    values += [curve.evaluations[np.isfinite(curve.evaluations)] for curve in curves]
-    values.append(np.array([value for _, value in reference_lines(envs[0])] if len(envs) == 1 else [], float))
-    everything = np.concatenate(values)
-    if everything.size:
-        # From the seeds and references, not from the band, which with two seeds can be wider than any return.
-        low, high = everything.min(), everything.max()
-        margin = 0.08 * max(high - low, 1e-3)
-        axes.set_ylim(low - margin, high + 1.5 * margin)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("environment steps per seed")
-    axes.set_ylabel("episode return")
-    axes.set_title(" · ".join(envs), loc="left", fontweight="bold")
-    axes.grid(color="0.9", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    if any(curve.evaluations.size for curve in curves):
-        handles += axes.plot([], [], "o", color="0.3", markersize=4.5, markeredgecolor="white")
-        labels.append("evaluation (mean)")
-    if handles:
-        axes.legend(handles, labels, frameon=False, fontsize=8, loc="best")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import cli, restoring
-from experiments.pictures import Frame, save_gif, save_mp4, save_strip
+from experiments.drawing.pictures import Frame, save_gif, save_mp4, save_strip
+from experiments.running import cli, restoring, startup
 
 _SUFFIXES = (".gif", ".mp4", ".png")
 _MOST_FRAMES = 500
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _parser().parse_args(argv)
     args.out = out = _checked(args)
-    cli.use_compilation_cache()
+    startup.use_compilation_cache()
     match = _match(args)
     try:
         frames = _frames(args, match)
@@ -115,7 +115,8 @@ def _checked(args: Any) -> Path:
 
 def _match(args: Any) -> Any:
     """Return the `players.Match` asked for."""
-    from experiments import players, rundir
+    from experiments.drawing import players
+    from experiments.running import rundir
 
     if args.policy != players.AGENT and args.imagine is None:
         env_id = args.env or rundir.load(args.run_dir)[0].env
@@ -128,7 +129,7 @@ def _match(args: Any) -> Any:
 def _check_images(env_id: str) -> None:
     """Exit 2 if there are no images to compare with predicted ones."""
     import envs
-    from experiments.scene import is_image
+    from experiments.drawing.scene import is_image
 
     try:
         env, params = envs.make(env_id)
@@ -142,7 +143,7 @@ def _frames(args: Any, match: Any) -> list[Frame]:
     """Play, print one line per episode, and return what is to be drawn."""
     import jax
 
-    from experiments import film, scene
+    from experiments.drawing import film, scene
     from r2i_jit import recording
 
     title, env, params, policy, key, *_ = match
@@ -168,7 +169,7 @@ def _frames(args: Any, match: Any) -> list[Frame]:
 
 def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: int, key: Any) -> list[Frame]:
     """Ask the world model about an episode, print how far off it is, and return the frames; key as in `open_loop`."""
-    from experiments import film
+    from experiments.drawing import film
 
     length = len(episode.action)
     if length <= style.context:

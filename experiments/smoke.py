@@ -11,8 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import cli
-from experiments.suite import environments
+from experiments.running import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,8 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     import jax
 
+    from experiments.running import asking
+
     failed = []
-    for env_id in environments(args.suite, args.only):
+    for env_id in asking.environments(args.suite, args.only):
         begin = time.monotonic()
         try:
             metrics = run(args.suite, env_id)

@@ -7,14 +7,13 @@ return is that of the final greedy evaluation, mean and standard error over seed
 random play (0) and the best known play (1).
 """
 
-import fnmatch
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
+from experiments.running import cli
 
 STOPPED = (130, 143)
 
@@ -37,39 +36,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
     args = parser.parse_args(argv)
-    from experiments import rundir
+    from experiments.running import asking, rundir
 
-    env_ids = environments(args.suite, args.only)
-    size = rundir.resolved_size(args.size)
+    env_ids = asking.environments(args.suite, args.only)
+    size = asking.resolved_size(args.size)
     for env_id in env_ids:  # Whatever is wrong with the command line is said before anything runs.
-        rundir.asked_config(args, size, env_id)
+        asking.asked_config(args, size, env_id)
     out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-suite"
     return train_all(args, size, env_ids, out)
-
-
-def environments(suite: str, patterns: Sequence[str]) -> list[str]:
-    """Return the ids of a suite that match one of the patterns; exit 2 if there are none."""
-    import envs
-    from experiments.presets import SUITES
-
-    if suite not in SUITES:
-        cli.fail(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
-    found = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
-    for pattern in patterns:
-        if not any(_matches(env_id, pattern) for env_id in found):
-            cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")
-    return [env_id for env_id in found if any(_matches(env_id, pattern) for pattern in patterns)]
-
-
-def _matches(env_id: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(env_id, pattern) or fnmatch.fnmatchcase(env_id.partition("/")[2], pattern)
 
 
 def train_all(args: Any, size: str, env_ids: Sequence[str], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
     import jax
 
-    from experiments import rundir, train
+    from experiments import train
+    from experiments.running import rundir
 
     out.mkdir(parents=True, exist_ok=True)
     failures: dict[str, int] = {}
@@ -103,8 +85,8 @@ def folder(out: Path, env_id: str) -> Path:
 
 def write(out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
     """Write results.json and results.md from the runs' evaluations and return the table."""
-    from experiments.display import table
-    from experiments.rundir import replace_text
+    from experiments.running.display import table
+    from experiments.running.rundir import replace_text
 
     entries = [entry(out, env_id, failures.get(env_id)) for env_id in env_ids]
     replace_text(out / "results.json", json.dumps(entries, indent=2) + "\n")
@@ -116,7 +98,7 @@ def write(out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
 
 def entry(out: Path, env_id: str, failure: int | None) -> dict[str, Any]:
     """Return what is known of one environment's run."""
-    from experiments.references import references
+    from experiments.running.references import references
 
     known = references(env_id)
     result: dict[str, Any] = {"env": env_id, "failure": failure}

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
-from experiments.train import start
+from experiments.running import cli, signals
+from experiments.running.starting import start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,9 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not args.grid and not args.resume:
         parser.error("give at least one --grid hypers.KEY=V1,V2,...")
-    with cli.StopSignal() as stop:
+    with signals.StopSignal() as stop:
         code, path, result = start(args, stop, "sweep", lambda config, seeds: members(config, args.grid, seeds))
     if result is not None:
+        from experiments.drawing.curves import plot_run
+
+        print(f"learning curve: {plot_run(path)}", flush=True)
         print(_write_results(path, result))
     return code
 
@@ -72,8 +75,8 @@ def results(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
     """Write sweep.json and sweep.md into the run directory and return the table."""
-    from experiments.display import table
-    from experiments.rundir import replace_text
+    from experiments.running.display import table
+    from experiments.running.rundir import replace_text
 
     entries = results(evaluation)
     keys = [key for key in entries[0] if key.startswith("hypers.")]

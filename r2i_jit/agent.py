@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import optax
 
 from envs.observation import Part
-from r2i_jit import behavior, optim, world_model
+from r2i_jit import behavior, model_loss, optim
 from r2i_jit.actions import ActionSpec
 from r2i_jit.behavior import Actor, Critic, Policy, ReturnNorm
 from r2i_jit.config import Config, Hypers
+from r2i_jit.model_loss import Batch
 from r2i_jit.nets import distributions as dist
 from r2i_jit.observations import latent_groups
-from r2i_jit.world_model import Batch, Latent, WorldModel
+from r2i_jit.world_model import Latent, WorldModel
 
 
 class AgentState(NamedTuple):
@@ -133,7 +134,7 @@ class Agent:
 
     def _update_model(self, state, batch, hypers, key):
         def loss(params):
-            return world_model.loss(self.model, params, batch, hypers, key)
+            return model_loss.loss(self.model, params, batch, hypers, key)
 
         (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
         optimizer = optim.optimizers(hypers)[0]

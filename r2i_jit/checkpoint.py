@@ -4,7 +4,7 @@ Orbax writes a step to a temporary folder and renames it, which survives a kill 
 Orbax leaves open: a checksum per leaf (a flipped bit in an array is otherwise restored without a word), a fall-back to
 the step before a damaged one, errors of an asynchronous save that reach the caller, a refusal to cast dtypes, and files
 flushed to the disk before anything older is deleted. Nothing is ever unpickled. One process writes at a time
-(`experiments.rundir.lock` sees to that).
+(`experiments.running.rundir.lock` sees to that).
 
 `tests/host/test_checkpoint.py` holds the damage, `tests/host/test_kill.py` the kills.
 """

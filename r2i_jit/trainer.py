@@ -6,17 +6,14 @@ write position) is a scalar outside the `vmap`, so that no write becomes a scatt
 """
 
 import math
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import envs
@@ -27,10 +24,12 @@ from r2i_jit import compiling, replay, rollout, spreading
 from r2i_jit.actions import action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
+from r2i_jit.model_loss import Batch
 from r2i_jit.observations import latent_groups
+from r2i_jit.programs import Program, Programs
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
-from r2i_jit.world_model import Batch
+from r2i_jit.schedule import schedule
 
 
 class SeedState(struct.PyTreeNode):
@@ -86,18 +85,8 @@ class Trainer:
         for name in ("rewarded", "prefill_repeat"):
             if not 0.0 <= (value := getattr(config.replay, name)) <= 1.0:
                 raise ConfigError(f"replay.{name}={value}: expected a share, from 0 to 1")
-        self.turn_steps, self.turn_updates = _schedule(config)
-        self.turns = max(1, math.ceil(config.loop.chunk_updates / self.turn_updates))
-        num_envs, length = config.loop.num_envs, config.replay.sequence_length
-        self.capacity = -(-config.replay.capacity // (num_envs * self.turn_steps)) * self.turn_steps
-        wanted = max(config.replay.prefill, config.replay.batch_size * length)
-        self.prefill_turns = max(-(-wanted // (num_envs * self.turn_steps)), -(-length // self.turn_steps))
-        if self.capacity < length:
-            raise ConfigError(
-                f"replay.capacity={config.replay.capacity}: a stream of each of loop.num_envs={num_envs} environments "
-                f"must hold replay.sequence_length={length} steps; give at least {num_envs * length}"
-            )
-        self.prefill_turns = min(self.prefill_turns, self.capacity // self.turn_steps)
+        plan = schedule(config)
+        self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
         self.parts = observation_parts(self.env, self.env_params)
         obs, _ = jax.eval_shape(self.env.reset_env, jax.random.key(0), self.env_params)
         spec = action_spec(self.env, self.env_params)
@@ -105,13 +94,11 @@ class Trainer:
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
-        self._devices = list(devices or jax.devices()[:1])
+        self._programs = Programs(devices or jax.devices()[:1], "seed")
         self._quick = compiling.quick()
         latent = math.prod(latent_groups(config.model, self.parts))
         images = isinstance(self.parts[0], Image)
         self._options = self._quick if quick_compile else compiling.loop(config, images, latent)
-        self._jitted: dict[tuple, Any] = {}
-        self._compiled: dict[tuple[str, int], Any] = {}
         self._shapes: dict[int, TrainState] = {}
 
     # Public names ---------------------------------------------------------------------------------------------------
@@ -138,7 +125,7 @@ class Trainer:
 
     def devices_for(self, num_seeds: int) -> int:
         """Return on how many devices this many seeds are trained."""
-        return len(spreading.fitting(self._devices, num_seeds))
+        return self._programs.devices_for(num_seeds)
 
     def compile(self, num_seeds: int, *, init: bool = False) -> float:
         """Compile the chunk for `num_seeds` seeds ahead of time.
@@ -150,20 +137,12 @@ class Trainer:
         Returns:
           The seconds it took, 0 when done before.
         """
-        begin = time.perf_counter()
         state = self.state_shapes(num_seeds)
-        wanted: dict[str, tuple[Any, tuple]] = {"train_chunk": (self._chunk_program(num_seeds), (state,))}
+        wanted: dict[str, tuple[Program, tuple]] = {"train_chunk": (self._chunk_program(), (state,))}
         if init:
-            wanted["init"] = self._init_program(num_seeds), (state.seeds.key, state.seeds.hypers)
-            wanted["prefill"] = self._prefill_program(num_seeds), (state,)
-        missing = [name for name in wanted if (name, num_seeds) not in self._compiled]
-        if not missing:
-            return 0.0
-        lowered = [wanted[name][0].lower(*wanted[name][1]) for name in missing]
-        with ThreadPoolExecutor(len(missing)) as pool:
-            for name, compiled in zip(missing, pool.map(lambda program: program.compile(), lowered), strict=True):
-                self._compiled[name, num_seeds] = compiled
-        return time.perf_counter() - begin
+            wanted["init"] = self._init_program(), (state.seeds.key, state.seeds.hypers)
+            wanted["prefill"] = self._prefill_program(), (state,)
+        return self._programs.compile(wanted, num_seeds)
 
     def state_shapes(self, num_seeds: int) -> TrainState:
         """Return the shapes and dtypes of `init`'s result, and with several devices its shardings; computes nothing."""
@@ -173,7 +152,7 @@ class Trainer:
             count = self.trace_counts["init"]
             shapes = jax.eval_shape(self._init, keys, hypers)
             self.trace_counts["init"] = count
-            self._shapes[num_seeds] = spreading.place(shapes, self._mesh(num_seeds), _PLACES)
+            self._shapes[num_seeds] = spreading.place(shapes, self._programs.mesh(num_seeds), _PLACES)
         return self._shapes[num_seeds]
 
     def init(self, keys: jax.Array, hypers: Hypers | None = None) -> TrainState:
@@ -187,10 +166,11 @@ class Trainer:
             hypers = self.config.hypers
         hypers = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), keys.shape), hypers)
         seeds = keys.shape[0]
-        if (mesh := self._mesh(seeds)) is not None:
+        if (mesh := self._programs.mesh(seeds)) is not None:
             keys, hypers = jax.device_put((keys, hypers), NamedSharding(mesh, P("seed")))
-        init = self._compiled.get(("init", seeds)) or self._init_program(seeds)
-        prefill = self._compiled.get(("prefill", seeds)) or self._prefill_program(seeds)
+        programs = self._programs
+        init = programs.get("init", seeds) or programs.jitted("init", seeds, self._init_program())
+        prefill = programs.get("prefill", seeds) or programs.jitted("prefill", seeds, self._prefill_program())
         return prefill(init(keys, hypers))
 
     def train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -201,9 +181,9 @@ class Trainer:
           when no episode ended.
         """
         seeds = state.seeds.key.shape[0]
-        if ("train_chunk", seeds) not in self._compiled:
+        if self._programs.get("train_chunk", seeds) is None:
             self.compile(seeds)
-        return self._compiled["train_chunk", seeds](state)
+        return self._programs.get("train_chunk", seeds)(state)
 
     def evaluate(
         self,
@@ -230,8 +210,9 @@ class Trainer:
         greedy = loop.evaluation_greedy if greedy is None else greedy
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
-        program = partial(self._evaluate, episodes=episodes, greedy=greedy, forget=forget)
-        play = self._spread(program, seeds, (P("seed"), P("seed")), P("seed"), self._options)
+        function = partial(self._evaluate, episodes=episodes, greedy=greedy, forget=forget)
+        program = Program(function, (P("seed"), P("seed")), P("seed"), self._options)
+        play = self._programs.jitted(("evaluate", episodes, greedy, forget), seeds, program)
         returns, lengths = play(state.seeds.agent, keys)
         return {"episode_return": returns, "episode_length": lengths}
 
@@ -331,26 +312,15 @@ class Trainer:
             written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs
         )
 
-    def _chunk_program(self, num_seeds: int) -> Any:
-        return self._spread(self._train_chunk, num_seeds, (_PLACES,), (_PLACES, P("seed")), self._options, (0,))
+    def _chunk_program(self) -> Program:
+        return Program(self._train_chunk, (_PLACES,), (_PLACES, P("seed")), self._options, donated=(0,))
 
-    def _init_program(self, num_seeds: int) -> Any:
-        return self._spread(self._init, num_seeds, (P("seed"), P("seed")), _PLACES, self._quick)
+    def _init_program(self) -> Program:
+        return Program(self._init, (P("seed"), P("seed")), _PLACES, self._quick)
 
-    def _prefill_program(self, num_seeds: int) -> Any:
+    def _prefill_program(self) -> Program:
         options = self._quick if self.prefill_steps <= _SHORT_PREFILL else self._options
-        return self._spread(self._prefill, num_seeds, (_PLACES,), _PLACES, options, (0,))
-
-    def _mesh(self, num_seeds: int) -> Mesh | None:
-        return spreading.make_mesh(self._devices, num_seeds, "seed")
-
-    def _spread(self, function: Callable, num_seeds: int, given, returned, options, donated=()) -> Any:
-        """Return `function` jitted; with several devices each runs it, alone, on its share of the seeds."""
-        name = getattr(function, "func", function).__name__, num_seeds, *getattr(function, "keywords", {}).items()
-        if name not in self._jitted:
-            function = spreading.spread(function, self._mesh(num_seeds), given, returned)
-            self._jitted[name] = jax.jit(function, donate_argnums=donated, compiler_options=options)
-        return self._jitted[name]
+        return Program(self._prefill, (_PLACES,), _PLACES, options, donated=(0,))
 
     def _example(self) -> Transitions:
         def leaf(dtype: Any, *shape: int) -> Any:  # stands for an array
@@ -372,17 +342,3 @@ class Trainer:
         report["episode_return"] = total_return / count  # 0 / 0 = NaN: no episode ended
         report["episode_length"] = total_length / count
         return report
-
-
-def _schedule(config: Config) -> tuple[int, int]:
-    """Return (steps per environment, updates) of a turn: the smallest whole numbers with the configured train ratio."""
-    cfg = config.replay
-    if not cfg.train_ratio > 0:
-        raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: expected a number above 0")
-    tokens = cfg.batch_size * cfg.sequence_length
-    updates_per_step = Fraction(cfg.train_ratio).limit_denominator(10**6) * config.loop.num_envs / tokens
-    if not updates_per_step or updates_per_step.denominator > 10**4:
-        raise ConfigError(
-            f"replay.train_ratio={cfg.train_ratio}: no turn of at most 10000 steps has this ratio; round it"
-        )
-    return updates_per_step.denominator, updates_per_step.numerator

@@ -1,4 +1,4 @@
-"""The world model: observe a sequence in parallel, take one step, imagine one step, and the losses.
+"""The world model: observe a sequence in parallel, take one step, imagine one step. Its losses are in `model_loss.py`.
 
 Time alignment: at index t arrive together obs_t, reward_t, is_first_t, is_terminal_t; action_t is chosen after them.
 The dynamics at t consume (z_{t-1}, action_{t-1}), both zeroed where is_first_t; the SSM state is replaced by the
@@ -19,7 +19,7 @@ from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
 from r2i_jit.nets.mlp import MLP, Dense, Linear, cast_kernels
-from r2i_jit.observations import flatten_observation, from_groups, latent_groups, observation_loss, to_groups
+from r2i_jit.observations import flatten_observation, from_groups, latent_groups, to_groups
 from r2i_jit.ssm.layer import Discrete, Stack
 
 _KEEP = 4.0  # initial gain of the last latent in the prior's logits: what was is likely, and not certain
@@ -303,88 +303,3 @@ class WorldModel(nn.Module):
 def _draw(key: jax.Array | None, probs: jax.Array) -> jax.Array:
     """Return a one-hot sample of each latent or, without a key, its most likely class."""
     return dist.mode_one_hot(probs) if key is None else dist.sample_one_hot(key, probs)
-
-
-class Batch(NamedTuple):
-    """Training sequences, (B, T, ...)."""
-
-    obs: jax.Array
-    prev_action: jax.Array  # (B, T, A): what the dynamics at t consume
-    reward: jax.Array
-    is_first: jax.Array
-    is_terminal: jax.Array
-
-
-def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
-    """Return the world model's loss.
-
-    L = observation + reward + continue
-        + dyn_scale max(free, KL(sg post, prior)) + rep_scale max(free, KL(post, sg prior)),
-    the KL summed over latents and floored per time step, everything averaged over (B, T); the observation's over
-    config.decoded_steps of the T steps, if that is set, which is the same in expectation. Where the latent is the
-    observation, that part is zero and KL(post, prior) is the prior's cross-entropy with the observation.
-
-    Args:
-      model: the module.
-      params: its parameters.
-      batch: sequences whose first step is marked is_first.
-      hypers: loss scales and free nats.
-      key: for posterior samples.
-
-    Returns:
-      (loss, (metrics, latent (B, T, ...) without gradient)).
-
-    Ref: R2I release `nets.py:203-228`, `agent.py:187-195`.
-    """
-
-    def apply(method, *args):
-        return model.apply({"params": params}, *args, method=method)
-
-    carry = apply(WorldModel.initial, batch.obs.shape[0])
-    observed = apply(WorldModel.observe, batch.obs, batch.prev_action, batch.is_first, carry, key)
-    reward_logits, continue_logit = apply(WorldModel.heads, observed.latent)
-    if model.config.posterior == "observation":  # nothing is lost, and nothing to learn
-        obs, observation = batch.obs, jnp.zeros(batch.obs.shape[:2])
-    else:
-        shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, 1))
-        reconstruction = apply(WorldModel.reconstruct, shown)
-        observation = observation_loss(model.config, model.parts, reconstruction, obs)
-
-    sg = jax.lax.stop_gradient
-    dyn = dist.kl(sg(observed.post), observed.prior).sum(-1)
-    rep = dist.kl(observed.post, sg(observed.prior)).sum(-1)
-    losses = {
-        "observation": observation,
-        "reward": dist.two_hot_loss(reward_logits, batch.reward * hypers.reward_scale),
-        "continue": dist.bernoulli_loss(continue_logit, 1.0 - batch.is_terminal),
-        "dyn": jnp.maximum(hypers.free_nats, dyn),
-        "rep": jnp.maximum(hypers.free_nats, rep),
-    }
-    scales = {
-        "observation": hypers.observation_scale,
-        "reward": hypers.reward_loss_scale,
-        "continue": hypers.continue_scale,
-        "dyn": hypers.dyn_scale,
-        "rep": hypers.rep_scale,
-    }
-    assert all(value.shape == (obs if name == "observation" else batch.obs).shape[:2] for name, value in losses.items())
-    means = {name: value.mean() for name, value in losses.items()}
-    total = sum(scales[name] * value for name, value in means.items())
-    metrics = {f"model/{name}_loss": value for name, value in means.items()}
-    metrics["model/loss"] = total
-    metrics["model/kl"] = dyn.mean()
-    metrics["model/post_entropy"] = dist.entropy(observed.post).sum(-1).mean()
-    metrics["model/prior_entropy"] = dist.entropy(observed.prior).sum(-1).mean()
-    return total, (metrics, jax.tree.map(sg, observed.latent))
-
-
-def decoded(steps: int, latent: Latent, obs: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
-    """Return what the decoder is trained on: one random step of each of `steps` equal stretches of time, or all."""
-    batch, length = obs.shape[:2]
-    if not 0 < steps < length:
-        return latent, obs
-    stretch = length / steps
-    index = ((jnp.arange(steps) + jax.random.uniform(key, (batch, steps))) * stretch).astype(jnp.int32)
-    index = jnp.minimum(index, length - 1)
-    latent = latent._replace(hidden=jnp.zeros((batch, length, 0, 0)))  # the decoder does not read x
-    return jax.tree.map(lambda leaf: leaf[jnp.arange(batch)[:, None], index], (latent, obs))

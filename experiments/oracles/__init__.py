@@ -29,7 +29,7 @@ class Oracle:
       start: (env, params) -> memory, any pytree of arrays.
       act: (env, params, memory, obs, state, key) -> (action, memory); `state` is None for one that sees the history,
         `obs` for one that sees the state.
-      reference: name of its entry in the reference data (`players` of `experiments.references`), or "".
+      reference: name of its entry in the reference data (`players` of `experiments.running.references`), or "".
       exact: the return is the same in every episode.
     """
 

@@ -11,7 +11,7 @@ import fnmatch
 import sys
 from collections.abc import Sequence
 
-from experiments import cli
+from experiments.running import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax
 
     import envs
-    from experiments.display import table
     from experiments.oracles import RANDOM, oracles, strolling
-    from experiments.references import references
+    from experiments.running.display import table
+    from experiments.running.references import references
 
     for pattern in args.ids:
         if not any(fnmatch.fnmatchcase(env_id, pattern) and oracles(env_id) for env_id in envs.registered()):

@@ -10,8 +10,8 @@ import numpy as np
 
 from envs import episodes
 from envs.memory_maze.environment import MemoryMaze, MemoryMazeState
-from experiments import cli
 from experiments.original import ported, processes
+from experiments.running import cli
 from r2i_jit.recording import Policy
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from experiments import cli
+from experiments.running import cli
 
 SERVER = Path(__file__).with_name("server.py")
 REQUIREMENTS = SERVER.with_name("requirements.txt")

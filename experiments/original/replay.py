@@ -16,8 +16,8 @@ import numpy as np
 
 from envs.memory_maze import motion, task
 from envs.memory_maze.environment import MemoryMaze, MemoryMazeState
-from experiments.display import table
 from experiments.original import play, ported, processes
+from experiments.running.display import table
 from r2i_jit.recording import Policy
 
 AFTER = (10, 100, 300, 1000)  # Steps at which positions are compared.

@@ -67,7 +67,7 @@ def test_impossible_games_are_refused(construct, message):
 
 def test_concentration_optimum_by_hand_and_beside_the_greedy_player():
     """Two cards of each colour; and the measured return of a greedy player of perfect memory on the original."""
-    from experiments.concentration_optimum import optimum
+    from experiments.oracles.concentration_optimum import optimum
 
     # Turn two unseen cards: a match (1/3) leaves the other pair known to match; otherwise (2/3) all four are found.
     first = 1 / 3 * (0.5 + 0.5) + 2 / 3 * (-2 / 8 + 0.5 + 0.5)

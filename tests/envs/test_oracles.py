@@ -10,7 +10,7 @@ import pytest
 import envs
 from experiments.oracles import RANDOM, oracles, strolling
 from experiments.oracles.__main__ import main
-from experiments.references import references
+from experiments.running.references import references
 from tests.envs.playing import POPGYM
 
 MAZES = tuple(f"memory_maze/{size}x{size}" for size in (9, 11, 13, 15))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.observation import Categorical, observation_parts
-from experiments.references import references
+from experiments.running.references import references
 from tests.envs.playing import (
     EPISODES,
     POPGYM,

@@ -10,7 +10,7 @@ import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-for name in ("experiments.loop", "experiments.plot", "experiments.train", "tensorboardX", "tests.host.fake"):
+for name in ("experiments.running.loop", "experiments.plot", "experiments.train", "tensorboardX", "tests.host.fake"):
     importlib.import_module(name)
 
 assert not {"gymnax", "r2i_jit.trainer"} & set(sys.modules), "nobody has asked for the trainer"

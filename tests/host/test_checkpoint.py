@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import rundir
+from experiments.running import rundir
 from r2i_jit import checkpoint as module
 from r2i_jit.checkpoint import (
     CheckpointError,
@@ -299,7 +299,7 @@ def test_an_error_of_an_asynchronous_save_reaches_the_loop(trainer, tmp_path, mo
 def test_the_lock_is_held_by_one_process(tmp_path, capsys):
     code = f"""
 import pathlib, time
-from experiments.rundir import lock
+from experiments.running.rundir import lock
 with lock(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
     time.sleep(60)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cli, display, memory, sweep
+from experiments import sweep
+from experiments.running import cli, display, memory
 from r2i_jit.config import Config
 
 ENTRY_POINTS = ("train", "sweep", "suite", "evaluate", "plot", "play", "record", "smoke")
@@ -262,7 +263,7 @@ def test_evaluate_prints_each_seed_and_writes_nothing(finished, fake, capsys):
 
 
 def test_evaluation_statistics_on_known_returns():
-    from experiments import evaluation
+    from experiments.running import evaluation
 
     class Known:
         def evaluate(self, state, key, episodes, forget=None):

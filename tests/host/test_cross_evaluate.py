@@ -17,9 +17,9 @@ import pytest
 from envs.memory_maze import task
 from envs.memory_maze.environment import MemoryMaze
 from experiments import cross_evaluate
+from experiments.drawing.players import oracle_policy
 from experiments.oracles import oracles, strolling
 from experiments.original import play, ported, processes, replay
-from experiments.players import oracle_policy
 from r2i_jit.recording import Policy
 from tests.host import stand_in_maze
 

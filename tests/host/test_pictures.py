@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from experiments import pictures
+from experiments.drawing import pictures
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import play, scene, terminal
+from experiments import play
+from experiments.drawing import scene, terminal
 from tests.host import little_games
 
 

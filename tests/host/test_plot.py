@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import plot, references, rundir
+from experiments import plot
+from experiments.drawing import curves
+from experiments.running import references, rundir
 from r2i_jit import metrics
 from r2i_jit.config import Config
 
@@ -48,7 +50,7 @@ def test_one_run_several_runs_and_a_sweep_give_pictures(tmp_path, capsys):
     assert out == first / "plots" / "learning_curve.png"
     assert size(out) == (1200, 704)
     for runs in ([first, second], [sweep]):
-        figure = plot.plot_runs(runs, tmp_path / "out.png")
+        figure = curves.plot_runs(runs, tmp_path / "out.png")
         assert size(figure) == (1200, 704)
         assert len(set(figure.read_bytes())) > 100
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "out.png", "second", "sweep"]
@@ -56,37 +58,37 @@ def test_one_run_several_runs_and_a_sweep_give_pictures(tmp_path, capsys):
 
 def test_a_run_without_an_episode_or_without_a_log_gives_an_empty_picture(tmp_path):
     run = make_run(tmp_path / "run", [{"seed": 0}], steps=10)
-    assert size(plot.plot_runs([run], tmp_path / "a.png"))
+    assert size(curves.plot_runs([run], tmp_path / "a.png"))
     (run / "metrics.jsonl").unlink()
-    assert size(plot.plot_runs([run], tmp_path / "b.png"))
+    assert size(curves.plot_runs([run], tmp_path / "b.png"))
 
 
 def test_a_curve_averages_its_seeds_and_ignores_a_torn_end(tmp_path):
     run = make_run(tmp_path / "run", [{"seed": 0}, {"seed": 1}])
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"env_steps": 410, "seed": 0, "episode_return": 99.0}\n{"env_steps": 410, "se')
-    (curve,) = plot._curves(run, rundir.load(run)[1], several=False)
+    (curve,) = curves._curves(run, rundir.load(run)[1], several=False)
     assert curve.returns.shape == (2, 40) and curve.steps[0] == 10 and curve.steps[-1] == 400
     np.testing.assert_array_equal(np.isnan(curve.returns[0]), np.arange(40) % 3 == 0)
     np.testing.assert_allclose(np.nanmax(curve.returns, 1), [39 / 40, 39 / 40 + 0.1])
     np.testing.assert_array_equal(curve.eval_steps, [100, 200, 300, 400])
     np.testing.assert_allclose(curve.evaluations, [[0.5] * 4, [0.6] * 4])
-    mean, width = plot.interval(curve.returns)
+    mean, width = curves.interval(curve.returns)
     np.testing.assert_allclose(mean[1], 0.1)
 
 
 def test_long_curves_are_averaged_by_episodes():
     rows = [[{"env_steps": i, "episode_return": float(i % 2), "episodes": 1 + 2 * (i % 2)} for i in range(600)]]
-    curve = plot._curve("x", rows)
-    assert curve.steps.shape == (plot.POINTS,)
+    curve = curves._curve("x", rows)
+    assert curve.steps.shape == (curves.POINTS,)
     np.testing.assert_allclose(curve.returns, 0.75)  # 3 of 4 episodes returned 1
 
 
 def test_the_interval_is_students_t():
-    mean, width = plot.interval(np.array([[1.0, np.nan, 1.0], [2.0, 5.0, 1.0], [3.0, np.nan, np.nan]]))
+    mean, width = curves.interval(np.array([[1.0, np.nan, 1.0], [2.0, 5.0, 1.0], [3.0, np.nan, np.nan]]))
     np.testing.assert_allclose(mean, [2.0, 5.0, 1.0])
     np.testing.assert_allclose(width, [4.302653 / math.sqrt(3), 0.0, 0.0], rtol=1e-6)
-    mean, width = plot.interval(np.full((2, 1), np.nan))
+    mean, width = curves.interval(np.full((2, 1), np.nan))
     assert np.isnan(mean[0]) and width[0] == 0
 
 
@@ -95,7 +97,7 @@ def test_a_published_curve_is_drawn_as_far_as_the_run_went():
 
     def points(steps):
         axes = Figure().add_subplot()
-        plot._draw_references(axes, ["memory_maze/9x9"], steps)
+        curves._draw_references(axes, ["memory_maze/9x9"], steps)
         return [line.get_xydata().tolist() for line in axes.lines if line.get_label() == "R2I, published"]
 
     assert points(2.5e7) == [[[1e7, 20.4], [2.5e7, 29.2]]]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.presets import TINY_GAMES, default_steps, preset
+from experiments.presets import default_steps, preset
+from experiments.presets.popgym import TINY_GAMES
 from r2i_jit import Trainer
 
 

@@ -17,7 +17,9 @@ from PIL import Image as Picture
 import envs
 import r2i_jit
 from envs.observation import Image
-from experiments import evaluation, pictures, record, restoring, rundir
+from experiments import record
+from experiments.drawing import pictures
+from experiments.running import evaluation, restoring, rundir
 from r2i_jit import recording
 from r2i_jit.checkpoint import Checkpoints
 from tests.agents import small_config

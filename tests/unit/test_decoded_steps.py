@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2i_jit.world_model import Latent, decoded
+from r2i_jit.model_loss import decoded
+from r2i_jit.world_model import Latent
 
 BATCH, LENGTH = 3, 10
 

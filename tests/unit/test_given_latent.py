@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from envs.observation import Categorical, Continuous, Image
-from r2i_jit import Trainer, world_model
+from r2i_jit import Trainer, model_loss
 from r2i_jit.config import ConfigError
+from r2i_jit.model_loss import Batch
 from r2i_jit.observations import from_groups, latent_groups, to_groups
-from r2i_jit.world_model import Batch, WorldModel
+from r2i_jit.world_model import WorldModel
 from tests.agents import small_config
 
 B, T, A = 3, 7, 4
@@ -83,7 +84,7 @@ def test_the_kl_is_the_cross_entropy_with_the_next_observation(built):
     zeros = jnp.zeros((B, T))
     batch = Batch(jnp.asarray(obs), jnp.asarray(action), zeros, jnp.asarray(is_first), zeros)
     hypers = CONFIG.hypers.replace(free_nats=0.0)
-    _, (metrics, latent) = world_model.loss(*built, batch, hypers, jax.random.key(0))
+    _, (metrics, latent) = model_loss.loss(*built, batch, hypers, jax.random.key(0))
     prev_stoch = jnp.concatenate([jnp.zeros_like(latent.stoch[:, :1]), latent.stoch[:, :-1]], 1)
     prev_stoch = jnp.where(is_first[..., None], 0.0, prev_stoch)
     prior = apply(built, WorldModel.prior, latent.deter, prev_stoch)

@@ -1,13 +1,10 @@
-"""What the entry points' command lines share: one-line errors, near matches, signals, the compilation cache.
+"""What the entry points' command lines share: one-line errors, near matches, shared options.
 
 Nothing here imports JAX: `--help` and a mistyped option must answer at once.
 """
 
 import argparse
-import contextlib
 import difflib
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,48 +97,3 @@ def add_run_arguments(parser: Parser) -> None:
         help="default: 60, longer for a large state (200 s per GB); a run that is stopped saves in any case",
     )  # fmt: skip
     parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (needs the extra 'wandb')")
-
-
-class StopSignal:
-    """Turns SIGINT and SIGTERM into a flag, so that a run stops between chunks; a second signal ends it at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    def __enter__(self) -> "StopSignal":
-        self._previous = {number: signal.signal(number, self._on) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _on(self, number: int, _: object) -> None:
-        if self.number is not None:
-            os._exit(128 + number)
-        self.number = number
-        note(f"{signal.Signals(number).name}: saving after the running chunk; again to stop at once")
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, unless the environment says where (call before JAX runs)."""
-    import jax
-
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "r2i-jit" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def use_all_cores() -> None:
-    """Make a device of every core that this process may use, for seeds to be spread over.
-
-    Call it before JAX runs, which importing gymnax makes it do.
-    """
-    import jax
-
-    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if not chosen:
-        with contextlib.suppress(RuntimeError):  # JAX runs already: this process has called an entry point before
-            jax.config.update("jax_num_cpu_devices", cores)

@@ -1,11 +1,11 @@
 """The best return that perfect memory can expect in Concentration with two kinds of card (Easy and Medium), exactly.
 
-    python -m experiments.concentration_optimum
+    python -m experiments.oracles.concentration_optimum
 
 Dynamic programming over what a player with perfect memory knows: how many unmatched cards of each colour were seen, and
 how many are still unseen. The limit on flips is left out, which can only raise the value, so it is an upper bound for
 the game as played; a greedy player of perfect memory reaches it within its standard error on the original (0.814 on
-both levels, experiments/reference_returns.json).
+both levels, experiments/running/reference_returns.json).
 """
 
 import sys

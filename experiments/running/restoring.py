@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
+from experiments.running import cli
 
 NEWEST, BEST = "latest", "best"
 
@@ -37,7 +37,7 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     Returns:
       (trainer, RunInfo, step, state).
     """
-    from experiments import rundir
+    from experiments.running import rundir
     from r2i_jit import Trainer
     from r2i_jit.checkpoint import CheckpointError
     from r2i_jit.config import ConfigError

@@ -14,9 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import evaluation, memory, rundir
-from experiments.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, StopSignal, fail
-from experiments.display import Display, Rates, clock, display
+from experiments.running import evaluation, memory, rundir
+from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail
+from experiments.running.display import Display, Rates, clock, display
+from experiments.running.signals import StopSignal
 from r2i_jit import metrics as sinks
 from r2i_jit.checkpoint import CheckpointError, CheckpointNotFinite, Checkpoints, CheckpointSaveError
 from r2i_jit.config import Config
@@ -215,15 +216,11 @@ def _refuse_not_finite(run: Run, chunk: dict[str, np.ndarray]) -> None:
 
 
 def _finish(run: Run) -> dict[str, Any]:
-    """Evaluate the finished run, print the result, write evaluation.json and draw the learning curve."""
+    """Evaluate the finished run, print the result and write evaluation.json."""
     key = evaluation.evaluation_key(run.info.seed, evaluation.FINAL, run.step)
     episodes = evaluation.FINAL_EPISODES
     result = evaluation.evaluate(run.trainer, run.state, key, run.info.members, episodes)
     print(evaluation.report(run.config.env, result), flush=True)
     document = evaluation.document(run.config.env, run.step, result)
     rundir.replace_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
-    from experiments.plot import plot_runs
-
-    figure = plot_runs([run.path], run.path / "plots" / "learning_curve.png")
-    print(f"learning curve: {figure}", flush=True)
     return result

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.display import table
-from experiments.references import references, summary
+from experiments.running.display import table
+from experiments.running.references import references, summary
 from r2i_jit.metrics import identity
 
 # Streams of evaluation keys: one for the evaluations inside a run, one for the last, one for `experiments.evaluate`.

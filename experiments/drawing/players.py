@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 import envs
-from experiments import cli, restoring, rundir
-from experiments.evaluation import SEPARATE, evaluation_key
 from experiments.oracles import Oracle, oracles
+from experiments.running import cli, restoring, rundir
+from experiments.running.evaluation import SEPARATE, evaluation_key
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.recording import Policy, agent_policy, random_policy
 

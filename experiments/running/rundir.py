@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.cli import LOCKED, fail, note
-from r2i_jit.config import Config, ConfigError, differences
+from experiments.running.cli import LOCKED, fail, note
+from r2i_jit.config import Config, differences
 
 RUNS = Path("runs")
 # What a kill before the first commit of run.json can leave behind.
@@ -186,22 +186,3 @@ def warn_versions(info: RunInfo) -> None:
     changed = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if changed:
         note(f"resuming under other versions, so not bit-exact: {'; '.join(changed)}")
-
-
-def asked_config(args: Any, size: str, env: str | None) -> Config:
-    """Return the Config that the command line asks for; exit 2 with one line if it is wrong."""
-    from experiments.presets import preset
-
-    try:
-        return preset(args.suite, size=size, env=env).override(args.assignments)
-    except ConfigError as error:
-        fail(error)
-
-
-def resolved_size(size: str | None) -> str:
-    """Return the preset for `--size auto`: small with an accelerator, else tiny."""
-    import jax
-
-    if size in (None, "auto"):
-        return "tiny" if jax.default_backend() == "cpu" else "small"
-    return size

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Any
 
-from experiments.cli import fail, note
+from experiments.running.cli import fail, note
 from r2i_jit.config import Config
 
 # Of the device's memory. On a CPU the copy that a checkpoint is written from lies beside the buffer.

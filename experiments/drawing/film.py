@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from envs.memory_maze.environment import MemoryMaze
-from experiments import scene
-from experiments.pictures import Frame, Panel
+from experiments.drawing import scene
+from experiments.drawing.pictures import Frame, Panel
 from r2i_jit.open_loop import as_images, open_loop
 from r2i_jit.recording import Recording
 

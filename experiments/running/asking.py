@@ -1,0 +1,46 @@
+"""What a command line asks for: the configuration of an environment at a size, the environments of a suite."""
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.running import cli
+from experiments.running.cli import fail
+from r2i_jit.config import Config, ConfigError
+
+
+def asked_config(args: Any, size: str, env: str | None) -> Config:
+    """Return the Config that the command line asks for; exit 2 with one line if it is wrong."""
+    from experiments.presets import preset
+
+    try:
+        return preset(args.suite, size=size, env=env).override(args.assignments)
+    except ConfigError as error:
+        fail(error)
+
+
+def resolved_size(size: str | None) -> str:
+    """Return the preset for `--size auto`: small with an accelerator, else tiny."""
+    import jax
+
+    if size in (None, "auto"):
+        return "tiny" if jax.default_backend() == "cpu" else "small"
+    return size
+
+
+def environments(suite: str, patterns: Sequence[str]) -> list[str]:
+    """Return the ids of a suite that match one of the patterns; exit 2 if there are none."""
+    import envs
+    from experiments.presets import SUITES
+
+    if suite not in SUITES:
+        cli.fail(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
+    found = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
+    for pattern in patterns:
+        if not any(_matches(env_id, pattern) for env_id in found):
+            cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")
+    return [env_id for env_id in found if any(_matches(env_id, pattern) for pattern in patterns)]
+
+
+def _matches(env_id: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(env_id, pattern) or fnmatch.fnmatchcase(env_id.partition("/")[2], pattern)

@@ -1,0 +1,161 @@
+"""Start or resume a run: the command line resolved, checked against what is on the disk, and handed to the loop.
+
+Nothing is created on disk before everything that the user typed has been found right. `train` and `sweep` share this.
+"""
+
+import dataclasses
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.running import cli, signals, startup
+
+
+def start(
+    args: Any, stop: signals.StopSignal, kind: str, members_of: Callable[[Any, int], list[dict[str, Any]]]
+) -> tuple[int, Path, dict[str, Any] | None]:
+    """Start or resume the run that the command line asks for.
+
+    Args:
+      args: the parsed options of `cli.add_run_arguments`.
+      kind: `train` or `sweep`.
+      members_of: (config, number of seeds) -> the identity of each row of the state.
+
+    Returns:
+      The exit code, the run directory and the final evaluation (None if stopped by a signal).
+    """
+    startup.use_compilation_cache()
+    startup.use_all_cores()
+    from experiments.running import loop, rundir
+
+    wandb = importlib.util.find_spec("wandb")
+    if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
+        cli.fail("--wandb needs an extra package; install it with: pip install 'r2i-jit[wandb]'")
+    resumed = _to_resume(args, kind)
+    if resumed is not None:
+        path, config, info = resumed
+        _refuse_other_members(path, info, args, config, members_of)
+        trainer = _trainer(config, args, len(info.members))
+    else:
+        config, info = _new_run(args, kind, members_of)
+        trainer = _trainer(config, args, len(info.members), choose_replay=True)
+        config = trainer.config
+        path = args.run_dir or rundir.new_path(config.env, info.size, kind)
+        rundir.claim(path)
+    keys, hypers = _rows(config, info)
+    with rundir.lock(path):
+        if resumed is None:
+            rundir.refuse_occupied(path)  # again, now that nobody else can fill it
+        rundir.write(path, config, info)
+        seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
+        print(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}", flush=True)
+        code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers)
+    return code, path, result
+
+
+def _new_run(args: Any, kind: str, members_of: Callable[[Any, int], list[dict[str, Any]]]) -> tuple[Any, Any]:
+    """Return the Config and RunInfo of a run that starts now."""
+    from experiments.presets import default_steps
+    from experiments.running import asking, rundir
+
+    size = asking.resolved_size(args.size)
+    config = asking.asked_config(args, size, args.env)
+    steps = args.steps or default_steps(config, size)
+    eval_every = args.eval_every or max(1, steps // 20)
+    members = members_of(config, args.seeds or 1)
+    versions = rundir.versions()
+    return config, rundir.RunInfo(
+        kind, args.suite, size, args.seed or 0, members, steps, eval_every, time.time(), versions
+    )
+
+
+def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
+    """Return the run to go on with, checked against the command line; None if a new one is to start."""
+    from experiments.running import asking, rundir
+
+    if args.run_dir is not None and not args.resume and args.run_dir.exists():
+        rundir.refuse_occupied(args.run_dir)
+    if not args.resume:
+        return None
+    if args.run_dir is not None and not rundir.is_run(args.run_dir):
+        if args.run_dir.exists():
+            rundir.refuse_occupied(args.run_dir)
+        cli.note(f"nothing to resume in {args.run_dir}: starting the run there")
+        return None
+    # Checks the suite, --env, --size and --set before any run is looked at.
+    size = asking.resolved_size(args.size)
+    asked = asking.asked_config(args, size, args.env)
+    path = args.run_dir or rundir.newest(asked.env, kind)
+    saved, info = rundir.load(path)
+    # Only what was typed is compared; the rest is the saved run's.
+    env = args.env or (saved.env if info.suite == args.suite else asked.env)
+    if args.size is None:
+        asked = dataclasses.replace(saved, env=env).override(args.assignments)
+    else:
+        asked = asking.asked_config(args, size, env)
+    rundir.check_resumable(path, args, saved, info, asked, kind)
+    rundir.warn_versions(info)
+    steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
+    return path, saved, dataclasses.replace(info, steps=steps, eval_every=eval_every)
+
+
+def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: Callable[..., Any]) -> None:
+    """Exit 2 if a resumed sweep is asked for with another grid."""
+    if getattr(args, "grid", None) and members_of(config, info.num_seeds) != info.members:
+        cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
+
+
+def _trainer(config: Any, args: Any, num_seeds: int, *, choose_replay: bool = False) -> Any:
+    """Return the Trainer, having traced its state; exit 2 if the config cannot work.
+
+    With `choose_replay` its replay is smaller than the config's, unless that was set by hand, where it does not fit.
+    """
+    import jax
+
+    from experiments.running import memory
+    from r2i_jit import Trainer
+    from r2i_jit.config import ConfigError
+
+    try:
+        trainer = Trainer(config, devices=jax.devices())
+        shapes = trainer.state_shapes(num_seeds)
+    except ConfigError as error:
+        cli.fail(error)
+    except Exception as error:
+        # The presets work, so what was set by hand is at fault; without any, this is a bug and its traceback is wanted.
+        if not args.assignments:
+            raise
+        reason = str(error).strip().splitlines() or [""]
+        cli.fail(
+            f"--set {' '.join(args.assignments)}: no program has these sizes ({type(error).__name__}: {reason[0]})"
+        )
+    # On CPU all devices have one memory.
+    sharing = 1 if jax.default_backend() == "cpu" else trainer.devices_for(num_seeds)
+    if choose_replay and not any(word.startswith("replay.capacity=") for word in args.assignments):
+        fitting = memory.fit_replay(config, num_seeds // sharing, trainer.replay_bytes_per_step)
+        if fitting != config:
+            return _trainer(fitting, args, num_seeds)
+    memory.refuse_too_large(shapes, num_seeds, sharing)
+    return trainer
+
+
+def _rows(config: Any, info: Any) -> tuple[Any, Any]:
+    """Return the key of every member and, in a sweep, its Hypers (else None)."""
+    import jax
+    import numpy as np
+
+    seeds = np.array([member["seed"] for member in info.members])
+    keys = jax.random.split(jax.random.key(info.seed), info.num_seeds)[seeds]
+    if info.kind != "sweep":
+        return keys, None
+    names = [field.name for field in dataclasses.fields(config.hypers)]
+    rows = [dataclasses.asdict(config.hypers) | _swept(member) for member in info.members]
+    columns = {name: np.array([row[name] for row in rows], np.float32) for name in names}
+    return keys, dataclasses.replace(config.hypers, **columns)
+
+
+def _swept(member: dict[str, Any]) -> dict[str, float]:
+    """Return a sweep member's own values by their names in Hypers."""
+    return {key.removeprefix("hypers."): value for key, value in member.items() if key.startswith("hypers.")}

@@ -1,0 +1,51 @@
+"""How collecting and training take turns: whole numbers of steps and updates, from the config alone."""
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+from r2i_jit.config import Config, ConfigError
+
+
+class Schedule(NamedTuple):
+    """The counts of one seed's loop; steps are those of one environment."""
+
+    turn_steps: int  # collected before each block of updates
+    turn_updates: int
+    turns: int  # per chunk
+    prefill_turns: int  # of random play before the first update
+    capacity: int  # steps that replay keeps of each environment, whole turns
+
+
+def schedule(config: Config) -> Schedule:
+    """Return the counts.
+
+    Raises:
+      ConfigError: if no short turn has the configured train ratio, or replay cannot hold a sequence.
+    """
+    turn_steps, turn_updates = _turn(config)
+    turns = max(1, math.ceil(config.loop.chunk_updates / turn_updates))
+    num_envs, length = config.loop.num_envs, config.replay.sequence_length
+    capacity = -(-config.replay.capacity // (num_envs * turn_steps)) * turn_steps
+    if capacity < length:
+        raise ConfigError(
+            f"replay.capacity={config.replay.capacity}: a stream of each of loop.num_envs={num_envs} environments "
+            f"must hold replay.sequence_length={length} steps; give at least {num_envs * length}"
+        )
+    wanted = max(config.replay.prefill, config.replay.batch_size * length)
+    prefill_turns = max(-(-wanted // (num_envs * turn_steps)), -(-length // turn_steps))
+    return Schedule(turn_steps, turn_updates, turns, min(prefill_turns, capacity // turn_steps), capacity)
+
+
+def _turn(config: Config) -> tuple[int, int]:
+    """Return (steps per environment, updates) of a turn: the smallest whole numbers with the configured train ratio."""
+    cfg = config.replay
+    if not cfg.train_ratio > 0:
+        raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: expected a number above 0")
+    tokens = cfg.batch_size * cfg.sequence_length
+    updates_per_step = Fraction(cfg.train_ratio).limit_denominator(10**6) * config.loop.num_envs / tokens
+    if not updates_per_step or updates_per_step.denominator > 10**4:
+        raise ConfigError(
+            f"replay.train_ratio={cfg.train_ratio}: no turn of at most 10000 steps has this ratio; round it"
+        )
+    return updates_per_step.denominator, updates_per_step.numerator
