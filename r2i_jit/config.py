@@ -126,6 +126,7 @@ class LoopConfig(_Static):
     chunk_updates: int = 64  # updates per compiled chunk, rounded up to whole collect/train turns
     precision: Literal["float32", "bfloat16"] = "float32"  # compute dtype; parameters and the scan stay float32
     evaluation_episodes: int = 32
+    evaluation_steps: int = 10_000  # of an episode in an evaluation, or what the environment says, if that is more
     evaluation_greedy: bool = True  # most likely action; False samples, as R2I does
 
 

@@ -12,6 +12,8 @@ from r2i_jit.nets import distributions as dist
 from r2i_jit.observations import observation_loss
 from r2i_jit.world_model import Latent, WorldModel
 
+_DECODED = 2**32 - 1  # names a key of its own beside the posterior samples' draws, which count up from 0
+
 
 class Batch(NamedTuple):
     """Training sequences, (B, T, ...)."""
@@ -54,7 +56,7 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     if model.config.posterior == "observation":  # nothing is lost, and nothing to learn
         obs, observation = batch.obs, jnp.zeros(batch.obs.shape[:2])
     else:
-        shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, 1))
+        shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, _DECODED))
         reconstruction = apply(WorldModel.reconstruct, shown)
         observation = observation_loss(model.config, model.parts, reconstruction, obs)
 

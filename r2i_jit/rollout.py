@@ -106,8 +106,9 @@ def evaluate(
     *,
     greedy: bool,
     forget: int | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """Play fresh episodes side by side until each has ended once.
+    max_steps: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Play fresh episodes side by side until each has ended once, or for `max_steps` steps.
 
     Args:
       agent: acts.
@@ -119,19 +120,21 @@ def evaluate(
       greedy: most likely actions instead of samples.
       forget: if given, the agent forgets every so many steps of an episode, at least 1: all that it carries is put back
         to where an episode starts, so that what it does hangs on the steps since then. The environment goes on.
+      max_steps: an episode that has not ended after so many is cut there.
 
     Returns:
-      (episode returns (num_episodes,) in the game's own reward, lengths in steps (num_episodes,) int32).
+      (episode returns (num_episodes,) in the game's own reward, lengths in steps (num_episodes,) int32, whether the
+      episode was cut (num_episodes,) bool).
     """
     key_start, key_play = jax.random.split(key)
     player = start(agent, env, params, state, key_start, num_episodes)
     zeros = jnp.zeros(num_episodes)
 
     def unfinished(carry):
-        return ~jnp.all(carry[3])
+        return ~jnp.all(carry[3]) & (carry[5] <= max_steps)
 
     def step(carry):
-        player, returns, lengths, done, key = carry
+        player, returns, lengths, done, key, index = carry
         key, key_act, key_env = jax.random.split(key, 3)
         now = player.stream.step
         returns = returns + jnp.where(done, 0.0, now.reward)
@@ -140,8 +143,18 @@ def evaluate(
         restart = now.is_first if forget is None else player.stream.age % forget == 0
         action, latent = agent.act(state, player.latent, now.obs, player.prev_action, restart, key_act, greedy=greedy)
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
-        return Player(stream, latent, action, player.episode_return), returns, lengths, done, key
+        return Player(stream, latent, action, player.episode_return), returns, lengths, done, key, index + 1
 
-    carry = (player, zeros, zeros.astype(jnp.int32), jnp.zeros(num_episodes, bool), key_play)
-    _, returns, lengths, _, _ = jax.lax.while_loop(unfinished, step, carry)
-    return returns, lengths
+    zero = jnp.zeros((), jnp.int32)
+    carry = (player, zeros, zeros.astype(jnp.int32), jnp.zeros(num_episodes, bool), key_play, zero)
+    _, returns, lengths, done, _, _ = jax.lax.while_loop(unfinished, step, carry)
+    return returns, lengths, ~done
+
+
+def longest_episode(env: Any, params: Any) -> int | None:
+    """Return the steps of the longest episode, as the environment or its parameters say; None if neither does."""
+    for owner, name in ((env, "max_episode_steps"), (params, "max_steps_in_episode")):
+        steps = getattr(owner, name, None)
+        if isinstance(steps, int) and not isinstance(steps, bool):
+            return steps
+    return None

@@ -40,6 +40,7 @@ class SeedState(struct.PyTreeNode):
     replay: Transitions
     hypers: Hypers
     key: jax.Array
+    diverged: jax.Array  # bool: what it learned was not finite, and it stays as it was before that
 
 
 class TrainState(struct.PyTreeNode):
@@ -177,8 +178,9 @@ class Trainer:
         """Collect and learn for `updates_per_chunk` updates; `state` is donated.
 
         Returns:
-          (state, metrics): each metric (seeds,), averaged over the chunk; `episode_return` and `episode_length` are NaN
-          when no episode ended.
+          (state, metrics): each metric (seeds,), averaged over the chunk. `episode_return` and `episode_length` are
+          means over the `episodes` that ended, 0 where none did. A seed whose learning is not finite is `diverged` from
+          then on: its agent stays as it was before this chunk, its metrics mean nothing, and the other seeds go on.
         """
         seeds = state.seeds.key.shape[0]
         if self._programs.get("train_chunk", seeds) is None:
@@ -192,6 +194,7 @@ class Trainer:
         episodes: int | None = None,
         greedy: bool | None = None,
         forget: int | None = None,
+        max_steps: int | None = None,
     ) -> dict[str, jax.Array]:
         """Play fresh episodes without learning.
 
@@ -201,25 +204,31 @@ class Trainer:
           episodes: per seed; by default config.loop.evaluation_episodes.
           greedy: most likely actions instead of samples; by default config.loop.evaluation_greedy.
           forget: if given, the agent's memory is emptied every so many steps: how much of the return hangs on it?
+          max_steps: an episode that has not ended after so many steps is cut there; by default
+            config.loop.evaluation_steps, or more where the environment says that its episodes are longer.
 
         Returns:
-          {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes)}.
+          {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes), "episode_cut": (seeds, episodes)},
+          the last bool: whether the episode was cut.
         """
         loop = self.config.loop
         episodes = loop.evaluation_episodes if episodes is None else episodes
         greedy = loop.evaluation_greedy if greedy is None else greedy
+        if max_steps is None:
+            max_steps = max(loop.evaluation_steps, rollout.longest_episode(self.env, self.env_params) or 0)
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
-        function = partial(self._evaluate, episodes=episodes, greedy=greedy, forget=forget)
-        program = Program(function, (P("seed"), P("seed")), P("seed"), self._options)
-        play = self._programs.jitted(("evaluate", episodes, greedy, forget), seeds, program)
-        returns, lengths = play(state.seeds.agent, keys)
-        return {"episode_return": returns, "episode_length": lengths}
+        settings: dict[str, Any] = {"episodes": episodes, "greedy": greedy, "forget": forget, "max_steps": max_steps}
+        program = Program(partial(self._evaluate, **settings), (P("seed"), P("seed")), P("seed"), self._options)
+        play = self._programs.jitted(("evaluate", *settings.values()), seeds, program)
+        returns, lengths, cut = play(state.seeds.agent, keys)
+        return {"episode_return": returns, "episode_length": lengths, "episode_cut": cut}
 
     # The algorithm --------------------------------------------------------------------------------------------------
 
     def _train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         self.trace_counts["train_chunk"] += 1
+        before = state.seeds
 
         def turn(state, _):
             seeds, block, stats = jax.vmap(partial(self._collect, random=False))(state.seeds)
@@ -229,6 +238,8 @@ class Trainer:
             return state.replace(seeds=seeds), (metrics, stats)
 
         state, (metrics, stats) = jax.lax.scan(turn, state, None, length=self.turns)
+        metrics = {name: value.mean(0) for name, value in metrics.items()}
+        state = state.replace(seeds=jax.vmap(_keep_finite)(before, state.seeds, metrics))
         return state, self._report(state, metrics, stats)
 
     def _collect(self, seed: SeedState, *, random: bool) -> tuple[SeedState, Transitions, EpisodeStats]:
@@ -273,7 +284,8 @@ class Trainer:
             agent_state = self.agent.init(key_agent, hypers)
             player = rollout.start(self.agent, self.env, self.env_params, agent_state, key_player, num_envs)
             storage = replay.init(self._example(), self.capacity, num_envs)
-            return SeedState(agent=agent_state, player=player, replay=storage, hypers=hypers, key=key)
+            no = jnp.zeros((), bool)
+            return SeedState(agent=agent_state, player=player, replay=storage, hypers=hypers, key=key, diverged=no)
 
         zero = jnp.zeros((), jnp.int32)
         return TrainState(seeds=jax.vmap(init_seed)(keys, hypers), written=zero, env_steps=zero)
@@ -296,13 +308,11 @@ class Trainer:
         state, _ = jax.lax.scan(turn, state, None, length=self.prefill_turns)
         return state.replace(seeds=jax.vmap(restart)(state.seeds))
 
-    def _evaluate(self, agents: AgentState, keys: jax.Array, *, episodes: int, greedy: bool, forget: int | None):
+    def _evaluate(self, agents: AgentState, keys: jax.Array, *, episodes: int, **settings: Any):
         self.trace_counts["evaluate"] += 1
 
         def play(agent_state, key):
-            return rollout.evaluate(
-                self.agent, self.env, self.env_params, agent_state, key, episodes, greedy=greedy, forget=forget
-            )
+            return rollout.evaluate(self.agent, self.env, self.env_params, agent_state, key, episodes, **settings)
 
         return jax.vmap(play)(agents, keys)
 
@@ -335,10 +345,30 @@ class Trainer:
     def _report(self, state: TrainState, metrics, stats: EpisodeStats) -> dict[str, jax.Array]:
         seeds = state.seeds.key.shape[0]
         count, total_return, total_length = jax.tree.map(lambda x: x.sum(0), stats)
-        report = {name: value.mean(0) for name, value in metrics.items()}
+        some = jnp.maximum(count, 1.0)
+        report = dict(metrics)
         report["env_steps"] = jnp.broadcast_to(state.env_steps, (seeds,))
         report["updates"] = state.seeds.agent.updates
         report["episodes"] = count
-        report["episode_return"] = total_return / count  # 0 / 0 = NaN: no episode ended
-        report["episode_length"] = total_length / count
+        # 0 where no episode ended: a NaN would stop a healthy run under JAX_DEBUG_NANS.
+        report["episode_return"] = total_return / some
+        report["episode_length"] = total_length / some
+        report["diverged"] = state.seeds.diverged
         return report
+
+
+def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:
+    """Return a seed after a chunk or, once it has diverged, before it; its replay alone goes on, as the clock does."""
+    numbers = [*metrics.values(), *jax.tree.leaves(after.agent)]
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(number)) for number in numbers]))
+    diverged = before.diverged | ~finite
+
+    def kept(old, new):
+        return jax.tree.map(lambda old, new: jnp.where(diverged, old, new), old, new)
+
+    return after.replace(
+        agent=kept(before.agent, after.agent),
+        player=kept(before.player, after.player),
+        key=kept(before.key, after.key),
+        diverged=diverged,
+    )

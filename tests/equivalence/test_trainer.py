@@ -75,6 +75,44 @@ def test_hypers_are_traced_per_seed(trainer):
     assert trainer.trace_counts["train_chunk"] == 1
 
 
+def test_a_seed_that_diverges_stays_as_it_was_and_changes_no_bit_of_the_others(trainer):
+    def run(rate):
+        hypers = jax.tree.map(lambda x: jnp.full(3, x, jnp.float32), trainer.config.hypers)
+        state = trainer.init(keys(3), hypers.replace(model_lr=hypers.model_lr.at[1].set(rate)))
+        agent = jax.tree.map(lambda x: np.asarray(x[1]), state.seeds.agent)
+        flags = []
+        for _ in range(3):
+            state, metrics = trainer.train_chunk(state)
+            flags.append(metrics["diverged"].tolist())
+        return agent, state, metrics, flags
+
+    _, healthy, expected, flags = run(1e-3)
+    assert flags == [[False, False, False]] * 3
+    agent, state, metrics, flags = run(1e30)
+    assert flags == [[False, True, False]] * 3
+    assert_same(jax.tree.map(lambda x: x[1], state.seeds.agent), agent)
+    others = lambda tree: jax.tree.map(lambda x: x[np.array([0, 2])], tree)
+    assert_same(others(state.seeds.replace(hypers=None)), others(healthy.seeds.replace(hypers=None)))
+    assert_same(others(metrics), others(expected))
+
+
+def test_once_diverged_is_for_good(trainer):
+    """Whatever the next chunk would make of it."""
+    state = trainer.init(keys(2))
+    state = state.replace(seeds=state.seeds.replace(diverged=jnp.array([True, False])))
+    before = jax.tree.map(lambda x: np.asarray(x[0]), state.seeds.agent)
+    state, metrics = trainer.train_chunk(state)
+    assert metrics["diverged"].tolist() == [True, False] and int(state.seeds.agent.updates[0]) == 0
+    assert_same(jax.tree.map(lambda x: x[0], state.seeds.agent), before)
+
+
+def test_a_chunk_in_which_no_episode_ends_makes_no_nan(trainer):
+    state = trainer.init(keys(1))
+    with jax.debug_nans(True):
+        state, metrics = trainer.train_chunk(state)
+    assert metrics["episodes"].tolist() == [0.0] and metrics["episode_return"].tolist() == [0.0]
+
+
 def test_counters_and_metrics(trainer):
     state = trainer.init(keys(2))
     assert int(state.env_steps) == trainer.prefill_steps
@@ -83,7 +121,7 @@ def test_counters_and_metrics(trainer):
     assert (metrics["updates"] == trainer.updates_per_chunk).all()
     ratio = trainer.updates_per_chunk * 2 * 20 / trainer.steps_per_chunk
     assert ratio == trainer.config.replay.train_ratio
-    finite = {name: np.isfinite(value).all() for name, value in metrics.items() if not name.startswith("episode_")}
+    finite = {name: np.isfinite(value).all() for name, value in metrics.items()}
     assert all(finite.values()), finite
     assert all(value.shape == (2,) for value in metrics.values())
 
