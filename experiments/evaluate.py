@@ -4,16 +4,15 @@ Prints the return per seed and overall, with standard errors and what is known o
 can be used on a run that is still training.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.running import cli, restoring, startup
+from experiments.running import cli, process, restoring, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.evaluate", description=__doc__)
+    parser = cli.Parser(cli.program("evaluate"), __doc__)
     parser.add_argument("run_dir", type=Path, help="a run directory")
     parser.add_argument(
         "--episodes", type=cli.whole(1, 10**6), default=128, metavar="N", help="per seed (default: %(default)s)"
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     restoring.add_step_argument(parser)
     args = parser.parse_args(argv)
 
-    startup.use_compilation_cache()
+    startup.prepare()
     from experiments.running import evaluation
 
     trainer, info, step, state = restoring.restore(args.run_dir, args.step)
@@ -44,4 +43,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

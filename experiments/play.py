@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.drawing.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
-from experiments.running import cli, startup
+from experiments.running import cli, process, startup
 
 _COMMANDS = "h hidden state, o observation, ? help, q quit"
 
@@ -26,7 +26,7 @@ _COMMANDS = "h hidden state, o observation, ? help, q quit"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _arguments(argv)
-    startup.use_compilation_cache()
+    startup.prepare()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     heading = f"{args.env}, seed {seed}"
     ask: Ask = ask_line
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> Any:
     """Parse the command line."""
-    parser = cli.Parser(prog="python -m experiments.play", description=__doc__)
+    parser = cli.Parser(cli.program("play"), __doc__)
     parser.add_argument("env", metavar="ENV", help="environment id, such as popgym/RepeatPreviousEasy")
     parser.add_argument(
         "--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="of the episodes (default: a new one, printed)"
@@ -312,4 +312,4 @@ def _another(ask: Ask, pages: Pages) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -12,13 +12,12 @@ possible. A PNG begins with the last image seen.
 
 import importlib.util
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.drawing.pictures import Frame, save_gif, save_mp4, save_strip
-from experiments.running import cli, restoring, startup
+from experiments.running import cli, process, restoring, startup
 
 _SUFFIXES = (".gif", ".mp4", ".png")
 _MOST_FRAMES = 500
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _parser().parse_args(argv)
     args.out = out = _checked(args)
-    startup.use_compilation_cache()
+    startup.prepare()
     match = _match(args)
     try:
         frames = _frames(args, match)
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(prog="python -m experiments.record", description=__doc__)
+    parser = cli.Parser(cli.program("record"), __doc__)
     restoring.add_agent_arguments(parser)
     parser.add_argument("--env", metavar="ID", help="environment id, in the place of a run directory")
     parser.add_argument(
@@ -190,4 +189,4 @@ def _longest_episode(env: Any, params: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

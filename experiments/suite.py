@@ -8,19 +8,18 @@ random play (0) and the best known play (1).
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli
+from experiments.running import cli, process
 
 STOPPED = (130, 143)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.suite", description=__doc__)
+    parser = cli.Parser(cli.program("suite"), __doc__)
     parser.add_argument("suite", help="a suite of environments, such as popgym")
     parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite>-<size>-suite")
     parser.add_argument(
@@ -132,4 +131,4 @@ def show(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

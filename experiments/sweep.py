@@ -7,18 +7,17 @@ same PRNG key under every combination, so settings are compared on equal draws.
 
 import itertools
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli, signals
+from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.sweep", description=__doc__)
+    parser = cli.Parser(cli.program("sweep"), __doc__)
     cli.add_run_arguments(parser)
     parser.add_argument(
         "--grid", nargs="+", action="extend", default=[], metavar="KEY=V1,V2,...", help="values of a hypers.* key"
@@ -93,4 +92,4 @@ def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

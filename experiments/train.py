@@ -6,16 +6,15 @@ config, 3 no usable checkpoint, 4 save failed, 5 training diverged, 6 run direct
 SIGINT / SIGTERM after saving.
 """
 
-import sys
 from collections.abc import Sequence
 
-from experiments.running import cli, signals
+from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.train", description=__doc__)
+    parser = cli.Parser(cli.program("train"), __doc__)
     cli.add_run_arguments(parser)
     args = parser.parse_args(argv)
     with signals.StopSignal() as stop:
@@ -28,4 +27,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -1,9 +1,9 @@
 """How much memory a run may take: its state is mostly replay, and lives on the device."""
 
 import dataclasses
-import os
 from typing import Any
 
+from experiments.running import machine
 from experiments.running.cli import fail, note
 from r2i_jit.config import Config
 
@@ -20,11 +20,11 @@ def state_bytes(shapes: Any) -> int:
 
 
 def device_bytes() -> int:
-    """Return the memory of the first device."""
+    """Return the memory of the first device; of a CPU, what this process may use of it."""
     import jax
 
     stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return stats.get("bytes_limit") or machine.memory_bytes()
 
 
 def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
