@@ -26,16 +26,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="K",
         help="empty the agent's memory every K steps of an episode: what is lost hung on older ones",
     )
+    parser.add_argument(
+        "--max-steps",
+        type=cli.whole(1),
+        metavar="N",
+        help="cut an episode that has not ended after N steps (default: its own length, at least 10,000)",
+    )
     restoring.add_step_argument(parser)
     args = parser.parse_args(argv)
 
     startup.prepare()
     from experiments.running import evaluation
+    from experiments.running.waiting import wait_for
 
     trainer, info, step, state = restoring.restore(args.run_dir, args.step)
     env = trainer.config.env
     key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)
-    result = evaluation.evaluate(trainer, state, key, info.members, args.episodes, args.forget)
+    play = lambda: evaluation.evaluate(trainer, state, key, info.members, args.episodes, args.forget, args.max_steps)
+    result = wait_for(play, "compiling and playing")
     memory = f", its memory emptied every {args.forget} steps" if args.forget else ""
     print(f"{env} at step {step:,} of {args.run_dir}{memory}")
     print(evaluation.report(env, result))

@@ -50,6 +50,7 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
         cli.fail(error)
     except CheckpointError as error:
         cli.fail(error, cli.BAD_CHECKPOINT)
+    rundir.refuse_edited(run_dir, config, info.members, restored.step, restored.metadata)
     return trainer, info, restored.step, restored.state
 
 

@@ -168,7 +168,9 @@ def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: 
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 
 
-def refuse_edited(path: Path, config: Config, members: Sequence[dict[str, Any]], step: int, saved: dict[str, Any]) -> None:
+def refuse_edited(
+    path: Path, config: Config, members: Sequence[dict[str, Any]], step: int, saved: dict[str, Any]
+) -> None:
     """Exit 2 if a run's files say something else than its checkpoint's own copy, which the state was trained with.
 
     Args:

@@ -9,7 +9,6 @@ from experiments.running.cli import note
 
 # Ctrl-C; a scheduler's or a shutdown's request; a lost terminal; what Slurm and its like send ahead of a time limit.
 ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-AFTER_CHUNK = "saving after the running chunk"
 
 
 class StopSignal:
@@ -22,7 +21,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.consequence = AFTER_CHUNK
+        self.consequence = "stopping; nothing has begun yet"
 
     def __enter__(self) -> "StopSignal":
         self._previous: dict[int, Any] = {}

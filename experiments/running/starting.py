@@ -153,9 +153,7 @@ def _blame(args: Any, num_seeds: int, error: Exception) -> NoReturn:
     words = args.assignments
     single = [word for i, word in enumerate(words) if works(words[:i] + words[i + 1 :])]
     reason = (str(error).strip().splitlines() or [""])[0]
-    cli.fail(
-        f"--set {' '.join(single or words)}: no program has these sizes ({type(error).__name__}: {reason[:200]})"
-    )
+    cli.fail(f"--set {' '.join(single or words)}: no program has these sizes ({type(error).__name__}: {reason[:200]})")
 
 
 def _rows(config: Any, info: Any) -> tuple[Any, Any]:
