@@ -1,4 +1,4 @@
-"""A finished run with one damaged file, four hundred times, then resumed, evaluated or drawn. About 3 minutes.
+"""A finished run with one damaged file, four hundred times, then resumed, evaluated or drawn. About 5 minutes.
 
 Right is: the result of the undamaged run; or one line on stderr that names the file or the key, with exit code 2, 3 or
 4; or another result with a warning that names the file. Wrong is a traceback, a program that hangs, and another result
