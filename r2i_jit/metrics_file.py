@@ -161,9 +161,13 @@ class _Damage(NamedTuple):
 
 
 def _summary(damaged: Sequence[_Damage]) -> str:
-    first = damaged[0]
-    many = f"{len(damaged)} lines are damaged, the first is line" if len(damaged) > 1 else "damaged is line"
-    return f"{many} {first.number} ({first.fault})"
+    count, first = len(damaged), damaged[0]
+    which = (
+        f"line {first.number} is damaged"
+        if count == 1
+        else f"{count} lines are damaged, the first is line {first.number}"
+    )
+    return f"{which} ({first.fault})"
 
 
 def _lines(path: Path | str) -> tuple[list[_Line], list[_Damage]]:

@@ -4,6 +4,7 @@ What is logged and when it is evaluated depends on the environment step alone, s
 resumed writes the same metrics as one that was not. Only saving and printing look at the clock.
 """
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -49,6 +50,7 @@ class Run:
         return {
             "config": self.config.to_dict(),
             "members": self.info.members,
+            "seed": self.info.seed,
             "versions": runinfo.versions(),
             "wall_seconds": self.wall,
         }
@@ -76,18 +78,18 @@ def execute(
       The exit code (0, or 128 and the number of the signal that stopped it) and the final evaluation, if it came to it.
     """
     try:
-        with Checkpoints(path / "checkpoints", finite=(".seeds.agent",)) as checkpoints:
+        with (
+            Checkpoints(path / "checkpoints", finite=(".seeds.agent",), needed=rundir.NEEDED) as checkpoints,
+            contextlib.ExitStack() as logs,
+        ):
             run = Run(trainer, config, info, path, checkpoints, [], stop, _save_interval(trainer, info, args))
             try:
-                _begin(run, args, keys, hypers)
+                _begin(run, args, keys, hypers, logs)
                 _train(run)
                 _save(run)
                 checkpoints.wait()
             except Stopped:
                 pass
-            finally:
-                for sink in run.sinks:
-                    sink.close()
         if stop.number is not None:
             _say_stopped(run)
             return stop.exit_code, None
@@ -119,7 +121,7 @@ def _save_interval(trainer: Any, info: runinfo.RunInfo, args: Any) -> float:
     return max(60.0, 200e-9 * memory.state_bytes(trainer.state_shapes(len(info.members))))
 
 
-def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
+def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitStack) -> None:
     """Restore the state, compile, bring the logs to the state's step; or compile and initialise the state.
 
     Whatever is wrong with a checkpoint is found before the compilation, which takes longer.
@@ -131,16 +133,24 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
     seconds = wait_for(compile_, "compiling", run.stop, consequence)
     note(f"compiled in {seconds:.1f} s")
     log = run.path / "metrics.jsonl"
-    earlier = sinks.truncate(log, run.step if run.saved >= 0 else -1)
-    run.sinks = [sinks.JsonLines(log), sinks.tensorboard(run.path / "tensorboard", earlier, run.info.created)]
+    logged = run.info.members if run.step > run.trainer.prefill_steps else ()
+    earlier = sinks.truncate(log, run.step if run.saved >= 0 else -1, logged)
+    _open(run, logs, sinks.JsonLines(log))
+    _open(run, logs, sinks.tensorboard(run.path / "tensorboard", earlier, run.info.created))
     if args.wandb:
-        run.sinks.append(sinks.wandb(run.path, run.path.name, run.config.to_dict(), run.info.id))
+        _open(run, logs, sinks.wandb(run.path, run.path.name, run.config.to_dict(), run.info.id))
     if run.state is None:
         begin = time.monotonic()
         run.state = wait_for(lambda: _initial(run, keys, hypers), "playing at random", run.stop, consequence)
         run.step = run.trainer.prefill_steps
         note(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s")
         _save(run)
+
+
+def _open(run: Run, logs: contextlib.ExitStack, sink: sinks.Sink) -> None:
+    """Let a run write to a sink, which is closed with `logs`."""
+    logs.callback(sink.close)
+    run.sinks.append(sink)
 
 
 def _initial(run: Run, keys: Any, hypers: Any) -> Any:
@@ -153,8 +163,14 @@ def _restore(run: Run) -> None:
     """Take up the state of the newest sound checkpoint, if there are any."""
     restored = run.checkpoints.restore(run.trainer.state_shapes(len(run.info.members)))
     if restored is None:
+        if sinks.read(run.path / "metrics.jsonl"):
+            fail(
+                f"{run.path} has rows in metrics.jsonl and no checkpoint to go on from; put checkpoints/ back or start "
+                "a new run with another --run-dir",
+                BAD_CHECKPOINT,
+            )
         return
-    rundir.refuse_edited(run.path, run.config, run.info.members, restored.step, restored.metadata)
+    rundir.refuse_edited(run.path, run.config, run.info, restored.step, restored.metadata)
     run.state, run.step, run.saved = restored.state, restored.step, restored.step
     run.wall = restored.metadata["wall_seconds"]
     run.diverged = frozenset(np.flatnonzero(jax.device_get(run.state.seeds.diverged)).tolist())
@@ -234,7 +250,7 @@ def _save(run: Run, score: float | None = None) -> None:
         return
     for sink in run.sinks:
         sink.flush()
-    run.checkpoints.save(run.step, run.state, run.metadata(), score)
+    run.checkpoints.save(run.step, run.state, run.metadata(), score, without=sorted(run.diverged))
     run.saved = run.step
     if score is not None:
         run.best = max(run.best, score)

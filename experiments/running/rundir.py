@@ -8,9 +8,10 @@ checkpoints/  tensorboard/  plots/  evaluation.json
 
 import contextlib
 import fcntl
+import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +21,8 @@ from experiments.running.runinfo import RunFileError, RunInfo
 from r2i_jit.config import Config, ConfigError, differences
 
 RUNS = Path("runs")
+# What is read of the metadata that is saved beside a state.
+NEEDED: dict[str, Any] = {"wall_seconds": (int, float), "config": dict, "members": list}
 # What a kill before the first commit of run.json can leave behind.
 _UNBORN = {"run.lock", "config.json", "config.json.tmp", "run.json.tmp"}
 
@@ -168,15 +171,13 @@ def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: 
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 
 
-def refuse_edited(
-    path: Path, config: Config, members: Sequence[dict[str, Any]], step: int, saved: dict[str, Any]
-) -> None:
+def refuse_edited(path: Path, config: Config, info: RunInfo, step: int, saved: dict[str, Any]) -> None:
     """Exit 2 if a run's files say something else than its checkpoint's own copy, which the state was trained with.
 
     Args:
       path: the run directory.
       config: what config.json says.
-      members: what run.json says.
+      info: what run.json says.
       step: of the checkpoint.
       saved: what was saved beside the state.
     """
@@ -184,8 +185,9 @@ def refuse_edited(
         changed = [f"config.json {line}" for line in differences(Config.from_dict(saved["config"]), config)]
     except ConfigError as error:
         changed = [f"config.json: the checkpoint's has {error}"]
-    if list(members) != saved["members"]:
-        changed.append("run.json members")
+    for name, value in (("members", info.members), ("seed", info.seed)):
+        if value != saved.get(name, value):  # a checkpoint of before may lack it
+            changed.append(f"run.json {name}: {json.dumps(saved[name])[:60]} -> {json.dumps(value)[:60]}")
     if changed:
         fail(
             f"{path} was edited since checkpoint {step} was saved ({'; '.join(changed)}); undo that, or start a new run"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,13 @@ def error_line(capsys: pytest.CaptureFixture) -> str:
     text = capsys.readouterr().err
     assert text.startswith("error: ") and text.count("\n") == 1 and text.endswith("\n"), text
     return text
+
+
+def last_error(capsys: pytest.CaptureFixture) -> str:
+    """Return the last line on stderr, the only one that is an error."""
+    *notes, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and not any(note.startswith("error: ") for note in notes), (notes, line)
+    return line
 
 
 def read(run_dir: Path | str) -> list[dict]:
@@ -282,7 +290,10 @@ def test_a_run_whose_checkpoints_are_all_damaged_exits_3(fake, capsys):
     capsys.readouterr()
     metrics = Path("run/metrics.jsonl").read_bytes()
     assert fake("fake", "--run-dir", "run", "--resume") == 3
-    assert "no checkpoint in" in error_line(capsys)
+    assert "no checkpoint in" in last_error(capsys)
+    shutil.move("run/checkpoints", "elsewhere")
+    assert fake("fake", "--run-dir", "run", "--resume") == 3
+    assert "run has rows in metrics.jsonl and no checkpoint to go on from" in last_error(capsys)
     assert Path("run/metrics.jsonl").read_bytes() == metrics
     assert fake("evaluate", "run") == 3
     assert "has no checkpoint yet" in error_line(capsys)
