@@ -196,6 +196,8 @@ def _train(run: Run) -> None:
             evaluated = _evaluate_if_due(run, before)
             now = time.monotonic()
             run.wall = wall + now - start
+            if before == first:
+                run.checkpoints.wait()  # a log without any checkpoint is one whose checkpoints were lost
             _log(run, chunk, evaluated)
             _show(run, screen, chunk, evaluated, run.step - first, training, now - start)
             score = None if evaluated is None else float(run.of_the_sound(evaluated).mean())

@@ -4,7 +4,8 @@ It learns nothing, but its state has every kind of leaf the real one has and eac
 resume that restores anything wrongly changes the metrics. Compiles in under a second.
 
 Run as a program, it is `experiments.train` (or, with `sweep`, `suite` or `evaluate` first, that one) on the stand-in.
-The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_NAN_AT makes the
+The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_COMPILE_SECONDS, FAKE_INIT_SECONDS and
+FAKE_EVALUATE_SECONDS (the last evaluation) what their names say, FAKE_NAN_AT makes the
 last FAKE_NAN_MEMBERS members (one) diverge at that step.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from r2i_jit.config import Config, ConfigError
 
+SLOW = ("CHUNK", "COMPILE", "INIT", "EVALUATE")
 STEPS_PER_CHUNK, PREFILL, RING, WIDTH = 40, 80, 64, 16
 
 
@@ -87,13 +89,14 @@ class FakeTrainer:
         self._chunk = jax.jit(self._chunk_all, donate_argnums=0)
         self._nan_at = int(os.environ.get("FAKE_NAN_AT", 2**31 - 1))
         self._nan_members = int(os.environ.get("FAKE_NAN_MEMBERS", 1))
-        self._slow = float(os.environ.get("FAKE_CHUNK_SECONDS", 0))
+        self._slow = {name: float(os.environ.get(f"FAKE_{name}_SECONDS", 0)) for name in SLOW}
 
     def devices_for(self, num_seeds: int) -> int:
         return 1
 
     def compile(self, num_seeds: int, *, init: bool = False) -> float:
         begin = time.perf_counter()
+        time.sleep(self._slow["COMPILE"])
         self._compiled = self._chunk.lower(self.state_shapes(num_seeds)).compile()
         return time.perf_counter() - begin
 
@@ -103,6 +106,7 @@ class FakeTrainer:
         return jax.eval_shape(self._init_all, keys, hypers)
 
     def init(self, keys: jax.Array, hypers: Any = None) -> FakeState:
+        time.sleep(self._slow["INIT"])
         hypers = self.config.hypers if hypers is None else hypers
         return self._init(keys, jax.tree.map(lambda x: jnp.broadcast_to(jnp.float32(x), keys.shape), hypers))
 
@@ -110,7 +114,7 @@ class FakeTrainer:
         return FakeState(jax.vmap(_init_seed)(keys, hypers), jnp.int32(PREFILL))
 
     def train_chunk(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
-        time.sleep(self._slow)
+        time.sleep(self._slow["CHUNK"])
         return self._compiled(state)
 
     def _chunk_all(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
@@ -141,6 +145,7 @@ class FakeTrainer:
         forget: int | None = None,
         max_steps: int | None = None,
     ) -> dict[str, jax.Array]:
+        time.sleep(self._slow["EVALUATE"] if episodes else 0)
         episodes = episodes or 4
         noise = jax.random.normal(key, (state.seeds.key.shape[0], episodes))
         returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise) - (forget or 0)
@@ -186,4 +191,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from experiments.running import process
+
+    process.run(lambda: main(sys.argv[1:]))
