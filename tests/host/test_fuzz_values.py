@@ -1,4 +1,7 @@
-"""Random values through the command line, up to the traced program: refused in one line and soon, or sound. Minutes."""
+"""Random values through the command line, up to the traced program: refused in one line and soon, or sound.
+
+About 10 minutes of one core.
+"""
 
 import collections
 import math
@@ -84,7 +87,7 @@ def test_random_values_are_refused_by_name_or_give_a_program(capsys):
     ids = [name for name in envs.registered() if name.startswith("popgym/")]
     counts: collections.Counter[str] = collections.Counter()
     faults, slowest, begin = [], (0.0, ""), time.perf_counter()
-    signal.signal(signal.SIGALRM, refuse_slow)
+    before = signal.signal(signal.SIGALRM, refuse_slow)
     for _ in range(TRIALS):
         names = chance.sample(list(KEYS), chance.choice((1, 1, 2, 3)))
         assignments = [f"{name}={value(name, chance)}" for name in names if name != "env"] or ["model.units=1"]
@@ -97,6 +100,7 @@ def test_random_values_are_refused_by_name_or_give_a_program(capsys):
         slowest = max(slowest, (time.perf_counter() - start, " ".join(argv)[:300]))
         if result == "fault":
             faults.append(f"{argv} -> {said}")
+    signal.signal(signal.SIGALRM, before)
     with capsys.disabled():
         took = time.perf_counter() - begin
         print(f"\n{TRIALS} command lines in {took:.0f} s: {dict(counts)}; slowest {slowest[0]:.1f} s: {slowest[1]}")
