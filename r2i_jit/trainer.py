@@ -79,13 +79,6 @@ class Trainer:
         if isinstance(self.env.action_space(self.env_params), MultiDiscrete):
             self.env = FlattenActions(self.env)
         self.config = config
-        if config.model.ssm_state % config.model.ssm_blocks:
-            raise ConfigError(
-                f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
-            )
-        for name in ("rewarded", "prefill_repeat"):
-            if not 0.0 <= (value := getattr(config.replay, name)) <= 1.0:
-                raise ConfigError(f"replay.{name}={value}: expected a share, from 0 to 1")
         plan = schedule(config)
         self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
         self.parts = observation_parts(self.env, self.env_params)

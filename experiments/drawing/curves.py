@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.running import rundir
+from experiments.running.cli import fail
 from experiments.running.references import lines as reference_lines
 from experiments.running.references import references
 
@@ -63,7 +64,11 @@ def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:
     """Return one curve per setting of hyper-parameters: one for a training run, several for a sweep."""
     from r2i_jit.metrics import identity, read
 
-    rows = read(run_dir / "metrics.jsonl")
+    log = run_dir / "metrics.jsonl"
+    try:
+        rows = read(log)
+    except OSError as error:
+        fail(f"cannot read {log}: {error.strerror or error}")
     names = {identity(member): _setting(member) for member in info.members}
     curves = []
     for setting in dict.fromkeys(names.values()):

@@ -53,8 +53,10 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
 def refuse_too_large(shapes: Any, num_seeds: int, devices: int = 1) -> None:
     """Exit 2 if a device's share of the state alone does not fit it."""
     num_seeds, size, limit = num_seeds // devices, state_bytes(shapes) / devices, device_bytes()
+    stored = state_bytes(shapes.seeds.replay) / devices
     if size > limit:
+        cause = "replay.capacity" if stored > size / 2 else "the sizes in model and behavior"
         fail(
             f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
-            "lower replay.capacity or --seeds"
+            f"lower {cause} or --seeds"
         )

@@ -65,6 +65,8 @@ def refuse_occupied(path: Path) -> None:
         others = sorted(entry.name for entry in path.iterdir() if entry.name not in _UNBORN)
     except OSError as error:
         fail(f"cannot read run directory {path}: {error.strerror or error}")
+    if {"checkpoints", "metrics.jsonl"} & set(others):
+        fail(f"{path} is a run directory without its run.json; put that back, or choose another --run-dir")
     if others:
         fail(f"run directory {path} is not empty (it holds {others[0]}); choose another --run-dir")
 
