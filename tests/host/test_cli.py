@@ -117,7 +117,7 @@ def test_sizes_that_give_no_program_exit_2(fake, capsys, monkeypatch):
 def test_a_state_that_does_not_fit_is_refused_before_anything_is_allocated(fake, capsys, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: 8)
     assert fake("fake") == 2
-    assert "lower replay.capacity or --seeds" in error_line(capsys)
+    assert "lower the sizes in model and behavior or --seeds" in error_line(capsys)
     assert os.listdir() == []
 
 

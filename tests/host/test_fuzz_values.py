@@ -28,10 +28,9 @@ EDGES = [
 
 def command_line():
     """Return what `experiments.train` calls to read a command line, to resolve its config and to build its Trainer."""
-    from experiments.rundir import asked_config
-
-    from experiments import cli
-    from experiments.train import _trainer
+    from experiments.running import cli
+    from experiments.running.asking import asked_config
+    from experiments.running.starting import _trainer
 
     return cli, asked_config, _trainer
 

@@ -61,6 +61,7 @@ NONSENSE = {
     "loop.num_envs": "0 -8 65537 2147483648",
     "loop.chunk_updates": "0 -64 1000001 2147483647",
     "loop.evaluation_episodes": "0 -32 65537",
+    "loop.evaluation_steps": "0 -1 2e9",
 }
 # What looks odd and has a meaning: an ablation, or a part turned off.
 SENSIBLE = [
