@@ -77,7 +77,7 @@ def _cumulative_bfloat16(probs: jax.Array) -> jax.Array:
 
 def mode_one_hot(probs: jax.Array) -> jax.Array:
     """Return the most likely one-hot of (..., C) probabilities or their logarithms."""
-    return jax.nn.one_hot(jnp.argmax(probs, -1), probs.shape[-1], dtype=jnp.float32)
+    return jax.nn.one_hot(jax.lax.argmax(probs, probs.ndim - 1, jnp.int32), probs.shape[-1], dtype=jnp.float32)
 
 
 def straight_through(sample: jax.Array, probs: jax.Array) -> jax.Array:

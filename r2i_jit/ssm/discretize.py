@@ -16,9 +16,9 @@ def bilinear(eigenvalues: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Arra
     Returns:
       (lambda_bar (P,), gain (P,)) with b_bar = gain * b.
     """
-    half, step = (0.5 * dt).astype(eigenvalues.dtype), dt.astype(eigenvalues.dtype)
-    inverse = 1.0 / (1.0 - half * eigenvalues)
-    return inverse * (1.0 + half * eigenvalues), inverse * step
+    as_complex = lambda x: x.astype(eigenvalues.dtype)
+    inverse = 1.0 / (1.0 - as_complex(0.5 * dt) * eigenvalues)
+    return inverse * (1.0 + as_complex(0.5 * dt) * eigenvalues), inverse * as_complex(dt)
 
 
 def zero_order_hold(eigenvalues: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array]:
