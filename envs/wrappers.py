@@ -7,6 +7,7 @@ reason an environment's own override of `step` is not used.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
 from envs.episodes import AutoReset
-from envs.observation import Categorical, Continuous, Image, Part, observation_parts
+from envs.observation import Categorical, Continuous, Image, Part, flat_parts, observation_parts
 from envs.spaces import MultiDiscrete, as_index, contained, num_actions
 
 
@@ -97,8 +98,9 @@ class PreviousActionAndStart(Wrapper):
 
     A discrete action is one-hot (one group per entry of a `MultiDiscrete` one), a continuous one is as it is inside its
     space. At the start the action is the null action: 0, or the lowest one of a Box that does not hold 0. A discrete
-    action outside its space is all zeros, a continuous one is the nearest one inside (`envs.spaces.contained`). Where the observation is uint8 (or `Discrete`: it is then one-hot, too) and the action
-    discrete, the result is uint8, else float32.
+    action outside its space is all zeros, a continuous one is the nearest one inside (`envs.spaces.contained`). Where
+    the observation is uint8 (or `Discrete`: it is then one-hot, too) and the action discrete, the result is uint8, else
+    float32.
 
     Ref: popgym/wrappers/previous_action.py:110, popgym/wrappers/antialias.py:84, as flattened by gymnasium.
     """
@@ -118,9 +120,10 @@ class PreviousActionAndStart(Wrapper):
         Raises:
           ValueError: as the constructor.
         """
-        inner = observation_parts(self.env, params)
+        inner = flat_parts(self.env, params)
         if any(isinstance(part, Image) for part in inner):
             raise ValueError(f"{self.name}: actions can be appended to flat observations only, not to images")
+        inner = tuple(replace(part, one_hot=True) if isinstance(part, Categorical) else part for part in inner)
         return *inner, *_action_parts(self.action_space(params)), Categorical(2)
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
@@ -235,4 +238,5 @@ def _null_action(space: spaces.Space) -> jax.Array:
     zero = jnp.zeros(space.shape, space.dtype)
     if not isinstance(space, spaces.Box):
         return zero
-    return jnp.where(jnp.all((zero >= space.low) & (zero <= space.high)), zero, space.low)
+    low, high = (jnp.broadcast_to(jnp.asarray(bound, space.dtype), space.shape) for bound in (space.low, space.high))
+    return jnp.where(jnp.all((zero >= low) & (zero <= high)), zero, low)

@@ -95,7 +95,10 @@ def _bends(corridor: jax.Array, wall: jax.Array) -> jax.Array:
     """
     side = corridor.shape[0]
     bits = jnp.uint32(1) << jnp.arange(side, dtype=jnp.uint32)
-    words = [jnp.sum(jnp.where(_turn(grid), bits[None, None], jnp.uint32(0)), -1, dtype=jnp.uint32) for grid in (corridor, wall)]
+    words = [
+        jnp.sum(jnp.where(_turn(grid), bits[None, None], jnp.uint32(0)), -1, dtype=jnp.uint32)
+        for grid in (corridor, wall)
+    ]
     # Rows at v = -1, 0, 1, 2.
     corridors, walls = ([jnp.pad(rows, ((0, 0), (1, 2)))[:, v : v + side] for v in range(4)] for rows in words)
     inside = walls[0] & walls[1] & corridors[2] & walls[3]

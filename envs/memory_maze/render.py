@@ -120,7 +120,8 @@ def _shade(eye: Eye, scene: Scene, number: jax.Array, size: int) -> tuple[jax.Ar
         facing = wall.toward * jnp.where(wall.along_x, eye.ahead[1], eye.ahead[0]) * math.cos(PITCH)
         facing = jnp.where(kind == LEVEL, math.sin(PITCH), facing)
         x, y, paint = jnp.float32(0), jnp.float32(0), jnp.uint32(0)
-        packed = jnp.sum(jnp.round(scene.colours).astype(jnp.uint32) << np.array([CHANNELS], np.uint32), axis=1, dtype=jnp.uint32)
+        channels = jnp.round(scene.colours).astype(jnp.uint32) << np.array([CHANNELS], np.uint32)
+        packed = jnp.sum(channels, axis=1, dtype=jnp.uint32)
         for i in range(scene.targets.shape[0]):
             x, y = (jnp.where(detail == i, scene.targets[i, axis], c) for axis, c in ((0, x), (1, y)))
             paint = jnp.where(detail == i, packed[i], paint)

@@ -154,7 +154,8 @@ def _sweep(eye: Eye, walls: jax.Array, across: np.ndarray, within: jax.Array | f
     for axis in (0, 1):
         other = 1 - axis
         # Bit masks of the cells of each column or row, then of those behind each line as seen from the eye.
-        masks = jnp.sum(jnp.where(walls.T if axis == 0 else walls, powers[None], jnp.uint32(0)), axis=1, dtype=jnp.uint32)
+        bits = jnp.where(walls.T if axis == 0 else walls, powers[None], jnp.uint32(0))
+        masks = jnp.sum(bits, axis=1, dtype=jnp.uint32)
         offset = jnp.arange(2 - side, side, 2, dtype=jnp.float32) - eye.place[axis]
         behind = jnp.where(offset > 0, masks[1:], masks[:-1])
         inverse = 1 / jnp.where(jnp.abs(offset) < 1e-6, 1e-6, offset)

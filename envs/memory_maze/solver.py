@@ -164,7 +164,8 @@ def _surface(contact: Contact) -> _Surface:
     middle, half = 0.5 * (second + third), 0.5 * (second - third)
     radius = jnp.sqrt(half * half + mixed * mixed)
     cos = jnp.sqrt(jnp.maximum(0.5 + 0.5 * half / radius, 0))
-    sin = jnp.where(jnp.asarray(mixed) < 0, jnp.float32(-1), jnp.float32(1)) * jnp.sqrt(jnp.maximum(0.5 - 0.5 * half / radius, 0))
+    sign = jnp.where(jnp.asarray(mixed) < 0, jnp.float32(-1), jnp.float32(1))
+    sin = sign * jnp.sqrt(jnp.maximum(0.5 - 0.5 * half / radius, 0))
     compliance = dot(rows[0], effect[0]), middle + radius, jnp.maximum(middle - radius, 1e-9)
     return _Surface(effect, cos, sin, compliance)
 

@@ -117,6 +117,7 @@ def _colour(texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array
     start, side = look_up(table().start, texture), finest >> exponent
     fine = _bilinear(start, side, u, v)
     value = fine + (_bilinear(start, jnp.maximum(side >> 1, 1), u, v) - fine) * blend
-    level = jnp.where(is_wall, jnp.int32(LEVELS - 1), jnp.int32(LEVELS - 2)) - exponent - (blend > 0.5).astype(jnp.int32)
+    coarsest = jnp.where(is_wall, jnp.int32(LEVELS - 1), jnp.int32(LEVELS - 2))
+    level = coarsest - exponent - (blend > 0.5).astype(jnp.int32)
     entry = (texture * LEVELS + level) * 256 + jnp.round(value).astype(jnp.int32)
     return look_up(table().palettes, entry)

@@ -83,7 +83,8 @@ class CartPole(ControlGame):
     ) -> tuple[jax.Array, CartPoleState, jax.Array, jax.Array, dict[str, Any]]:
         """Push the cart for one time step."""
         fell_before = self.is_terminated(state, params)
-        acceleration, angular_acceleration = _accelerations(state, jnp.where(as_index(action) >= 1, jnp.float32(FORCE), jnp.float32(-FORCE)))
+        force = jnp.where(as_index(action) >= 1, jnp.float32(FORCE), jnp.float32(-FORCE))
+        acceleration, angular_acceleration = _accelerations(state, force)
         moved = state.replace(
             position=state.position + STEP * state.velocity,
             velocity=state.velocity + STEP * acceleration,

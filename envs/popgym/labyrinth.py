@@ -98,7 +98,8 @@ def _bit_of_rank(words: jax.Array, rank: jax.Array) -> jax.Array:
     for half in (16, 8, 4, 2, 1):
         below = jax.lax.population_count(words >> position & ((1 << half) - 1))
         above = rank >= below
-        position, rank = position + jnp.where(above, jnp.uint32(half), jnp.uint32(0)), rank - jnp.where(above, below, jnp.uint32(0))
+        position += jnp.where(above, jnp.uint32(half), jnp.uint32(0))
+        rank -= jnp.where(above, below, jnp.uint32(0))
     return jnp.uint32(1) << position.astype(jnp.uint32)
 
 
