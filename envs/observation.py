@@ -73,15 +73,17 @@ def observation_parts(env: Any, params: Any) -> tuple[Part, ...]:
     space, parts = env.observation_space(params), flat_parts(env, params)
     if isinstance(space, spaces.Discrete):
         return parts
-    shape, refused = tuple(space.shape), f"{env.name}: observation space {_line(space)} is not supported; "
+    shape, rule = tuple(space.shape), ""
     if not (jnp.issubdtype(space.dtype, jnp.floating) or jnp.issubdtype(space.dtype, jnp.integer)):
-        raise ValueError(f"{refused}its dtype should be a float or an integer")
-    if len(shape) == 3 and not is_picture(space):
-        raise ValueError(f"{refused}a picture should be uint8, 0 to 255, and anything else a vector (n,)")
-    if len(shape) not in (1, 3) or 0 in shape:
-        raise ValueError(f"{refused}its shape should be (n,), or (height, width, channels) for uint8 pictures")
-    if is_picture(space) and shape[0] < min(shape[1:]):
-        raise ValueError(f"{refused}a picture's channels should come last: (height, width, channels)")
+        rule = "its dtype should be a float or an integer"
+    elif len(shape) == 3 and not is_picture(space):
+        rule = "a picture should be uint8, 0 to 255, and anything else a vector (n,)"
+    elif len(shape) not in (1, 3) or 0 in shape:
+        rule = "its shape should be (n,), or (height, width, channels) for uint8 pictures"
+    elif is_picture(space) and shape[0] < min(shape[1:]):
+        rule = "a picture's channels should come last: (height, width, channels)"
+    if rule:
+        raise ValueError(f"{env.name}: observation space {_line(space)} is not supported; {rule}")
     return parts
 
 

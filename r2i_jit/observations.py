@@ -35,8 +35,11 @@ def check_parts(env_name: str, parts: tuple[Part, ...], model: ModelConfig) -> N
             )
 
 
-def check_environment(env: Any, params: Any) -> None:
+def check_environment(env: Any, params: Any) -> jax.ShapeDtypeStruct:
     """Compare what an environment returns with its spaces and with itself, by shapes alone: nothing is compiled.
+
+    Returns:
+      Shape and dtype of an observation.
 
     Raises:
       ConfigError: if `reset_env` or `step_env` returns something else than gymnax 1.0 says, an observation that is not
@@ -63,6 +66,7 @@ def check_environment(env: Any, params: Any) -> None:
     _check_scalar(f"{name}reward", step[2], "a number", (jnp.bool_, jnp.integer, jnp.floating))
     for flag, value in (("terminated", step[3]), ("is_truncated", truncated)):
         _check_scalar(f"{name}{flag}", value, "a truth value", (jnp.bool_, jnp.integer))
+    return reset[0]
 
 
 def _check_count(name: str, source: str, returned: Any, expected: tuple[str, ...]) -> None:
