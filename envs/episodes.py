@@ -106,7 +106,7 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     terminated, truncated = terminated.astype(bool), truncated.astype(bool)
     step = TimeStep(
         obs=obs,
-        reward=jnp.where(restart, 0.0, reward.astype(jnp.float32)),
+        reward=jnp.where(restart, jnp.float32(0), reward.astype(jnp.float32)),
         is_first=restart,
         is_last=(terminated | truncated) & ~restart,
         is_terminal=terminated & ~restart,

@@ -5,8 +5,10 @@ importing `envs` costs nothing and a suite whose optional dependency is missing 
 """
 
 import difflib
+import functools
 import importlib
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -61,16 +63,34 @@ def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> Non
       reward_scale: number that brings a typical non-zero reward to about one in size; an agent may multiply rewards
         with it. It becomes `env.reward_scale`, unless the environment defines that itself.
 
+    A factory of the same name from the same module takes the place of the one before, with a warning: that is what
+    running a notebook's cell again does.
+
     Raises:
-      ValueError: if the id is not of the form `suite/Name`, or is taken by another factory.
+      ValueError: if the id is not of the form `suite/Name`, or is taken by a factory from elsewhere.
     """
     suite, slash, name = env_id.partition("/")
     if not (suite and slash and name):
         raise ValueError(f"environment id {env_id!r} should be of the form suite/Name")
     _load(suite)
-    entry = _Entry(factory, float(reward_scale))
-    if _entries.setdefault(env_id, entry) != entry:
-        raise ValueError(f"environment id {env_id!r} is already registered with another factory; choose another id")
+    new = _Entry(factory, float(reward_scale))
+    old = _entries.get(env_id, new)
+    if old != new:
+        if _origin(old.factory) != _origin(factory):
+            raise ValueError(f"environment id {env_id!r} is already registered with another factory; choose another id")
+        warnings.warn(f"environment id {env_id!r} is registered anew; the factory before is replaced", stacklevel=2)
+    _entries[env_id] = new
+
+
+def _origin(factory: Factory) -> tuple[str, str]:
+    """Return where a factory was defined: module and name."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    if isinstance(factory, Lazy):
+        module, _, name = factory.target.partition(":")
+        return module, name
+    named = factory if hasattr(factory, "__qualname__") else type(factory)
+    return named.__module__, named.__qualname__
 
 
 def make(env_id: str) -> tuple["Environment", "EnvParams"]:

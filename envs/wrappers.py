@@ -7,6 +7,7 @@ reason an environment's own override of `step` is not used.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,8 +17,8 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
 from envs.episodes import AutoReset
-from envs.observation import Categorical, Continuous, Image, Part, observation_parts
-from envs.spaces import MultiDiscrete
+from envs.observation import Categorical, Continuous, Image, Part, flat_parts, observation_parts
+from envs.spaces import MultiDiscrete, as_index, contained, num_actions
 
 
 class Wrapper(AutoReset):
@@ -48,8 +49,8 @@ class Wrapper(AutoReset):
 
     @property
     def num_actions(self) -> int:
-        """Number of actions."""
-        return self.env.num_actions
+        """Number of actions, or of the entries of a continuous one."""
+        return num_actions(self.action_space(self.default_params))
 
     def action_space(self, params: EnvParams) -> spaces.Space:
         """Space of actions."""
@@ -95,10 +96,11 @@ class PreviousActionAndStart(Wrapper):
 
         observation + previous action + (0, 1) at the start or (1, 0) after it
 
-    A discrete action is one-hot (one group per entry of a `MultiDiscrete` one), a continuous one is as it is. At the
-    start the action is the null action: 0, or the lowest one of a Box that does not hold 0. A discrete action outside
-    its space is all zeros. Where the observation is uint8 (or `Discrete`: it is then one-hot, too) and the action
-    discrete, the result is uint8, else float32.
+    A discrete action is one-hot (one group per entry of a `MultiDiscrete` one), a continuous one is as it is inside its
+    space. At the start the action is the null action: 0, or the lowest one of a Box that does not hold 0. A discrete
+    action outside its space is all zeros, a continuous one is the nearest one inside (`envs.spaces.contained`). Where
+    the observation is uint8 (or `Discrete`: it is then one-hot, too) and the action discrete, the result is uint8, else
+    float32.
 
     Ref: popgym/wrappers/previous_action.py:110, popgym/wrappers/antialias.py:84, as flattened by gymnasium.
     """
@@ -118,9 +120,10 @@ class PreviousActionAndStart(Wrapper):
         Raises:
           ValueError: as the constructor.
         """
-        inner = observation_parts(self.env, params)
+        inner = flat_parts(self.env, params)
         if any(isinstance(part, Image) for part in inner):
             raise ValueError(f"{self.name}: actions can be appended to flat observations only, not to images")
+        inner = tuple(replace(part, one_hot=True) if isinstance(part, Categorical) else part for part in inner)
         return *inner, *_action_parts(self.action_space(params)), Categorical(2)
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
@@ -157,8 +160,9 @@ class PreviousActionAndStart(Wrapper):
 
     def _append(self, obs: jax.Array, action: jax.Array | None, params: EnvParams) -> jax.Array:
         space = self.action_space(params)
-        flag = jnp.array([0, 1] if action is None else [1, 0])
+        flag = np.array([0, 1] if action is None else [1, 0], np.uint8)
         action = _null_action(space) if action is None else action
+        action = contained(space, action) if isinstance(space, spaces.Box) else as_index(action)
         vectors = (_encode(self.env.observation_space(params), obs), _encode(space, action), flag)
         return jnp.concatenate([vector.astype(self._dtype(params)) for vector in vectors])
 
@@ -179,11 +183,6 @@ class FlattenActions(Wrapper):
         """
         super().__init__(env)
         self._vectors(self.default_params)
-
-    @property
-    def num_actions(self) -> int:
-        """Number of different action vectors."""
-        return self._vectors(self.default_params).size
 
     def action_space(self, params: EnvParams) -> spaces.Discrete:
         """The numbers of the action vectors."""
@@ -220,9 +219,9 @@ def _action_parts(space: spaces.Space) -> tuple[Part, ...]:
 def _encode(space: spaces.Space, value: jax.Array) -> jax.Array:
     """Return `value` as a vector: one-hot where it is discrete."""
     if isinstance(space, spaces.Discrete):
-        return jax.nn.one_hot(value, space.n)
+        return jax.nn.one_hot(value, space.n, dtype=jnp.uint8)
     if isinstance(space, MultiDiscrete):
-        return jnp.concatenate([jax.nn.one_hot(value[i], n) for i, n in enumerate(space.nvec)])
+        return jnp.concatenate([jax.nn.one_hot(value[i], n, dtype=jnp.uint8) for i, n in enumerate(space.nvec)])
     return jnp.asarray(value).ravel()
 
 
@@ -232,11 +231,12 @@ def _flat_bounds(space: spaces.Space) -> tuple[jax.Array, jax.Array]:
         low, high = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
         return jnp.broadcast_to(low, space.shape).ravel(), jnp.broadcast_to(high, space.shape).ravel()
     size = sum(space.nvec) if isinstance(space, MultiDiscrete) else space.n
-    return jnp.zeros(size), jnp.ones(size)
+    return jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32)
 
 
 def _null_action(space: spaces.Space) -> jax.Array:
     zero = jnp.zeros(space.shape, space.dtype)
     if not isinstance(space, spaces.Box):
         return zero
-    return jnp.where(jnp.all((zero >= space.low) & (zero <= space.high)), zero, space.low)
+    low, high = (jnp.broadcast_to(jnp.asarray(bound, space.dtype), space.shape) for bound in (space.low, space.high))
+    return jnp.where(jnp.all((zero >= low) & (zero <= high)), zero, low)

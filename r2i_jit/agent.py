@@ -54,7 +54,7 @@ class Agent:
         """Draw parameters and initialise the optimisers."""
         key_model, key_actor, key_critic, key_sample = jax.random.split(key, 4)
         obs = jnp.zeros((1, 2, *self.obs_example.shape), self.obs_example.dtype)
-        action = jnp.zeros((1, 2, self.spec.size))
+        action = jnp.zeros((1, 2, self.spec.size), jnp.float32)
         model = self.model.init(key_model, obs, action, jnp.zeros((1, 2), bool), key_sample)["params"]
         latent = self.model.apply({"params": model}, 1, method=WorldModel.initial)
         feat = behavior.features(latent, self.config.behavior.policy_input)
@@ -69,7 +69,7 @@ class Agent:
             model_tx.init(optim.pack(model)),
             actor_tx.init(optim.pack(actor)),
             critic_tx.init(optim.pack(critic)),
-            ReturnNorm(jnp.zeros(()), jnp.zeros(())),
+            ReturnNorm(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32)),
             jnp.zeros((), jnp.int32),
         )
 
@@ -128,7 +128,7 @@ class Agent:
         start, start_cont = self._starts(latent, batch, key_starts)
         learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
         # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
-        begun = state.updates >= hypers.head_start
+        begun = state.updates.astype(jnp.float32) >= hypers.head_start
         state = jax.tree.map(lambda new, old: jnp.where(begun, new, old), learned, state)
         return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
 
@@ -151,8 +151,8 @@ class Agent:
             return flat, cont
         # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
         stretch = total / wanted
-        index = ((jnp.arange(wanted) + jax.random.uniform(key, (wanted,))) * stretch).astype(jnp.int32)
-        index = jnp.minimum(index, total - 1)
+        place = jnp.arange(wanted, dtype=jnp.float32) + jax.random.uniform(key, (wanted,), jnp.float32)
+        index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):

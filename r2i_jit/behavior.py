@@ -86,12 +86,12 @@ class Policy(NamedTuple):
         if self.spec.discrete:
             return dist.sample_one_hot(key, dist.unimix_probs(self.raw, self.unimix))
         mean, std = self._moments()
-        return mean + std * jax.random.normal(key, mean.shape)
+        return mean + std * jax.random.normal(key, mean.shape, mean.dtype)
 
     def mode(self) -> jax.Array:
         """Return the most likely action vectors (..., A)."""
         if self.spec.discrete:
-            return jax.nn.one_hot(jnp.argmax(self.raw, -1), self.spec.size)
+            return dist.mode_one_hot(self.raw)
         return self._moments()[0]
 
     def log_prob(self, action: jax.Array) -> jax.Array:
@@ -135,7 +135,7 @@ class ReturnNorm(NamedTuple):
 
     def update(self, returns: jax.Array, decay: jax.Array) -> "ReturnNorm":
         """Move the percentiles towards those of `returns`."""
-        low, high = jnp.percentile(returns, jnp.array([5.0, 95.0]))
+        low, high = jnp.percentile(returns, jnp.array([5.0, 95.0], jnp.float32))
         return ReturnNorm(decay * self.low + (1 - decay) * low, decay * self.high + (1 - decay) * high)
 
     def scale(self) -> jax.Array:

@@ -54,7 +54,7 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     observed = apply(WorldModel.observe, batch.obs, batch.prev_action, batch.is_first, carry, key)
     reward_logits, continue_logit = apply(WorldModel.heads, observed.latent)
     if model.config.posterior == "observation":  # nothing is lost, and nothing to learn
-        obs, observation = batch.obs, jnp.zeros(batch.obs.shape[:2])
+        obs, observation = batch.obs, jnp.zeros(batch.obs.shape[:2], jnp.float32)
     else:
         shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, _DECODED))
         reconstruction = apply(WorldModel.reconstruct, shown)
@@ -66,7 +66,7 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     losses = {
         "observation": observation,
         "reward": dist.two_hot_loss(reward_logits, batch.reward * hypers.reward_scale),
-        "continue": dist.bernoulli_loss(continue_logit, 1.0 - batch.is_terminal),
+        "continue": dist.bernoulli_loss(continue_logit, 1.0 - batch.is_terminal.astype(jnp.float32)),
         "dyn": jnp.maximum(hypers.free_nats, dyn),
         "rep": jnp.maximum(hypers.free_nats, rep),
     }
@@ -94,7 +94,8 @@ def decoded(steps: int, latent: Latent, obs: jax.Array, key: jax.Array) -> tuple
     if not 0 < steps < length:
         return latent, obs
     stretch = length / steps
-    index = ((jnp.arange(steps) + jax.random.uniform(key, (batch, steps))) * stretch).astype(jnp.int32)
-    index = jnp.minimum(index, length - 1)
-    latent = latent._replace(hidden=jnp.zeros((batch, length, 0, 0)))  # the decoder does not read x
-    return jax.tree.map(lambda leaf: leaf[jnp.arange(batch)[:, None], index], (latent, obs))
+    place = jnp.arange(steps, dtype=jnp.float32)[None] + jax.random.uniform(key, (batch, steps), jnp.float32)
+    index = jnp.minimum((place * stretch).astype(jnp.int32), length - 1)
+    latent = latent._replace(hidden=jnp.zeros((batch, length, 0, 0), jnp.float32))  # the decoder does not read x
+    row = jnp.arange(batch, dtype=jnp.int32)[:, None]
+    return jax.tree.map(lambda leaf: leaf[row, index], (latent, obs))

@@ -66,7 +66,7 @@ def decayed(hypers: Hypers, updates: jax.Array) -> Hypers:
     0 they stay what they are.
     """
     half = hypers.decay_updates
-    factor = jnp.where(half > 0, half / jnp.maximum(half + updates, 1.0), 1.0)
+    factor = jnp.where(half > 0, half / jnp.maximum(half + updates.astype(jnp.float32), 1.0), 1.0)
     names = ("model_lr", "ssm_lr", "actor_lr", "critic_lr", "entropy_scale")
     return hypers.replace(**{name: factor * getattr(hypers, name) for name in names})
 
@@ -108,8 +108,10 @@ def apply(
     Returns:
       (parameter tree, state).
     """
-    steps, opt_state = optimizer.tx.update(pack(grads), opt_state)
-    warm = jnp.minimum(1.0, (updates + 1) / jnp.maximum(hypers.warmup_updates, 1.0))
+    # optax raises a float to an int32, the number of steps: strict promotion refuses that, and with x64 it is a float64.
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        steps, opt_state = optimizer.tx.update(pack(grads), opt_state)
+    warm = jnp.minimum(1.0, (updates + 1).astype(jnp.float32) / jnp.maximum(hypers.warmup_updates, 1.0))
 
     def move(path, leaf, step):
         decays = optimizer.decay is not None and group(path) == "kernel"

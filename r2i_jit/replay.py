@@ -85,18 +85,18 @@ def sample(
     key_time, key_env = jax.random.split(key)
     filled = jnp.minimum(written, capacity)
     oldest = written - filled
-    begin = oldest + jax.random.randint(key_time, (batch_size,), 0, filled - length + 1)
-    env = jax.random.randint(key_env, (batch_size,), 0, num_envs)
+    begin = oldest + jax.random.randint(key_time, (batch_size,), 0, filled - length + 1, jnp.int32)
+    env = jax.random.randint(key_env, (batch_size,), 0, num_envs, jnp.int32)
     if rewarded:
         key_chosen, key_reward = jax.random.split(jax.random.fold_in(key, 1))
         near, near_env, any_reward = _around_rewards(storage.reward, written, key_reward, batch_size, length)
-        chosen = jax.random.bernoulli(key_chosen, rewarded, (batch_size,)) & any_reward
+        chosen = jax.random.bernoulli(key_chosen, jnp.float32(rewarded), (batch_size,)) & any_reward
         begin, env = jnp.where(chosen, near, begin), jnp.where(chosen, near_env, env)
     if start == "episode":
         age = storage.age[begin % capacity, env]
         aligned = begin - age
         begin = jnp.where((age < length) & (aligned >= oldest), aligned, begin)
-    index = (begin[:, None] + jnp.arange(length)) % capacity
+    index = (begin[:, None] + jnp.arange(length, dtype=jnp.int32)[None]) % capacity
     windows = jax.tree.map(lambda s: s[index, env[:, None]], storage)
     return windows._replace(is_first=windows.is_first.at[:, 0].set(True))
 
@@ -109,9 +109,9 @@ def _around_rewards(
     oldest = written - jnp.minimum(written, capacity)
     key_which, key_place = jax.random.split(key)
     # The ring's slots hold the stored steps, and zeros where nothing was written yet.
-    passed = jnp.cumsum((reward != 0).reshape(-1).astype(jnp.int32))
-    which = jax.random.randint(key_which, (batch_size,), 0, jnp.maximum(passed[-1], 1))
+    passed = jnp.cumsum((reward != 0).reshape(-1), dtype=jnp.int32)
+    which = jax.random.randint(key_which, (batch_size,), 0, jnp.maximum(passed[-1], 1), jnp.int32)
     slot, env = jnp.divmod(jnp.minimum(jnp.searchsorted(passed, which, side="right"), passed.shape[0] - 1), num_envs)
     time = oldest + (slot - oldest) % capacity
-    begin = time - jax.random.randint(key_place, (batch_size,), 0, length)
+    begin = time - jax.random.randint(key_place, (batch_size,), 0, length, jnp.int32)
     return jnp.clip(begin, oldest, written - length), env, passed[-1] > 0

@@ -34,7 +34,7 @@ def start(agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array
     """Reset the environments and the agent's latent."""
     stream = episodes.start(env, params, key, num_envs)
     nothing = agent.spec.random(jax.random.key(0), num_envs) * 0
-    return Player(stream, agent.initial_latent(state, num_envs), nothing, jnp.zeros(num_envs))
+    return Player(stream, agent.initial_latent(state, num_envs), nothing, jnp.zeros(num_envs, jnp.float32))
 
 
 def collect(
@@ -75,13 +75,17 @@ def collect(
             action, latent = agent.act(state, player.latent, now.obs, player.prev_action, now.is_first, key_act)
         running = player.episode_return + now.reward
         stored = Transitions(now.obs, action, now.reward, now.is_first, now.is_terminal, player.stream.age)
-        ended = EpisodeStats(now.is_last, jnp.where(now.is_last, running, 0.0), now.is_last * player.stream.age)
+        ended = EpisodeStats(
+            now.is_last.astype(jnp.int32),
+            jnp.where(now.is_last, running, 0.0),
+            jnp.where(now.is_last, player.stream.age, 0),
+        )
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
         running = jnp.where(now.is_last, 0.0, running)
         return Player(stream, latent, action, running), (stored, ended)
 
     player, (block, ended) = jax.lax.scan(step, player, jax.random.split(key, steps))
-    return player, block, jax.tree.map(lambda x: jnp.sum(x).astype(jnp.float32), ended)
+    return player, block, jax.tree.map(lambda x: jnp.sum(x, dtype=x.dtype).astype(jnp.float32), ended)
 
 
 def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> jax.Array:
@@ -91,7 +95,7 @@ def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> j
     if not repeat:
         return spec.random(key, count)
     key_repeat, key_action = jax.random.split(key)
-    again = jax.random.bernoulli(key_repeat, repeat, (count,)) & ~now.is_first
+    again = jax.random.bernoulli(key_repeat, jnp.float32(repeat), (count,)) & ~now.is_first
     action = spec.random(key_action, count)
     return jnp.where(again.reshape(-1, *[1] * (action.ndim - 1)), player.prev_action, action)
 
@@ -128,7 +132,7 @@ def evaluate(
     """
     key_start, key_play = jax.random.split(key)
     player = start(agent, env, params, state, key_start, num_episodes)
-    zeros = jnp.zeros(num_episodes)
+    zeros = jnp.zeros(num_episodes, jnp.float32)
 
     def unfinished(carry):
         return ~jnp.all(carry[3]) & (carry[5] <= max_steps)

@@ -210,7 +210,7 @@ class Trainer:
         if max_steps is None:
             max_steps = max(loop.evaluation_steps, rollout.longest_episode(self.env, self.env_params) or 0)
         seeds = state.seeds.key.shape[0]
-        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds, dtype=jnp.int32))
         settings: dict[str, Any] = {"episodes": episodes, "greedy": greedy, "forget": forget, "max_steps": max_steps}
         program = Program(partial(self._evaluate, **settings), (P("seed"), P("seed")), P("seed"), self._options)
         play = self._programs.jitted(("evaluate", *settings.values()), seeds, program)

@@ -74,7 +74,7 @@ class WorldModel(nn.Module):
         if self.reads_change:
             self.change_net = Linear(cfg.units, dtype)
         if cfg.prior_skip:
-            self.keep = self.param("keep", nn.initializers.constant(_KEEP), self.groups)
+            self.keep = self.param("keep", nn.initializers.constant(_KEEP), self.groups, jnp.float32)
             self.recall_net = Dense(logits, kernel_init=nn.initializers.zeros)
         self.stack = Stack(cfg, dtype)
         self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
@@ -84,11 +84,11 @@ class WorldModel(nn.Module):
 
     def initial(self, batch: int) -> Latent:
         """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
-        stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]))
+        stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]), jnp.float32)
         recalled = stoch.shape[-1] if self.config.prior_skip else 0
-        deter = jnp.zeros((batch, self.config.deter + recalled))
+        deter = jnp.zeros((batch, self.config.deter + recalled), jnp.float32)
         change = stoch if self.reads_change else None
-        return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch))
+        return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch, jnp.float32))
 
     def encode(self, obs: jax.Array) -> jax.Array:
         """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
@@ -240,7 +240,8 @@ class WorldModel(nn.Module):
         logits = self.config.latent_gain * self._groups(self.prior_net(deter))
         if not self.config.prior_skip:
             return logits
-        return logits + self.keep * self._groups(prev_stoch) + self._groups(deter[..., self.config.deter :])
+        kept = jax.lax.broadcast_to_rank(self.keep, logits.ndim) * self._groups(prev_stoch)
+        return logits + kept + self._groups(deter[..., self.config.deter :])
 
     def _change(self, stoch: jax.Array, prev_stoch: jax.Array) -> jax.Array | None:
         return jnp.maximum(stoch - prev_stoch, 0.0) if self.reads_change else None
@@ -273,7 +274,8 @@ class WorldModel(nn.Module):
         deter = nn.silu(self.deter_net(y, *direct)).astype(jnp.float32)
         if not self.config.prior_skip:
             return deter
-        even = (hidden * self.stack.evening()).reshape(*hidden.shape[:-2], -1)
+        factor = jax.lax.broadcast_to_rank(self.stack.evening(), hidden.ndim)
+        even = (hidden * factor).reshape(*hidden.shape[:-2], -1)
         return jnp.concatenate([deter, self.recall_net(even).astype(jnp.float32)], -1)
 
     def _advance(

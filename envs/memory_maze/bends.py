@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from envs.memory_maze.corridors import DIRECTIONS
 
@@ -73,15 +74,16 @@ def _find(corridor: jax.Array, door: jax.Array, last: _Bend) -> tuple[_Bend, jax
     row, col = last.row - step[0], last.col - step[1]
     far = side - 1
     turned_row, turned_col = jnp.stack([row, far - row, col, far - col]), jnp.stack([far - col, col, row, far - row])
-    on = bends[jnp.maximum(last.size - 1, 0), jnp.arange(4), turned_row] >> turned_col.astype(jnp.uint32) & 1
+    on = bends[jnp.maximum(last.size - 1, 0), np.arange(4), turned_row] >> turned_col.astype(jnp.uint32) & 1
     goes_on = jnp.any(on != 0)
 
     sizes = jnp.arange(1, bends.shape[0] + 1, dtype=jnp.int32)
-    next_sizes = jnp.any(bends != 0, (1, 2)) & (sizes > (last.size == 1))
+    next_sizes = jnp.any(bends != 0, (1, 2)) & (sizes > (last.size == 1).astype(jnp.int32))
     size = jnp.where(goes_on, last.size, jnp.argmax(next_sizes).astype(jnp.int32) + 1)
-    places = bends[size - 1][..., None] >> jnp.arange(side, dtype=jnp.uint32) & 1 != 0
+    place = jnp.arange(side, dtype=jnp.int32)
+    places = bends[size - 1][..., None] >> place.astype(jnp.uint32)[None, None] & 1 != 0
     places = jnp.stack([_turn(places[d])[d] for d in range(4)], -1)
-    here = (jnp.arange(side)[:, None] == row) & (jnp.arange(side) == col)
+    here = (place == row)[:, None] & (place == col)[None]
     first = jnp.argmax(jnp.ravel(places & (here | ~goes_on)[..., None])).astype(jnp.int32)
     return _Bend(size, first // (4 * side), first // 4 % side, first % 4), goes_on | jnp.any(next_sizes)
 
@@ -93,7 +95,10 @@ def _bends(corridor: jax.Array, wall: jax.Array) -> jax.Array:
     """
     side = corridor.shape[0]
     bits = jnp.uint32(1) << jnp.arange(side, dtype=jnp.uint32)
-    words = [jnp.sum(jnp.where(_turn(grid), bits, 0), -1, dtype=jnp.uint32) for grid in (corridor, wall)]
+    words = [
+        jnp.sum(jnp.where(_turn(grid), bits[None, None], jnp.uint32(0)), -1, dtype=jnp.uint32)
+        for grid in (corridor, wall)
+    ]
     # Rows at v = -1, 0, 1, 2.
     corridors, walls = ([jnp.pad(rows, ((0, 0), (1, 2)))[:, v : v + side] for v in range(4)] for rows in words)
     inside = walls[0] & walls[1] & corridors[2] & walls[3]
@@ -110,7 +115,7 @@ def _pulled(corridor: jax.Array, bend: _Bend) -> jax.Array:
     """Return the open cells after the bend's corridor moved by one cell against `v`."""
     place = jnp.arange(corridor.shape[0], dtype=jnp.int32)
     dr, dc = jnp.asarray(DIRECTIONS, jnp.int32)[bend.direction]
-    row, col = place[:, None] - bend.row, place - bend.col
+    row, col = (place - bend.row)[:, None], (place - bend.col)[None]
     across, along = row * dr + col * dc, row * dc - col * dr
     new = (across == 0) & (along >= 0) & (along < bend.size)
     old = (across == 1) & (along >= -1) & (along <= bend.size)

@@ -95,7 +95,7 @@ def _contact(rows: tuple[Vector, Vector, Vector, Vector], distance: Scalar, velo
     depth = jnp.clip(-distance / _IMPEDANCE_DEPTH, 0, 1)
     rise = jnp.where(depth <= 0.5, 2 * depth * depth, 1 - 2 * (1 - depth) * (1 - depth))
     impedance = _LEAST_IMPEDANCE + (_GREATEST_IMPEDANCE - _LEAST_IMPEDANCE) * rise
-    stiffness = jnp.where(distance <= 0, impedance / ((1 - impedance) * _INVERSE_WEIGHT), 0)
+    stiffness = jnp.where(distance <= 0, impedance / ((1 - impedance) * _INVERSE_WEIGHT), jnp.float32(0))
     normal, *surface = (-_DAMPING * dot(row, velocity) for row in rows)
     return Contact(rows, stiffness, (normal - _SPRING * impedance * distance, *surface))
 
@@ -128,7 +128,8 @@ def neighbourhood(walls: jax.Array, x: jax.Array, y: jax.Array) -> Neighbourhood
     around = jnp.pad(walls, _WINDOW // 2, constant_values=True)
     window = jax.lax.dynamic_slice(around, (row, column), (_WINDOW, _WINDOW)).ravel()
     bits = jnp.sum(window.astype(jnp.uint32) << jnp.arange(_WINDOW**2, dtype=jnp.uint32), dtype=jnp.uint32)
-    return Neighbourhood(edge + CELL * column, edge + CELL * row, bits)
+    x, y = (edge + CELL * index.astype(jnp.float32) for index in (column, row))
+    return Neighbourhood(x, y, bits)
 
 
 class Wall(NamedTuple):
@@ -153,7 +154,7 @@ def nearest_walls(around: Neighbourhood, x: Scalar, y: Scalar) -> tuple[Wall, Wa
     reach = jnp.where(corner, to_corner, to_x)
     first = Wall(
         x=jnp.where(corner, -east * to_x * scale, -east),
-        y=jnp.where(corner, -north * to_y * scale, 0),
+        y=jnp.where(corner, -north * to_y * scale, jnp.float32(0)),
         distance=jnp.where(wall_x | corner, reach - RADIUS, CELL),
     )
     return first, Wall(x=0.0, y=-north, distance=jnp.where(wall_y, to_y - RADIUS, CELL))
@@ -164,7 +165,7 @@ def _side(place: Scalar) -> tuple[jax.Array, jax.Array, jax.Array]:
     cell = jnp.clip(jnp.floor(place / CELL), -1, 1)
     along = jnp.clip(place - CELL * cell, 0, CELL)  # Whatever the place, nothing overlaps more than a radius.
     upper = along >= 0.5 * CELL
-    return cell.astype(jnp.int32), jnp.where(upper, 1, -1), jnp.where(upper, CELL - along, along)
+    return cell.astype(jnp.int32), jnp.where(upper, jnp.int32(1), jnp.int32(-1)), jnp.where(upper, CELL - along, along)
 
 
 def heading_part(normal: Wall, cos: Scalar, sin: Scalar) -> tuple[Scalar, Scalar]:

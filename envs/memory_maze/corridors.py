@@ -60,12 +60,12 @@ def carve(words: jax.Array, room: jax.Array, max_rooms: int) -> Passages:
         fresh = region == 0
         # One number says which node comes next: the visit number decides, then the rank; a new region comes last.
         source = neighbours(visited)
-        edge_score = jnp.where(fresh & (source > 0), (source << _RANK_BITS) | rank, 0)
-        start_score = jnp.where(fresh, first, 0)
+        edge_score = jnp.where(fresh[None] & (source > 0), (source << _RANK_BITS) | rank, jnp.uint32(0))
+        start_score = jnp.where(fresh, first, jnp.uint32(0))
         best = jnp.maximum(jnp.max(edge_score), jnp.max(start_score))
         taken = edge_score == best
         entered = jnp.any(taken, 0) | (start_score == best)
-        steps, regions = steps + 1, regions + (best < 1 << _RANK_BITS)
+        steps, regions = steps + 1, regions + (best < 1 << _RANK_BITS).astype(jnp.int32)
         visited = jnp.where(entered, steps, visited)
         return visited, jnp.where(entered, regions, region), arrived | taken, steps, regions
 
@@ -100,7 +100,7 @@ def connect(words: jax.Array, region: jax.Array) -> jax.Array:
     a, b = (jnp.concatenate([pair[end].ravel() for pair in pairs]) for end in range(2))
     pair = jnp.minimum(a, b) * (2 * nodes * nodes) + jnp.maximum(a, b)
     rank = words & ~jnp.uint32(127) | jnp.arange(words.shape[0], dtype=jnp.uint32)  # Distinct by the lowest bits.
-    outranked = jnp.any((pair[:, None] == pair) & (rank[:, None] < rank), 1)
+    outranked = jnp.any((pair[:, None] == pair[None]) & (rank[:, None] < rank[None]), 1)
     door = (a != b) & ~outranked
     down, right = jnp.split(door, 2)
     down = jnp.pad(down.reshape(nodes - 1, nodes), ((0, 1), (0, 0)))

@@ -20,6 +20,7 @@ from envs.memory_maze import layout, motion, task
 from envs.memory_maze.render import SAMPLES, make_scene, render, render_map
 from envs.observation import Continuous, Image, Part
 from envs.rows import in_blocks
+from envs.spaces import nearest
 
 # Pixels that one core of a CPU draws at a time: the arrays of so many fit into its caches.
 _PIXELS_AT_ONCE = 2**17
@@ -58,7 +59,7 @@ class MemoryMaze(AutoReset):
     `top_view` with `image_size=256` (a map, not the original's picture), 6CL is `shuffled_colors`, and what ExtraObs
     adds is `extras(state)`.
 
-    An action outside 0..5 is taken as the nearest one inside.
+    An action outside 0..5 is taken as the nearest one inside; a float loses its fraction, and NaN is 0.
 
     Observation: uint8 (image_size, image_size, 3), the view ahead, framed in the colour of the object asked for; or
     with `observation="vector"` everything there is to know, float32: `agent_pos`, `agent_dir`, `targets_pos`,
@@ -159,7 +160,7 @@ class MemoryMaze(AutoReset):
         self, key: jax.Array, state: MemoryMazeState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, MemoryMazeState, jax.Array, jax.Array, dict[str, Any]]:
         """Move for 0.25 s; pay for the target asked for and ask for the next one."""
-        action = jnp.clip(jnp.asarray(action, jnp.int32), 0, self.num_actions - 1)
+        action = nearest(action, self.num_actions)
         body, trail = motion.step(state.body, state.maze.walls, action)
         wanted = task.centres(state.maze.targets[state.prompt], self.size)
         reach = task.VISIBLE_TOUCH_DISTANCE if self._good_visibility else task.TOUCH_DISTANCE

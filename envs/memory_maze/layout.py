@@ -80,7 +80,7 @@ def generate(key: jax.Array, size: int) -> Layout:
     placed = rooms.place(key_rooms, nodes, settings.max_rooms, settings.targets, settings.longest_room)
     needed = (4 * nodes**2, 2 * nodes * (nodes - 1), settings.max_rooms + settings.targets + 2, SECTIONS**2)
     # All random words at once: quicker to compile and to run.
-    words = jnp.split(jax.random.bits(key_words, (sum(needed),)), np.cumsum(needed[:-1]))
+    words = jnp.split(jax.random.bits(key_words, (sum(needed),), jnp.uint32), np.cumsum(needed[:-1]))
     open_cells = _open_cells(words[0].reshape(4, nodes, nodes), words[1], placed, side)
     targets, spawn = _occupied_cells(words[2], placed, settings.targets, side)
     textures = (words[3] % WALL_TEXTURES).astype(jnp.uint8)
@@ -99,7 +99,7 @@ def _open_cells(carve_words: jax.Array, door_words: jax.Array, placed: rooms.Roo
     passages = corridors.carve(carve_words, room, placed.corner.shape[0])
     doors = corridors.connect(door_words, passages.region)
     remains = corridors.prune(passages.carved, doors, room > 0)
-    carved = passages.carved & remains & corridors.neighbours(remains)
+    carved = passages.carved & remains[None] & corridors.neighbours(remains)
     nodes = jax.lax.pad(remains, False, [(1, 1, 1), (1, 1, 1)])
     corridor = nodes | _edge_cells(carved) | (placed.cover(side, 2) > 0)
     door = _edge_cells(doors)
@@ -125,16 +125,17 @@ def _occupied_cells(words: jax.Array, placed: rooms.Rooms, targets: int, side: i
     most = placed.exists.shape[0]
     shuffle = jnp.where(placed.exists, words[:most] >> 1, jnp.uint32(2**32 - 1))
     # Each room's place in the order; the index settles ties. Counting is quicker than a sort of so few.
-    earlier = (shuffle < shuffle[:, None]) | ((shuffle == shuffle[:, None]) & np.tri(most, k=-1, dtype=bool))
+    one, other = shuffle[:, None], shuffle[None]
+    earlier = (other < one) | ((other == one) & np.tri(most, k=-1, dtype=bool))
     place = jnp.sum(earlier, 1, dtype=jnp.int32)
-    order = jnp.argmax(place == jnp.arange(targets)[:, None], 1).astype(jnp.int32)
+    order = jnp.argmax(place[None] == jnp.arange(targets, dtype=jnp.int32)[:, None], 1).astype(jnp.int32)
     home = _below(words[-1], placed.count)
     spawn = _below(words[-2], _area(placed.shape[home]))
 
     shapes = placed.shape[order]
     at_home = order == home
-    objects = _below(words[most : most + targets], _area(shapes) - at_home)
-    objects += at_home & (objects >= spawn)
+    objects = _below(words[most : most + targets], _area(shapes) - at_home.astype(jnp.int32))
+    objects += (at_home & (objects >= spawn)).astype(jnp.int32)
     south = side - 1  # The row of y = 0.
 
     def cell(corner, shape, index):

@@ -56,7 +56,7 @@ def make_scene(
 ) -> Scene:
     """Return the scene; for the arguments see `render`."""
     sections = layout.sections(walls.shape[0] - 2)
-    floor = jnp.where(rooms, textures.ROOM, textures.CORRIDOR)
+    floor = jnp.where(rooms, jnp.int32(textures.ROOM), jnp.int32(textures.CORRIDOR))
     cells = jnp.where(walls, wall_textures.astype(jnp.int32)[sections], floor)
     scale = 255 if jnp.issubdtype(target_colors.dtype, jnp.floating) else 1
     colours = target_colors.astype(jnp.float32) * scale
@@ -120,7 +120,8 @@ def _shade(eye: Eye, scene: Scene, number: jax.Array, size: int) -> tuple[jax.Ar
         facing = wall.toward * jnp.where(wall.along_x, eye.ahead[1], eye.ahead[0]) * math.cos(PITCH)
         facing = jnp.where(kind == LEVEL, math.sin(PITCH), facing)
         x, y, paint = jnp.float32(0), jnp.float32(0), jnp.uint32(0)
-        packed = jnp.sum(jnp.round(scene.colours).astype(jnp.uint32) << jnp.array(CHANNELS, jnp.uint32), axis=1)
+        channels = jnp.round(scene.colours).astype(jnp.uint32) << np.array([CHANNELS], np.uint32)
+        packed = jnp.sum(channels, axis=1, dtype=jnp.uint32)
         for i in range(scene.targets.shape[0]):
             x, y = (jnp.where(detail == i, scene.targets[i, axis], c) for axis, c in ((0, x), (1, y)))
             paint = jnp.where(detail == i, packed[i], paint)
@@ -183,7 +184,10 @@ def render(
 
     def mix() -> jax.Array:
         """Return the packed colours of the pixels."""
-        channels = [sum((colour >> at & 255) * (light * part) for (colour, light), part in parts) for at in CHANNELS]
+        channels = [
+            sum((colour >> at & 255).astype(jnp.float32) * (light * part) for (colour, light), part in parts)
+            for at in CHANNELS
+        ]
         red, green, blue = (jnp.round(channel).astype(jnp.uint32) for channel in channels)
         return red | green << 8 | blue << 16
 
@@ -195,16 +199,17 @@ def _second(numbers: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
 
     A third one, as at corners, is taken for the second.
     """
-    second, others = numbers[0], jnp.zeros(numbers[0].shape)
+    second, others = numbers[0], jnp.zeros(numbers[0].shape, jnp.float32)
     for number in numbers[1:]:
         second = jnp.where(number == numbers[0], second, number)
-        others += number != numbers[0]
+        others += (number != numbers[0]).astype(jnp.float32)
     return second, others / len(numbers)
 
 
 def _unpack(packed: jax.Array) -> jax.Array:
     """Return red, green and blue of packed colours, uint8 (..., 3)."""
-    return (packed[..., None] >> jnp.array(CHANNELS, jnp.uint32) & 255).astype(jnp.uint8)
+    shifts = np.array(CHANNELS, np.uint32).reshape([1] * packed.ndim + [-1])
+    return (packed[..., None] >> shifts & 255).astype(jnp.uint8)
 
 
 def survey(
@@ -256,11 +261,11 @@ def render_map(scene: Scene, position: jax.Array, yaw: jax.Array, *, size: int =
         texture, jnp.asarray(east + side) / period, -jnp.asarray(north + side) / period, pixel / period
     )
     outside = np.maximum(np.abs(east), np.abs(north)) > side
-    picture = jnp.where(outside[..., None], 0, _unpack(packed)) * (AMBIENT + DIFFUSE)
+    picture = jnp.where(outside[..., None], jnp.float32(0), _unpack(packed).astype(jnp.float32)) * (AMBIENT + DIFFUSE)
     for i in range(scene.targets.shape[0]):
         height = TARGET_RADIUS**2 - (east - scene.targets[i, 0]) ** 2 - (north - scene.targets[i, 1]) ** 2
         light = AMBIENT + DIFFUSE * jnp.sqrt(jnp.maximum(height, 0)) / TARGET_RADIUS
-        picture = jnp.where((height > 0)[..., None], light[..., None] * scene.colours[i], picture)
+        picture = jnp.where((height > 0)[..., None], light[..., None] * scene.colours[i][None, None], picture)
     x, y, cos, sin = east - position[0], north - position[1], jnp.cos(yaw), jnp.sin(yaw)
     ahead, aside = x * cos + y * sin, y * cos - x * sin
     tip, half = MARKER

@@ -42,7 +42,7 @@ class Rooms(struct.PyTreeNode):
     @property
     def exists(self) -> jax.Array:
         """Which entries are rooms, bool (max_rooms,)."""
-        return jnp.arange(self.corner.shape[0]) < self.count
+        return jnp.arange(self.corner.shape[0], dtype=jnp.int32) < self.count
 
     def cover(self, side: int, step: int) -> jax.Array:
         """Return which room covers each place of a square grid.
@@ -56,10 +56,11 @@ class Rooms(struct.PyTreeNode):
         """
         first = step * self.corner + step - 1
         last = step * (self.corner + self.shape - 1) + step - 1
-        place = jnp.arange(side)
+        place = jnp.arange(side, dtype=jnp.int32)[None, None]
         within = (place >= first[..., None]) & (place <= last[..., None]) & self.exists[:, None, None]
         number = jnp.arange(1, first.shape[0] + 1, dtype=jnp.int32)[:, None, None]
-        return jnp.sum(jnp.where(within[:, 0, :, None] & within[:, 1, None, :], number, 0), 0, dtype=jnp.int32)
+        covers = within[:, 0, :, None] & within[:, 1, None, :]
+        return jnp.sum(jnp.where(covers, number, 0), 0, dtype=jnp.int32)
 
 
 class _Proposals(NamedTuple):
@@ -102,20 +103,20 @@ def place(key: jax.Array, nodes: int, max_rooms: int, min_rooms: int, longest: i
     number = len(table.weight)
 
     def attempt(key: jax.Array) -> Rooms:
-        exponential = jax.random.exponential(key, (number + max_rooms,))
+        exponential = jax.random.exponential(key, (number + max_rooms,), jnp.float32)
         arrival, luck = exponential[:number] / table.weight, exponential[number:]
 
         def add(carry, luck):
             possible, refused, going = carry
-            chance = jnp.minimum(jnp.sum(jnp.where(possible, table.weight, 0.0)), 1.0)
+            chance = jnp.minimum(jnp.sum(jnp.where(possible, table.weight, jnp.float32(0))), 1.0)
             never = chance == 0.0
-            refused += jnp.floor(luck / -jnp.log1p(-jnp.where(never, 0.5, chance)))
+            refused += jnp.floor(luck / -jnp.log1p(-jnp.where(never, jnp.float32(0.5), chance)))
             going = going & ~never & (refused < _REFUSALS)
-            chosen = jnp.argmin(jnp.where(possible, arrival, jnp.inf)).astype(jnp.int32)
+            chosen = jnp.argmin(jnp.where(possible, arrival, jnp.float32(jnp.inf))).astype(jnp.int32)
             possible = possible & jnp.asarray(table.apart)[chosen]
             return (possible, refused, going), (chosen, going)
 
-        start = (jnp.ones(table.weight.shape, bool), jnp.zeros(()), jnp.ones((), bool))
+        start = (jnp.ones(table.weight.shape, bool), jnp.zeros((), jnp.float32), jnp.ones((), bool))
         _, (chosen, placed) = jax.lax.scan(add, start, luck)
         count = jnp.sum(placed, dtype=jnp.int32)
         return Rooms(jnp.asarray(table.corner)[chosen], jnp.asarray(table.shape)[chosen], count)

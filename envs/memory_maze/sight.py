@@ -150,11 +150,12 @@ def _sweep(eye: Eye, walls: jax.Array, across: np.ndarray, within: jax.Array | f
     """
     side = walls.shape[0]
     powers = jnp.uint32(1) << jnp.arange(side, dtype=jnp.uint32)
-    nearest, face = jnp.zeros(across.shape), jnp.zeros(across.shape, jnp.int32)
+    nearest, face = jnp.zeros(across.shape, jnp.float32), jnp.zeros(across.shape, jnp.int32)
     for axis in (0, 1):
         other = 1 - axis
         # Bit masks of the cells of each column or row, then of those behind each line as seen from the eye.
-        masks = jnp.sum(jnp.where(walls.T if axis == 0 else walls, powers, 0), axis=1, dtype=jnp.uint32)
+        bits = jnp.where(walls.T if axis == 0 else walls, powers[None], jnp.uint32(0))
+        masks = jnp.sum(bits, axis=1, dtype=jnp.uint32)
         offset = jnp.arange(2 - side, side, 2, dtype=jnp.float32) - eye.place[axis]
         behind = jnp.where(offset > 0, masks[1:], masks[:-1])
         inverse = 1 / jnp.where(jnp.abs(offset) < 1e-6, 1e-6, offset)
@@ -225,12 +226,12 @@ def find_skyline(eye: Eye, walls: jax.Array, size: int) -> jax.Array:
         plane = plane_of(jnp.where(is_left, left, right), eye, side, jnp.where(is_left, fan[:-1], fan[1:]))
         cell = jnp.floor((plane.origin + plane.drift * plane.distance / plane.approach + side) / 2)
         rises = (plane.toward > 0) == plane.along_x  # Whether the coordinate along the wall grows to the right.
-        corner = 2 * (cell + (rises == is_left)) - side - plane.origin
+        corner = 2 * (cell + (rises == is_left).astype(jnp.float32)) - side - plane.origin
         offset = plane.toward * plane.distance
         x, y = jnp.where(plane.along_x, corner, offset), jnp.where(plane.along_x, offset, corner)
         ahead = jnp.maximum(x * eye.ahead[0] + y * eye.ahead[1], 1e-6)
         end = ((x * eye.right[0] + y * eye.right[1]) / ahead - fan[:-1]) / (fan[1] - fan[0])
-        part = jnp.where(end > 0, jnp.minimum(end, 1) * 65536, 0)
+        part = jnp.where(end > 0, jnp.minimum(end, 1) * 65536, jnp.float32(0))
         return left.astype(jnp.uint32) | right.astype(jnp.uint32) << 6 | part.astype(jnp.uint32) << 12
 
     return once(stage)

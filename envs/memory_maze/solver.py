@@ -79,7 +79,7 @@ def _spring(stiffness: jax.Array, slip: Vector) -> _Spring:
     speed = jnp.sqrt(dot(tuple(surface), tuple(surface)))
     sticks, open_ = speed <= -normal, speed <= normal
     slides = ~sticks & ~open_
-    pick = lambda sticking, sliding: jnp.where(sticks, sticking, jnp.where(slides, sliding, 0))
+    pick = lambda sticking, sliding: jnp.where(sticks, sticking, jnp.where(slides, sliding, jnp.float32(0)))
     half, safe_speed = 0.5 * stiffness, jnp.maximum(speed, _TINY)
     push = pick(-stiffness * normal, half * (speed - normal))
     along = pick(stiffness, half * (speed - normal) / safe_speed)
@@ -87,7 +87,7 @@ def _spring(stiffness: jax.Array, slip: Vector) -> _Spring:
         force=(push, *(-along * x for x in surface)),
         normal=pick(stiffness, half),
         surface=along,
-        direction=tuple(jnp.where(slides, x / safe_speed, 0) for x in surface),
+        direction=tuple(jnp.where(slides, x / safe_speed, jnp.float32(0)) for x in surface),
     )
 
 
@@ -164,7 +164,8 @@ def _surface(contact: Contact) -> _Surface:
     middle, half = 0.5 * (second + third), 0.5 * (second - third)
     radius = jnp.sqrt(half * half + mixed * mixed)
     cos = jnp.sqrt(jnp.maximum(0.5 + 0.5 * half / radius, 0))
-    sin = jnp.where(jnp.asarray(mixed) < 0, -1, 1) * jnp.sqrt(jnp.maximum(0.5 - 0.5 * half / radius, 0))
+    sign = jnp.where(jnp.asarray(mixed) < 0, jnp.float32(-1), jnp.float32(1))
+    sin = sign * jnp.sqrt(jnp.maximum(0.5 - 0.5 * half / radius, 0))
     compliance = dot(rows[0], effect[0]), middle + radius, jnp.maximum(middle - radius, 1e-9)
     return _Surface(effect, cos, sin, compliance)
 

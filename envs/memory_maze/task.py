@@ -40,7 +40,7 @@ def target_colors(key: jax.Array, targets: int, shuffled: bool) -> jax.Array:
     """
     if not shuffled:
         return jnp.arange(targets, dtype=jnp.int32)
-    order = jnp.argsort(jax.random.bits(key, (len(COLORS),)))
+    order = jnp.argsort(jax.random.bits(key, (len(COLORS),), jnp.uint32))
     return order[:targets].astype(jnp.int32)
 
 
@@ -57,7 +57,7 @@ def found(trail: jax.Array, target: jax.Array, touch_distance: float = TOUCH_DIS
       target: its centre, metres, (2,).
       touch_distance: closer than this, metres, a target is touched.
     """
-    away = trail - target
+    away = trail - target[None]
     return jnp.any(jnp.sum(away * away, -1) < touch_distance**2)
 
 
@@ -73,7 +73,7 @@ def next_prompt(key: jax.Array, prompt: jax.Array, targets: int, was_found: jax.
       targets: how many there are.
       was_found: whether that one was touched, bool ().
     """
-    other = jax.random.bits(key) % (targets - 1)
+    other = jax.random.bits(key, (), jnp.uint32) % (targets - 1)
     return jnp.where(was_found, (prompt + 1 + other.astype(jnp.int32)) % targets, prompt)
 
 
@@ -88,7 +88,7 @@ def draw_border(image: jax.Array, color: jax.Array) -> jax.Array:
     width = int(2 * math.sqrt(side // 64))
     pixel = np.arange(side)
     inside = (pixel >= width) & (pixel < side - width)
-    return jnp.where((inside[:, None] & inside)[..., None], image, jnp.asarray(BORDER_COLORS)[color])
+    return jnp.where((inside[:, None] & inside)[..., None], image, jnp.asarray(BORDER_COLORS)[color][None, None])
 
 
 def describe(
@@ -116,8 +116,8 @@ def describe(
     places = targets.astype(jnp.float32) - 0.5
     ahead = jnp.stack([jnp.cos(yaw), jnp.sin(yaw)])
     right = jnp.stack([ahead[1], -ahead[0]])
-    away = places - agent
-    vectors = jnp.stack([jnp.sum(away * right, -1), jnp.sum(away * ahead, -1)], -1)
+    away = places - agent[None]
+    vectors = jnp.stack([jnp.sum(away * right[None], -1), jnp.sum(away * ahead[None], -1)], -1)
     return {
         "agent_pos": agent,
         "agent_dir": ahead,

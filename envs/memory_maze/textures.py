@@ -107,7 +107,7 @@ def colour(texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array)
 def _colour(texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array) -> jax.Array:
     """Return `colour`."""
     is_wall = texture < CORRIDOR
-    finest = jnp.where(is_wall, WALL_SIDE, FLOOR_SIDE)
+    finest = jnp.where(is_wall, jnp.int32(WALL_SIDE), jnp.int32(FLOOR_SIDE))
     # The level is the binary logarithm of the footprint: a float's exponent and, nearly, a parabola of its mantissa.
     texels = jnp.clip(footprint * finest.astype(jnp.float32), 1.0, finest.astype(jnp.float32))
     bits = jax.lax.bitcast_convert_type(texels, jnp.int32)
@@ -117,6 +117,7 @@ def _colour(texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array
     start, side = look_up(table().start, texture), finest >> exponent
     fine = _bilinear(start, side, u, v)
     value = fine + (_bilinear(start, jnp.maximum(side >> 1, 1), u, v) - fine) * blend
-    level = jnp.where(is_wall, LEVELS - 1, LEVELS - 2) - exponent - (blend > 0.5)
+    coarsest = jnp.where(is_wall, jnp.int32(LEVELS - 1), jnp.int32(LEVELS - 2))
+    level = coarsest - exponent - (blend > 0.5).astype(jnp.int32)
     entry = (texture * LEVELS + level) * 256 + jnp.round(value).astype(jnp.int32)
     return look_up(table().palettes, entry)

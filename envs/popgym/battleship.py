@@ -98,7 +98,8 @@ class Battleship(GridGame):
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, BattleshipState]:
         """Place the ships."""
         ships = self.empty()
-        for word, length in zip(jax.random.bits(key, (len(self.ship_sizes),)), self.ship_sizes, strict=True):
+        words = jax.random.bits(key, (len(self.ship_sizes),), jnp.uint32)
+        for word, length in zip(words, self.ship_sizes, strict=True):
             ships = ships | self._placed(word, ships, length)
         state = BattleshipState(time=jnp.zeros((), jnp.int32), ships=ships, shots=self.empty(), hit=jnp.zeros((), bool))
         return self.observe(key, state, None, params), state
@@ -135,8 +136,8 @@ class Battleship(GridGame):
         square = self.chosen(action)
         hit = overlap(square, state.ships & ~state.shots)
         state = state.replace(time=state.time + 1, shots=state.shots | square, hit=hit)
-        reward = jnp.where(hit, 1.0 / self.ship_squares, -1.0 / (self.board_size**2 - self.ship_squares))
-        reward = reward.astype(jnp.float32)
+        miss = jnp.float32(-1.0 / (self.board_size**2 - self.ship_squares))
+        reward = jnp.where(hit, jnp.float32(1.0 / self.ship_squares), miss)
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: BattleshipState, params: EnvParams) -> jax.Array:

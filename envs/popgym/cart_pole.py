@@ -12,6 +12,7 @@ from flax import struct
 from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.popgym.control import ControlGame
+from envs.spaces import as_index
 
 GRAVITY = 9.8  # m / s^2
 CART_MASS = 1.0  # kg
@@ -82,7 +83,8 @@ class CartPole(ControlGame):
     ) -> tuple[jax.Array, CartPoleState, jax.Array, jax.Array, dict[str, Any]]:
         """Push the cart for one time step."""
         fell_before = self.is_terminated(state, params)
-        acceleration, angular_acceleration = _accelerations(state, jnp.where(action >= 1, FORCE, -FORCE))
+        force = jnp.where(as_index(action) >= 1, jnp.float32(FORCE), jnp.float32(-FORCE))
+        acceleration, angular_acceleration = _accelerations(state, force)
         moved = state.replace(
             position=state.position + STEP * state.velocity,
             velocity=state.velocity + STEP * acceleration,
@@ -92,7 +94,7 @@ class CartPole(ControlGame):
         # At rest after a fall: within a few hundred steps a pole that went on would overflow.
         state = jax.tree.map(lambda old, new: jnp.where(fell_before, old, new), state, moved)
         state = state.replace(time=state.time + 1)
-        reward = jnp.where(fell_before, -1.0, 1.0 / self.max_episode_steps).astype(jnp.float32)
+        reward = jnp.where(fell_before, jnp.float32(-1), jnp.float32(1.0 / self.max_episode_steps))
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: CartPoleState, params: EnvParams) -> jax.Array:

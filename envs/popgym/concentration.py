@@ -14,6 +14,7 @@ from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.observation import Categorical
 from envs.popgym.deck import RANKS, CardGame, shuffle
+from envs.spaces import nearest
 
 _MATCHES = ("colors", "ranks")  # there are 13 of each suit, which leaves one over
 _NONE = -1
@@ -100,24 +101,24 @@ class Concentration(CardGame):
         self, key: jax.Array, state: ConcentrationState, action: jax.Array | None, params: EnvParams
     ) -> jax.Array:
         """Return the table as it lies, one-hot uint8 (N * (types + 1),)."""
-        positions = jnp.arange(self.num_cards)
+        positions = jnp.arange(self.num_cards, dtype=jnp.int32)
         visible = state.face_up | (positions == state.turned[0]) | (positions == state.turned[1])
-        seen = jnp.where(visible, state.cards, self.num_types)
+        seen = jnp.where(visible, state.cards, jnp.uint8(self.num_types))
         return jax.nn.one_hot(seen, self.num_types + 1, dtype=jnp.uint8).ravel()
 
     def step_env(
         self, key: jax.Array, state: ConcentrationState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, ConcentrationState, jax.Array, jax.Array, dict[str, Any]]:
         """Turn over one card and settle the turn if that ends it."""
-        card = jnp.clip(jnp.asarray(action, jnp.int32), 0, self.num_cards - 1)
+        card = nearest(action, self.num_cards)
         # Two turned cards are those of the turn before; they were left on screen for one observation.
         first = jnp.where(state.turned[1] == _NONE, state.turned[0], _NONE)
         is_second = first != _NONE
         up_already = state.face_up[card]
         match = is_second & ~up_already & (card != first) & (state.cards[card] == state.cards[first])
-        failure = jnp.where(is_second, -2.0, jnp.where(up_already, -1.0, 0.0)) / self.max_episode_steps
+        failure = jnp.where(is_second, jnp.float32(-2), -up_already.astype(jnp.float32)) / self.max_episode_steps
 
-        positions = jnp.arange(self.num_cards)
+        positions = jnp.arange(self.num_cards, dtype=jnp.int32)
         pair = (positions == card) | (positions == first)
         # A first card that is up already leaves nothing in play: the next card is a first one again.
         opened = jnp.where(up_already, _NONE, card)
@@ -126,7 +127,7 @@ class Concentration(CardGame):
             face_up=state.face_up | (match & pair),
             turned=jnp.where(is_second, jnp.stack([first, card]), jnp.stack([opened, _NONE])),
         )
-        reward = jnp.where(match, 1.0 / self.reward_scale, failure).astype(jnp.float32)
+        reward = jnp.where(match, 1.0 / self.reward_scale, failure)
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: ConcentrationState, params: EnvParams) -> jax.Array:

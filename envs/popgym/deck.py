@@ -17,6 +17,7 @@ from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.observation import Categorical
 from envs.popgym.game import Game, no_time_limit
+from envs.spaces import as_index
 
 CARDS = 52
 RANKS = 13
@@ -77,7 +78,7 @@ def shuffle(key: jax.Array, cards: np.ndarray) -> jax.Array:
     card_bits = (1 << int(cards.max()).bit_length()) - 1
     words = jax.random.bits(key, cards.shape, jnp.uint32)
     words = words & ~jnp.uint32(card_bits) | cards.astype(np.uint32)
-    return (jnp.sort(words) & card_bits).astype(jnp.uint8)
+    return (jnp.sort(words) & jnp.uint32(card_bits)).astype(jnp.uint8)
 
 
 class CardGame(Game):
@@ -192,7 +193,7 @@ class DealtGame(CardGame):
     ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
         """Let one step pass and return what `step_env` returns."""
         state = state.replace(time=state.time + 1)
-        reward = (reward / self.reward_scale).astype(jnp.float32)
+        reward = reward.astype(jnp.float32) / self.reward_scale
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
 
@@ -223,7 +224,7 @@ class SuitGame(DealtGame):
     ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
         """Judge the answer to what is on screen, then go on."""
         position, paid = self.asked(state.time)
-        reward = jnp.where(paid, judge(action, self._at(state.cards, position)), 0.0)
+        reward = jnp.where(paid, judge(action, self._at(state.cards, position)), jnp.float32(0))
         return self._advance(key, state, action, reward, params)
 
     def _right(self, state: DealtState) -> str:
@@ -235,5 +236,5 @@ class SuitGame(DealtGame):
 
 def judge(action: jax.Array, answer: jax.Array) -> jax.Array:
     """Return float32 +1 if `action` is `answer`, -1 for any other action, ids outside the action space included."""
-    # Compared as int32: a weakly typed action would be narrowed to the deck's uint8, where 256 is 0.
-    return jnp.where(action == answer.astype(jnp.int32), 1.0, -1.0).astype(jnp.float32)
+    # Compared as int32: the deck's uint8 cannot tell 256 from 0.
+    return jnp.where(as_index(action) == answer.astype(jnp.int32), jnp.float32(1), jnp.float32(-1))

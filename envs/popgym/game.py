@@ -9,6 +9,7 @@ from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.episodes import AutoReset
 from envs.observation import Categorical, Part
+from envs.spaces import num_actions
 
 
 class Game(AutoReset):
@@ -19,6 +20,11 @@ class Game(AutoReset):
     request what it hides), and either `num_actions` (for a Discrete action space) or `action_space`. One whose
     observation is not one-hot defines `observation_space` too, and one without a time limit `is_truncated`
     (`no_time_limit`).
+
+    An action of any number type is accepted, and one that is not in the action space does no harm: it is a wrong answer
+    where a game judges answers, elsewhere it is taken as the nearest one inside. Where whole numbers are expected a
+    float loses its fraction and NaN is -1 (`envs.spaces.as_index`); in a Box NaN is 0, or the middle of the box where 0
+    is not in it (`envs.spaces.contained`).
     """
 
     @property
@@ -39,6 +45,13 @@ class Game(AutoReset):
     def default_params(self) -> EnvParams:
         """Parameters with the original's episode length."""
         return EnvParams(max_steps_in_episode=self.max_episode_steps)
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions, or of the entries of a continuous one."""
+        if type(self).action_space is Game.action_space:  # Which would ask here again.
+            raise NotImplementedError(f"{self.name}: define num_actions or action_space")
+        return num_actions(self.action_space(self.default_params))
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
         """One-hot groups side by side, uint8."""

@@ -6,7 +6,7 @@ import numpy as np
 from gymnax.environments.environment import EnvParams
 
 from envs.popgym.game import Game
-from envs.spaces import MultiDiscrete
+from envs.spaces import MultiDiscrete, nearest
 
 _WORD = 32
 
@@ -43,7 +43,7 @@ class GridGame(Game):
 
     def chosen(self, action: jax.Array) -> jax.Array:
         """Return the board with the square of an action marked, uint32 (board_size,)."""
-        row, column = jnp.clip(jnp.asarray(action, jnp.int32), 0, self.board_size - 1)
+        row, column = nearest(action, self.board_size)
         return self.square(row, column)
 
 

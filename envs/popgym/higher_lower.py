@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gymnax.environments.environment import EnvParams
 
 from envs.popgym.deck import DealtGame, DealtState
+from envs.spaces import as_index
 
 HIGHER = 0
 LOWER = 1
@@ -49,7 +50,7 @@ class HigherLower(DealtGame):
         self, key: jax.Array, state: DealtState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, DealtState, jax.Array, jax.Array, dict[str, Any]]:
         """Deal the next card and judge the guess."""
-        guess = jnp.where(jnp.asarray(action) <= HIGHER, 1, -1)
+        guess = jnp.where(as_index(action) <= HIGHER, jnp.int32(1), jnp.int32(-1))
         return self._advance(key, state, action, self._rise(state) * guess, params)
 
     def _rise(self, state: DealtState) -> jax.Array:

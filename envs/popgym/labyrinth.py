@@ -13,6 +13,7 @@ from gymnax.environments.environment import EnvParams, EnvState
 from envs.observation import Categorical, Part
 from envs.popgym.game import Game
 from envs.popgym.grid import unpacked
+from envs.spaces import nearest
 
 LEFT, RIGHT, UP, DOWN, NO_ACTION = range(5)
 MOVES = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)], np.int32)  # (rows, columns) that an action moves by
@@ -79,10 +80,10 @@ class _Cells:
         """
         counts = jax.lax.population_count(cells)
         up_to_here = jnp.cumsum(counts, dtype=jnp.uint32)
-        rank = (uniform * up_to_here[-1]).astype(jnp.uint32)
+        rank = (uniform * up_to_here[-1].astype(jnp.float32)).astype(jnp.uint32)
         before = up_to_here - counts
         chosen = _bit_of_rank(cells, rank - before)
-        return jnp.where((before <= rank) & (rank < up_to_here), chosen, 0), up_to_here[-1]
+        return jnp.where((before <= rank) & (rank < up_to_here), chosen, jnp.uint32(0)), up_to_here[-1]
 
     def rows(self, cells: jax.Array) -> jax.Array:
         """Return `cells` with one word per row, bit = column, uint32 (height,)."""
@@ -97,7 +98,8 @@ def _bit_of_rank(words: jax.Array, rank: jax.Array) -> jax.Array:
     for half in (16, 8, 4, 2, 1):
         below = jax.lax.population_count(words >> position & ((1 << half) - 1))
         above = rank >= below
-        position, rank = position + jnp.where(above, half, 0), rank - jnp.where(above, below, 0)
+        position += jnp.where(above, jnp.uint32(half), jnp.uint32(0))
+        rank -= jnp.where(above, below, jnp.uint32(0))
     return jnp.uint32(1) << position.astype(jnp.uint32)
 
 
@@ -124,7 +126,7 @@ def hunt_and_kill(key: jax.Array, height: int, width: int, trials: int | jax.Arr
       The blocks of the maze, cells at odd coordinates: walls, uint32 (2 height + 1,).
     """
     grid = _Cells(height, width)
-    uniforms = jax.random.uniform(key, (height * width, 3))
+    uniforms = jax.random.uniform(key, (height * width, 3), jnp.float32)
 
     def add_cell(carry, uniforms):
         here, visited, to_east, to_south, trials_left = carry
@@ -133,9 +135,9 @@ def hunt_and_kill(key: jax.Array, height: int, width: int, trials: int | jax.Arr
         stuck = jnp.all(here & ends == 0)
         hunted, number = grid.pick(ends, uniforms[0])
         # In every pass there are visited and unvisited cells, so there is an end, and fewer ends than cells.
-        failures = jnp.floor(jnp.log1p(-uniforms[1]) / jnp.log1p(-(number / (height * width))))
-        trials_left = trials_left - jnp.where(stuck, failures + 1, 0)
-        here = jnp.where(stuck, jnp.where(trials_left >= 0, hunted, 0), here)
+        failures = jnp.floor(jnp.log1p(-uniforms[1]) / jnp.log1p(-(number.astype(jnp.float32) / (height * width))))
+        trials_left = trials_left - jnp.where(stuck, failures + 1, jnp.float32(0))
+        here = jnp.where(stuck, jnp.where(trials_left >= 0, hunted, jnp.uint32(0)), here)
         new, _ = grid.pick(grid.neighbors(here) & unvisited, uniforms[2])
         to_east |= here & grid.west(new) | new & grid.west(here)
         to_south |= here & grid.north(new) | new & grid.north(here)
@@ -147,13 +149,13 @@ def hunt_and_kill(key: jax.Array, height: int, width: int, trials: int | jax.Arr
     cell_rows = _spread(grid.rows(visited), width) << 1 | _spread(grid.rows(to_east), width) << 2
     rows_between = _spread(grid.rows(to_south), width) << 1
     free = jnp.stack([cell_rows, rows_between], axis=1).ravel()
-    return (1 << 2 * width + 1) - 1 & ~jnp.concatenate([jnp.zeros(1, jnp.uint32), free])
+    return jnp.uint32((1 << 2 * width + 1) - 1) & ~jnp.concatenate([jnp.zeros(1, jnp.uint32), free])
 
 
 def _spread(rows: jax.Array, width: int) -> jax.Array:
     """Return words whose bit 2 c is bit c of `rows`."""
     columns = np.arange(width, dtype=np.uint32)
-    return jnp.sum((rows[:, None] >> columns & 1) << 2 * columns, axis=1, dtype=jnp.uint32)
+    return jnp.sum((rows[:, None] >> columns[None] & 1) << 2 * columns[None], axis=1, dtype=jnp.uint32)
 
 
 def bit(row: jax.Array, x: jax.Array) -> jax.Array:
@@ -164,7 +166,7 @@ def bit(row: jax.Array, x: jax.Array) -> jax.Array:
 def with_block(rows: jax.Array, position: jax.Array) -> jax.Array:
     """Return `rows` with the bit at `position` (row, column) set, uint32 (side,)."""
     block = jnp.uint32(1) << position[1].astype(jnp.uint32)
-    return jnp.where(jnp.arange(rows.shape[0]) == position[0], rows | block, rows)
+    return jnp.where(jnp.arange(rows.shape[0], dtype=jnp.int32) == position[0], rows | block, rows)
 
 
 def without_block(rows: jax.Array, position: jax.Array) -> jax.Array:
@@ -241,9 +243,9 @@ class Labyrinth(Game):
         key_maze, key_side, key_gaps = jax.random.split(key, 3)
         cells, last = self.side // 2, self.side - 1
         walls = hunt_and_kill(key_maze, cells, cells, trials=self.side**2)
-        side = jax.random.randint(key_side, (), 0, 4)
-        start_gap, exit_gap = 2 * jax.random.randint(key_gaps, (2,), 0, cells) + 1
-        start_wall = jnp.where(side % 2 == 0, 0, last)
+        side = jax.random.randint(key_side, (), 0, 4, jnp.int32)
+        start_gap, exit_gap = 2 * jax.random.randint(key_gaps, (2,), 0, cells, jnp.int32) + 1
+        start_wall = jnp.where(side % 2 == 0, jnp.int32(0), jnp.int32(last))
         is_row = side < 2
         start = jnp.where(is_row, jnp.stack([start_wall, start_gap]), jnp.stack([start_gap, start_wall]))
         exit_ = jnp.where(is_row, jnp.stack([last - start_wall, exit_gap]), jnp.stack([exit_gap, last - start_wall]))
@@ -261,13 +263,13 @@ class Labyrinth(Game):
 
     def _window(self, state: LabyrinthState) -> jax.Array:
         """Return the classes of the blocks that the agent sees, int32 (3, 3)."""
-        blocks = jnp.maximum(state.position - 1, 0)[:, None] + jnp.arange(WINDOW)
+        blocks = jnp.maximum(state.position - 1, 0)[:, None] + jnp.arange(WINDOW, dtype=jnp.int32)[None]
         seen = blocks <= jnp.minimum(state.position + 1, self.side - 1)[:, None]
         y, x = jnp.minimum(blocks, self.side - 1)
-        window = bit(state.walls[y][:, None], x).astype(jnp.int32)
+        window = bit(state.walls[y][:, None], x[None]).astype(jnp.int32)
         for block_class, position in self._special_blocks(state):
-            window = jnp.where((y == position[0])[:, None] & (x == position[1]), block_class, window)
-        return jnp.where(seen[0][:, None] & seen[1], window, WALL)
+            window = jnp.where((y == position[0])[:, None] & (x == position[1])[None], block_class, window)
+        return jnp.where(seen[0][:, None] & seen[1][None], window, WALL)
 
     def observe(self, key: jax.Array, state: LabyrinthState, action: jax.Array | None, params: EnvParams) -> jax.Array:
         """Return the window and the action that led to it, one-hot uint8 (50,)."""
@@ -292,7 +294,7 @@ class Labyrinth(Game):
 
 def _valid(action: jax.Array) -> jax.Array:
     """Return the nearest action in the action space, int32 ()."""
-    return jnp.clip(jnp.asarray(action, jnp.int32), LEFT, DOWN)
+    return nearest(action, NO_ACTION)
 
 
 _SYMBOLS = {FREE: "  ", WALL: "██", START: "St", GOAL: "Ex"}

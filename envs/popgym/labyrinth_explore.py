@@ -72,9 +72,9 @@ class LabyrinthExplore(Labyrinth):
             time=state.time + 1,
             position=position,
             explored=with_block(state.explored, position),
-            unexplored=state.unexplored - new,
+            unexplored=state.unexplored - new.astype(jnp.int32),
         )
-        reward = jnp.where(new, 1.0 / state.free_blocks, -1.0 / EPISODE_LENGTH).astype(jnp.float32)
+        reward = jnp.where(new, 1.0 / state.free_blocks.astype(jnp.float32), -1.0 / EPISODE_LENGTH)
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: ExploreState, params: EnvParams) -> jax.Array:

@@ -102,7 +102,7 @@ class MineSweeper(GridGame):
         mines = self.empty()
         squares = self.board_size**2
         lasts = range(squares - self.num_mines, squares)
-        for word, last in zip(jax.random.bits(key, (self.num_mines,)), lasts, strict=True):
+        for word, last in zip(jax.random.bits(key, (self.num_mines,), jnp.uint32), lasts, strict=True):
             drawn = self.square(*jnp.divmod(below(word, last + 1), self.board_size))
             mines |= jnp.where(overlap(mines, drawn), self.square(*divmod(last, self.board_size)), drawn)
         return mines
@@ -126,8 +126,8 @@ class MineSweeper(GridGame):
             count=size(state.mines & _around(square)),
         )
         clear = self.max_episode_steps
-        reward = jnp.where(is_mine, -0.5 - 1 / clear, jnp.where(is_viewed, -0.5 / (clear - 2), 1 / clear))
-        reward = reward.astype(jnp.float32)
+        repeated, new, mine = (jnp.float32(pay) for pay in (-0.5 / (clear - 2), 1 / clear, -0.5 - 1 / clear))
+        reward = jnp.where(is_mine, mine, jnp.where(is_viewed, repeated, new))
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: MineSweeperState, params: EnvParams) -> jax.Array:

@@ -13,6 +13,7 @@ from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.observation import Categorical
 from envs.popgym.game import Game, no_time_limit
+from envs.spaces import nearest
 
 _BAR = 20  # characters for a probability of one
 
@@ -95,9 +96,9 @@ class MultiarmedBandit(Game):
         self, key: jax.Array, state: BanditState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, BanditState, jax.Array, jax.Array, dict[str, Any]]:
         """Pull an arm."""
-        arm = jnp.clip(jnp.asarray(action, jnp.int32), 0, self.num_actions - 1)
+        arm = nearest(action, self.num_actions)
         state = state.replace(time=state.time + 1, paid=self.luck(key) < state.arms[arm])
-        reward = jnp.where(state.paid, 1.0, -1.0).astype(jnp.float32) / self.reward_scale
+        reward = jnp.where(state.paid, jnp.float32(1), jnp.float32(-1)) / self.reward_scale
         return self.observe(key, state, action, params), state, reward, self.is_terminated(state, params), {}
 
     def is_terminated(self, state: BanditState, params: EnvParams) -> jax.Array:

@@ -14,6 +14,7 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.popgym.control import ControlGame
+from envs.spaces import contained
 
 GRAVITY = 10.0  # m / s^2
 MASS = 1.0  # kg
@@ -80,7 +81,7 @@ class Pendulum(ControlGame):
     The original computes in float64. Readings differ by less than 1e-6 after one step and in most episodes by less than
     1e-5 at the end, but by more where the pendulum was near upright: there the error grows 50-fold in a second.
 
-    Action: torque in N m, float32 (1,), clipped to [-2, 2]. Ends: truncated after L steps, never terminated.
+    Action: torque in N m, float32 (1,), clipped to [-2, 2], NaN is 0. Ends: truncated after L steps, never terminated.
     """
 
     def action_space(self, params: EnvParams) -> spaces.Box:
@@ -103,7 +104,7 @@ class Pendulum(ControlGame):
         self, key: jax.Array, state: PendulumState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, PendulumState, jax.Array, jax.Array, dict[str, Any]]:
         """Apply a torque for one time step."""
-        torque = jnp.clip(jnp.reshape(action, ()).astype(jnp.float32), -TORQUE_LIMIT, TORQUE_LIMIT)
+        torque = contained(self.action_space(params), jnp.reshape(jnp.asarray(action), (1,)))[0]
         reward = pay(state.angle, state.angular_velocity, torque) / self.max_episode_steps
         angle, velocity = move(state.angle, state.angular_velocity, torque)
         state = PendulumState(state.time + 1, angle, velocity)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2i_jit.config import ImageNet
-from r2i_jit.nets.mlp import Dense, Linear, kernel_init, product
+from r2i_jit.nets.mlp import Dense, LayerNorm, Linear, kernel_init, product
 
 STAGES = 4  # halvings of the resolution
 PATCH = 8  # side of a patch
@@ -92,7 +92,7 @@ class Downsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, height, width, D) to (N, height / 2, width / 2, features)."""
-        kernel = self.param("kernel", kernel_init, (4, 4, x.shape[-1], self.features))
+        kernel = self.param("kernel", kernel_init, (4, 4, x.shape[-1], self.features), jnp.float32)
         return conv(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
@@ -106,10 +106,11 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, height, width, D) to (N, 2 height, 2 width, features)."""
-        kernel = self.param("kernel", kernel_init, (4, 4, x.shape[-1], self.features))
+        kernel = self.param("kernel", kernel_init, (4, 4, x.shape[-1], self.features), jnp.float32)
         x = conv_transpose(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.use_bias:
-            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+            x = x + jax.lax.broadcast_to_rank(bias, x.ndim)
         return x
 
 
@@ -182,4 +183,4 @@ def _centred(x: jax.Array) -> jax.Array:
 
 
 def _norm_act(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    return nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=dtype)(x))
+    return nn.silu(LayerNorm(epsilon=1e-3, dtype=dtype)(x))

@@ -48,7 +48,7 @@ def sample_one_hot(key: jax.Array, probs: jax.Array) -> jax.Array:
     """
     probs = jax.lax.stop_gradient(probs)
     cumulative = jax.lax.platform_dependent(probs, cuda=_cumulative_bfloat16, default=_cumulative_product)
-    threshold = jax.random.uniform(key, (*probs.shape[:-1], 1)) * cumulative[..., -1:]
+    threshold = jax.random.uniform(key, (*probs.shape[:-1], 1), jnp.float32) * cumulative[..., -1:]
     passed = (threshold >= cumulative[..., :-1]).astype(jnp.float32)  # 1 ... 1 0 ... 0
     ones, zeros = jnp.ones_like(threshold), jnp.zeros_like(threshold)
     return jnp.concatenate([ones, passed], -1) - jnp.concatenate([passed, zeros], -1)
@@ -57,7 +57,7 @@ def sample_one_hot(key: jax.Array, probs: jax.Array) -> jax.Array:
 def _cumulative_product(probs: jax.Array) -> jax.Array:
     """Return cumulative sums over the last axis as a product with a triangular matrix: fastest on CPU."""
     classes = probs.shape[-1]
-    return jnp.dot(probs, jnp.triu(jnp.ones((classes, classes))), precision=jax.lax.Precision.HIGHEST)
+    return jnp.dot(probs, jnp.triu(jnp.ones((classes, classes), jnp.float32)), precision=jax.lax.Precision.HIGHEST)
 
 
 def _cumulative_bfloat16(probs: jax.Array) -> jax.Array:
@@ -77,7 +77,7 @@ def _cumulative_bfloat16(probs: jax.Array) -> jax.Array:
 
 def mode_one_hot(probs: jax.Array) -> jax.Array:
     """Return the most likely one-hot of (..., C) probabilities or their logarithms."""
-    return jax.nn.one_hot(jnp.argmax(probs, -1), probs.shape[-1])
+    return jax.nn.one_hot(jax.lax.argmax(probs, probs.ndim - 1, jnp.int32), probs.shape[-1], dtype=jnp.float32)
 
 
 def straight_through(sample: jax.Array, probs: jax.Array) -> jax.Array:
@@ -97,7 +97,7 @@ def kl(p: jax.Array, q: jax.Array) -> jax.Array:
 
 def two_hot_bins(bins: int) -> jax.Array:
     """Return the bin centres in symlog space, linear in [-20, 20]."""
-    return jnp.linspace(-20.0, 20.0, bins)
+    return jnp.linspace(-20.0, 20.0, bins, dtype=jnp.float32)
 
 
 def two_hot_mean(logits: jax.Array) -> jax.Array:
@@ -114,7 +114,8 @@ def two_hot_loss(logits: jax.Array, target: jax.Array) -> jax.Array:
     """
     bins = logits.shape[-1]
     position = (jnp.clip(symlog(target), -20.0, 20.0) + 20.0) * ((bins - 1) / 40.0)
-    weight = jnp.maximum(0.0, 1.0 - jnp.abs(position[..., None] - jnp.arange(bins)))
+    at = jax.lax.broadcast_to_rank(jnp.arange(bins, dtype=jnp.float32), logits.ndim)
+    weight = jnp.maximum(0.0, 1.0 - jnp.abs(position[..., None] - at))
     return -jnp.sum(jax.lax.stop_gradient(weight) * jax.nn.log_softmax(logits.astype(jnp.float32)), -1)
 
 
@@ -135,9 +136,9 @@ def tanh_normal(raw_mean: jax.Array, raw_std: jax.Array) -> tuple[jax.Array, jax
 
 def normal_entropy(std: jax.Array) -> jax.Array:
     """Return the entropy in nats of a diagonal normal with (..., A) standard deviations."""
-    return jnp.sum(0.5 * jnp.log(2.0 * jnp.pi * jnp.e) + jnp.log(std), -1)
+    return jnp.sum(0.5 * jnp.log(jnp.float32(2.0 * jnp.pi * jnp.e)) + jnp.log(std), -1)
 
 
 def normal_log_prob(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Return the log-density at (..., A) of a diagonal normal."""
-    return jnp.sum(-0.5 * ((x - mean) / std) ** 2 - jnp.log(std) - 0.5 * jnp.log(2.0 * jnp.pi), -1)
+    return jnp.sum(-0.5 * ((x - mean) / std) ** 2 - jnp.log(std) - 0.5 * jnp.log(jnp.float32(2.0 * jnp.pi)), -1)

@@ -92,12 +92,13 @@ class Dense(nn.Module):
         if math.prod(inputs[0].shape[:-1]) < self.features:
             inputs = (jnp.concatenate([x.astype(self.dtype) for x in inputs], -1),)
         ends = np.cumsum([x.shape[-1] for x in inputs])
-        kernel = self.param("kernel", self.kernel_init, (int(ends[-1]), self.features)).astype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, (int(ends[-1]), self.features), jnp.float32).astype(self.dtype)
         parts = zip(inputs, jnp.split(kernel, ends[:-1]), strict=True)
         total = functools.reduce(jnp.add, [product(x.astype(self.dtype), rows) for x, rows in parts])
         if not self.use_bias:
             return total
-        return total + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+        return total + jax.lax.broadcast_to_rank(bias, total.ndim)
 
 
 def cast_kernels(params, dtype: jnp.dtype, but: tuple[str, ...] = ()):
@@ -113,6 +114,15 @@ def cast_kernels(params, dtype: jnp.dtype, but: tuple[str, ...] = ()):
     return jax.tree_util.tree_map_with_path(cast, params)
 
 
+class LayerNorm(nn.LayerNorm):
+    """flax's, under strict promotion of dtypes too: for bfloat16 it asks what promoting it to float32 gives."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalise over the last axis."""
+        with jax.numpy_dtype_promotion("standard"):
+            return super().__call__(x)
+
+
 class Linear(nn.Module):
     """Dense without bias, LayerNorm, SiLU."""
 
@@ -123,7 +133,7 @@ class Linear(nn.Module):
     def __call__(self, *x: jax.Array) -> jax.Array:
         """Map (..., D_i) to (..., units)."""
         x = Dense(self.units, use_bias=False, dtype=self.dtype, kernel_init=kernel_init)(*x)
-        return nn.silu(nn.LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
+        return nn.silu(LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
 
 
 class MLP(nn.Module):

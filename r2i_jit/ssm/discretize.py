@@ -16,8 +16,9 @@ def bilinear(eigenvalues: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Arra
     Returns:
       (lambda_bar (P,), gain (P,)) with b_bar = gain * b.
     """
-    inverse = 1.0 / (1.0 - 0.5 * dt * eigenvalues)
-    return inverse * (1.0 + 0.5 * dt * eigenvalues), inverse * dt
+    as_complex = lambda x: x.astype(eigenvalues.dtype)
+    inverse = 1.0 / (1.0 - as_complex(0.5 * dt) * eigenvalues)
+    return inverse * (1.0 + as_complex(0.5 * dt) * eigenvalues), inverse * as_complex(dt)
 
 
 def zero_order_hold(eigenvalues: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -32,7 +33,7 @@ def zero_order_hold(eigenvalues: jax.Array, dt: jax.Array) -> tuple[jax.Array, j
     Returns:
       (lambda_bar (P,), gain (P,)) with b_bar = gain * b.
     """
-    lambda_bar = jnp.exp(eigenvalues * dt)
+    lambda_bar = jnp.exp(eigenvalues * dt.astype(eigenvalues.dtype))
     return lambda_bar, (lambda_bar - 1.0) / eigenvalues
 
 

@@ -42,7 +42,7 @@ def solve(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: bool
         """(T, B, P) to (steps * chunks, columns)."""
         return jnp.pad(x.reshape(length, -1), (missing, (0, columns - batch * width)))
 
-    a = [flat(keep * part(lambda_bar)) for part in (jnp.real, jnp.imag)]
+    a = [flat(keep * part(lambda_bar)[None, None]) for part in (jnp.real, jnp.imag)]
     rows = [*a, flat(jnp.real(b)), flat(jnp.imag(b))]
 
     def call(kernel: Any, results: int, length: int, name: str) -> Any:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2i_jit.config import ModelConfig
-from r2i_jit.nets.mlp import Dense, product
+from r2i_jit.nets.mlp import Dense, LayerNorm, product
 from r2i_jit.ssm import discretize, hippo
 from r2i_jit.ssm.scan import resolve, scan_with_resets
 
@@ -68,28 +68,29 @@ class S5Layer(nn.Module):
         eigenvalues, vectors = hippo.block_diagonal(p, cfg.ssm_blocks)
 
         def init_b(key):
-            b = vectors.conj().T @ nn.initializers.lecun_normal()(key, (h, p)).T
-            return jnp.stack([b.real, b.imag], -1).astype(jnp.float32)  # (P, H, 2)
+            drawn = nn.initializers.lecun_normal()(key, (h, p), jnp.float32).T
+            b = jnp.asarray(vectors.conj().T, jnp.complex64) @ drawn.astype(jnp.complex64)
+            return jnp.stack([b.real, b.imag], -1)  # (P, H, 2)
 
         def init_c(key):
-            pair = nn.initializers.lecun_normal(in_axis=1, out_axis=0)(key, (h, p, 2))
+            pair = nn.initializers.lecun_normal(in_axis=1, out_axis=0)(key, (h, p, 2), jnp.float32)
             c = jax.lax.complex(pair[..., 0], pair[..., 1]) @ jnp.asarray(vectors, jnp.complex64)
             return jnp.stack([c.real, c.imag], -1)  # (H, P, 2)
 
         def init_log_dt(key):
             low, high = np.log(cfg.dt_min), np.log(cfg.dt_max)
-            return jax.random.uniform(key, (p,), minval=low, maxval=high)
+            return jax.random.uniform(key, (p,), jnp.float32, low, high)
 
         self.lambda_re = self.param("lambda_re", lambda _: jnp.asarray(eigenvalues.real, jnp.float32))
         self.lambda_im = self.param("lambda_im", lambda _: jnp.asarray(eigenvalues.imag, jnp.float32))
         self.log_dt = self.param("log_dt", init_log_dt)
         self.b = self.param("b", init_b)
         self.c = self.param("c", init_c)
-        self.d = self.param("d", nn.initializers.normal(1.0), (h,))
+        self.d = self.param("d", nn.initializers.normal(1.0), (h,), jnp.float32)
         if cfg.initial_state == "learned":
-            self.initial = self.param("initial", nn.initializers.zeros, (2 * p,))
+            self.initial = self.param("initial", nn.initializers.zeros, (2 * p,), jnp.float32)
         else:
-            self.initial = jnp.zeros((2 * p,))
+            self.initial = jnp.zeros((2 * p,), jnp.float32)
 
     def discrete(self) -> Discrete:
         """Discretise the layer's system."""
@@ -113,11 +114,11 @@ class S5Layer(nn.Module):
     def step(self, system: Discrete, u: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map u (N, H) and the state before the step x (N, 2P) to y (N, H) and the state after it."""
         u = u.astype(jnp.float32)
-        x = to_real(system.lambda_bar * to_complex(x)) + product(u, system.b_bar, _precision(self.dtype))
+        x = to_real(system.lambda_bar[None] * to_complex(x)) + product(u, system.b_bar, _precision(self.dtype))
         return self._read_out(system, x, u), x
 
     def _read_out(self, system: Discrete, x: jax.Array, u: jax.Array) -> jax.Array:
-        return product(x, system.c_tilde, _precision(self.dtype)) + self.d * u
+        return product(x, system.c_tilde, _precision(self.dtype)) + jax.lax.broadcast_to_rank(self.d, u.ndim) * u
 
 
 class Block(nn.Module):
@@ -134,7 +135,7 @@ class Block(nn.Module):
         """Create the layer, the gate's two projections as one matrix, and the norm."""
         self.ssm = S5Layer(self.config, self.width, self.dtype)
         self.gate = Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
-        self.norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype)
+        self.norm = LayerNorm(epsilon=1e-6, dtype=self.dtype)
 
     def finish(self, u: jax.Array, y: jax.Array) -> jax.Array:
         """Combine the layer's input u and its output y."""

@@ -45,8 +45,9 @@ def scan_with_resets(
       (B, T, P) complex, the states x_t.
     """
     keep = jnp.swapaxes(1.0 - is_first.astype(jnp.float32), 0, 1)[..., None]  # (T, B, 1)
-    elements = jnp.swapaxes(bu, 0, 1) + (1.0 - keep) * (lambda_bar * x_init)
-    elements = elements.at[0].add(keep[0] * lambda_bar * carry)
+    restart = (1.0 - keep).astype(bu.dtype) * (lambda_bar * x_init)[None, None]
+    elements = jnp.swapaxes(bu, 0, 1) + restart
+    elements = elements.at[0].add(_decay(lambda_bar, keep[0]) * carry)
     return jnp.swapaxes(_recurrence(method, lambda_bar, keep, elements), 0, 1)
 
 
@@ -66,7 +67,7 @@ def _recurrence_backward(method, residuals, x_bar):
     lambda_bar, keep, x = residuals
     keep_next = jnp.concatenate([keep[1:], jnp.zeros_like(keep[:1])])
     g = _solve(method, lambda_bar, keep_next, x_bar, reverse=True)
-    lambda_bar_bar = jnp.sum(g[1:] * keep[1:] * x[:-1], axis=(0, 1))
+    lambda_bar_bar = jnp.sum(g[1:] * keep[1:].astype(g.dtype) * x[:-1], axis=(0, 1))
     return lambda_bar_bar, jnp.zeros_like(keep), g
 
 
@@ -80,7 +81,7 @@ def _solve(method: Method, lambda_bar: jax.Array, keep: jax.Array, b: jax.Array,
             (a_left, b_left), (a_right, b_right) = left, right
             return a_right * a_left, a_right * b_left + b_right
 
-        return jax.lax.associative_scan(compose, (lambda_bar * keep, b), reverse=reverse)[1]
+        return jax.lax.associative_scan(compose, (_decay(lambda_bar, keep), b), reverse=reverse)[1]
     if method == "chunked":
         return _chunked(lambda_bar, keep, b, reverse=reverse)
     if method == "fused":
@@ -89,10 +90,15 @@ def _solve(method: Method, lambda_bar: jax.Array, keep: jax.Array, b: jax.Array,
 
     def step(x, inputs):
         keep_t, b_t = inputs
-        x = lambda_bar * keep_t * x + b_t
+        x = _decay(lambda_bar, keep_t) * x + b_t
         return x, x
 
     return jax.lax.scan(step, jnp.zeros_like(b[0]), (keep, b), reverse=reverse)[1]
+
+
+def _decay(lambda_bar: jax.Array, keep: jax.Array) -> jax.Array:
+    """Return a_t = lambda_bar * keep_t, (..., P) complex, for keep (..., 1) float32."""
+    return jax.lax.broadcast_to_rank(lambda_bar, keep.ndim) * keep.astype(lambda_bar.dtype)
 
 
 def _chunked(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: bool) -> jax.Array:
@@ -111,7 +117,7 @@ def _chunked(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: b
     def within(state, inputs):
         x, decay = state
         keep_t, b_t = inputs
-        a = lambda_bar * keep_t
+        a = _decay(lambda_bar, keep_t)
         state = a * x + b_t, a * decay
         return state, state
 
@@ -123,5 +129,5 @@ def _chunked(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: b
     start = jnp.zeros(shape, b.dtype), jnp.ones(shape, b.dtype)
     (ends, decays), (x, decay) = jax.lax.scan(within, start, (cut(keep), cut(b)), reverse=reverse)
     _, before = jax.lax.scan(across, jnp.zeros_like(b[0]), (decays, ends), reverse=reverse)
-    x = jnp.swapaxes(x + decay * before, 0, 1).reshape(steps * chunks, *b.shape[1:])
+    x = jnp.swapaxes(x + decay * before[None], 0, 1).reshape(steps * chunks, *b.shape[1:])
     return x[missing[0] :][: b.shape[0]]

@@ -1,5 +1,6 @@
 """Names of environments. About 3 s."""
 
+import functools
 import subprocess
 import sys
 
@@ -58,6 +59,47 @@ def test_an_id_belongs_to_one_factory(scratch):
         with pytest.raises(ValueError, match=f"{env_id}' is already registered"):
             envs.register(env_id, lambda: RepeatFirst(2))
     assert envs.make("mine/First")[0].num_decks == 1
+
+
+def defined_anew(**attributes):
+    """Return a class of the same name from the same place as any other that this returns, as a notebook's cell does."""
+    return type("Mine", (RepeatFirst,), {"__module__": "__main__", "__qualname__": "Mine", **attributes})
+
+
+@pytest.mark.parametrize(
+    "define",
+    [
+        lambda decks: defined_anew(decks=decks),
+        lambda decks: lambda: RepeatFirst(decks),
+        lambda decks: functools.partial(RepeatFirst, decks),
+        lambda decks: functools.partial(functools.partial(defined_anew(), num_decks=decks)),
+        lambda decks: registry.Lazy("envs.popgym.repeat_first:RepeatFirst", {"num_decks": decks}),
+    ],
+    ids=["class", "lambda", "partial", "nested partial", "lazy"],
+)
+def test_a_factory_defined_anew_takes_the_place_of_the_one_before(define, scratch):
+    first, second = define(1), define(2)
+    envs.register("mine/Game", first)
+    envs.register("mine/Game", first)  # The same object again is not worth a word.
+    with pytest.warns(UserWarning, match="^environment id 'mine/Game' is registered anew[^\n]*$") as caught:
+        envs.register("mine/Game", second, reward_scale=0.5)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    made, _ = envs.make("mine/Game")
+    assert getattr(made, "decks", made.num_decks) == 2
+    with pytest.raises(ValueError, match="already registered with another factory"):
+        envs.register("mine/Game", scratch_factory)
+    assert type(envs.make("mine/Game")[0]) is type(made)
+
+
+def test_another_reward_scale_is_another_registration(scratch):
+    envs.register("mine/CartPole", scratch_factory)
+    with pytest.warns(UserWarning, match="'mine/CartPole' is registered anew"):
+        envs.register("mine/CartPole", scratch_factory, reward_scale=0.5)
+    assert envs.make("mine/CartPole")[0].reward_scale == 0.5
+
+
+def scratch_factory():
+    return gymnax.make("CartPole-v1")
 
 
 @pytest.mark.parametrize("env_id", ["First", "/First", "mine/", ""])

@@ -13,7 +13,7 @@ from envs import registry
 from envs.observation import Image
 from experiments.presets import preset
 from r2i_jit import Trainer
-from tests.host.little_games import Guess
+from tests.host.little_games import Guess, Secret
 
 SIDE = 16
 
@@ -26,6 +26,10 @@ class Dot(Guess):
 
     def observation_space(self, params):
         return spaces.Box(0, 255, (SIDE, SIDE, 3), jnp.uint8)
+
+    def reset_env(self, key, params):
+        state = Secret(jnp.zeros((), jnp.int32), jax.random.randint(key, (), 0, 3, jnp.int32))
+        return self.observe(key, state, None, params), state
 
     def observe(self, key, state, action, params):
         return jnp.full((SIDE, SIDE, 3), 255, jnp.uint8).at[0, 0].set(state.time.astype(jnp.uint8))
