@@ -17,15 +17,15 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import envs
-from envs.observation import Image, observation_parts
+from envs.observation import Image, Part, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import FlattenActions
 from r2i_jit import compiling, replay, rollout, spreading
-from r2i_jit.actions import action_spec
+from r2i_jit.actions import ActionSpec, action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
 from r2i_jit.model_loss import Batch
-from r2i_jit.observations import latent_groups
+from r2i_jit.observations import check_environment, check_parts, latent_groups
 from r2i_jit.programs import Program, Programs
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
@@ -72,18 +72,10 @@ class Trainer:
         Raises:
           ConfigError: when the configuration cannot work; the message names the key and what would be right.
         """
-        try:
-            self.env, self.env_params = envs.make(config.env)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if isinstance(self.env.action_space(self.env_params), MultiDiscrete):
-            self.env = FlattenActions(self.env)
+        self.env, self.env_params, self.parts, obs, spec = _environment(config)
         self.config = config
         plan = schedule(config)
         self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
-        self.parts = observation_parts(self.env, self.env_params)
-        obs, _ = jax.eval_shape(self.env.reset_env, jax.random.key(0), self.env_params)
-        spec = action_spec(self.env, self.env_params)
         if spec.discrete and config.behavior.actor_gradient == "backprop":
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
@@ -348,6 +340,24 @@ class Trainer:
         report["episode_length"] = total_length / some
         report["diverged"] = state.seeds.diverged
         return report
+
+
+def _environment(config: Config) -> tuple[Any, Any, tuple[Part, ...], Any, ActionSpec]:
+    """Return the environment, its parameters, what its observations are made of, one (shape and dtype), its actions.
+
+    Raises:
+      ConfigError: if there is no such environment, or it is none that this agent can be trained on.
+    """
+    try:
+        env, params = envs.make(config.env)
+        if isinstance(env.action_space(params), MultiDiscrete):
+            env = FlattenActions(env)
+        parts = observation_parts(env, params)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    spec = action_spec(env, params)
+    check_parts(config.env, parts, config.model)
+    return env, params, parts, check_environment(env, params), spec
 
 
 def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:
