@@ -2,7 +2,7 @@
 
 A static field shapes the compiled program, so changing one recompiles. A `Hypers` field is a traced value: one program
 serves a whole sweep. Defaults are the R2I paper's (arXiv 2403.04253) as its released code sets them, except where the
-comment says otherwise; presets for a suite and a size live in `experiments/presets.py`.
+comment says otherwise; presets for a suite and a size live in `experiments/presets`.
 """
 
 import dataclasses
