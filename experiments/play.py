@@ -20,6 +20,7 @@ from typing import Any
 from experiments.drawing.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
 from experiments.running import cli, process, startup
 
+_MOST_STEPS = 10_000  # of random play where the environment does not say how long an episode is
 _COMMANDS = "h hidden state, o observation, ? help, q quit"
 
 
@@ -278,7 +279,9 @@ def _script(session: Session, text: str, steps: int | None) -> Iterator[Any]:
         if len(words) > 1 and not words[-1]:
             words.pop()  # after the last comma
         return itertools.islice([session.actions.parse(word) for word in words], steps)
-    counts = itertools.count() if steps is None else range(steps)
+    from envs.episodes import longest_episode
+
+    counts = range(steps or longest_episode(session.env, session.params) or _MOST_STEPS)
     goes_on = lambda index: steps is not None or index == 0 or not session.over
     return (session.random_action() for _ in itertools.takewhile(goes_on, counts))
 

@@ -142,11 +142,14 @@ def _frames(args: Any, match: Any) -> list[Frame]:
     """Play, print one line per episode, and return what is to be drawn."""
     import jax
 
+    from envs.episodes import longest_episode
     from experiments.drawing import film, scene
     from r2i_jit import recording
 
     title, env, params, policy, key, *_ = match
-    played = recording.record(env, params, policy, key, args.episodes, args.max_steps or _longest_episode(env, params))
+    if (steps := args.max_steps or longest_episode(env, params)) is None:
+        raise ValueError(f"{env.name} does not say how long its episodes are; give --max-steps")
+    played = recording.record(env, params, policy, key, args.episodes, steps)
     episodes = recording.separate(scene.on_host(played))
     every = args.every or max(1, math.ceil(sum(len(episode.action) - 1 for episode in episodes) / _MOST_FRAMES))
     style = film.Style(args.hidden, every, args.context or 0)
@@ -178,14 +181,6 @@ def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: 
     seen, unseen = errors[: style.context].mean(), errors[style.context :].mean()
     print(f"  mean difference of 255: {seen:.1f} of {style.context} seen, {unseen:.1f} of {length - style.context} not")
     return list(film.account_frames(heading, match.env, match.params, episode, images, style))
-
-
-def _longest_episode(env: Any, params: Any) -> int:
-    """Return the number of steps of the longest episode, or raise a ValueError if that is not known."""
-    for owner, name in ((env, "max_episode_steps"), (params, "max_steps_in_episode")):
-        if (length := getattr(owner, name, None)) is not None and math.isfinite(length):
-            return int(length)
-    raise ValueError(f"{env.name} does not say how long its episodes are; give --max-steps")
 
 
 if __name__ == "__main__":

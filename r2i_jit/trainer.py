@@ -17,6 +17,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import envs
+from envs.episodes import longest_episode
 from envs.observation import Image, Part, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import FlattenActions
@@ -200,7 +201,7 @@ class Trainer:
         episodes = loop.evaluation_episodes if episodes is None else episodes
         greedy = loop.evaluation_greedy if greedy is None else greedy
         if max_steps is None:
-            max_steps = max(loop.evaluation_steps, rollout.longest_episode(self.env, self.env_params) or 0)
+            max_steps = max(loop.evaluation_steps, longest_episode(self.env, self.env_params) or 0)
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds, dtype=jnp.int32))
         settings: dict[str, Any] = {"episodes": episodes, "greedy": greedy, "forget": forget, "max_steps": max_steps}

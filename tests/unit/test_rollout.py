@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import envs
+from envs.episodes import longest_episode
 from r2i_jit.actions import ActionSpec, action_spec
-from r2i_jit.rollout import evaluate, longest_episode, stroll
+from r2i_jit.rollout import evaluate, stroll
 
 COUNT = 20_000
 
