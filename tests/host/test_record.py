@@ -64,10 +64,11 @@ def make_run(path: Path, env: str) -> Path:
     keys = jax.random.split(jax.random.key(0), len(MEMBERS))
     seeds = dataclasses.replace(empty, agent=agents, key=keys)
     rundir.write(path, config, runinfo.RunInfo("train", "little", "tiny", 0, MEMBERS, 20, 10, 0.0, {}))
+    metadata = {"config": config.to_dict(), "members": MEMBERS, "seed": 0, "wall_seconds": 1.0}
     with Checkpoints(path / "checkpoints") as checkpoints:
         for step, score in ((10, 1.0), (20, 0.5)):
             state = shapes.replace(seeds=seeds, written=jnp.int32(step), env_steps=jnp.int32(step))
-            checkpoints.save(step, state, {}, score)
+            checkpoints.save(step, state, metadata, score)
     return path
 
 
