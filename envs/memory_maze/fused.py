@@ -56,16 +56,18 @@ def _fused(step: Callable, length: int, carry: C, constants: Any, *, interpret: 
         rows = pl.BlockSpec((length, BLOCK), lambda i: (0, i))
         shapes = [jax.ShapeDtypeStruct((padded,), leaf.dtype) for leaf in leaves[:kept]]
         shapes += [jax.ShapeDtypeStruct((length, padded), leaf.dtype) for leaf in outputs]
-        results = pl.pallas_call(
-            kernel,
-            grid=(padded // BLOCK,),
-            in_specs=[row] * len(leaves),
-            out_specs=[row] * kept + [rows] * len(outputs),
-            out_shape=shapes,
-            compiler_params=None if interpret else _compiler_params(),
-            interpret=interpret,
-            name="fused_scan",
-        )(*leaves)
+        # Everything in it has 32 bits; Triton's compiler takes Python's numbers for wider ones where JAX may have such.
+        with jax.enable_x64(False):
+            results = pl.pallas_call(
+                kernel,
+                grid=(padded // BLOCK,),
+                in_specs=[row] * len(leaves),
+                out_specs=[row] * kept + [rows] * len(outputs),
+                out_shape=shapes,
+                compiler_params=None if interpret else _compiler_params(),
+                interpret=interpret,
+                name="fused_scan",
+            )(*leaves)
         return [result[..., :count] for result in results]
 
     @many.def_vmap

@@ -28,13 +28,11 @@ def chosen(what: str) -> dict[str, Any]:
     """Return the environments: a game of each class and the wrappers; `all` registered games; mazes."""
     names = [name for name in envs.registered() if name.startswith("popgym/")]
     names = [name for name in names if what == "all" or name.endswith("Easy")]
-    found = {
-        **{name: envs.make(name)[0] for name in names},
-        "wrapped/flat": PreviousActionAndStart(FlattenActions(Battleship(8))),
-        "wrapped/torque": PreviousActionAndStart(PositionOnlyPendulum()),
-    }
+    found = {name: envs.make(name)[0] for name in names}
+    found["wrapped/torque"] = PreviousActionAndStart(PositionOnlyPendulum())
     if what == "play":
         return {**found, "maze/sharp": MemoryMaze(9, samples=1)}
+    found["wrapped/flat"] = PreviousActionAndStart(FlattenActions(Battleship(8)))
     found["wrapped/several"] = PreviousActionAndStart(Battleship(8))
     found["maze/vector"] = MemoryMaze(15, observation="vector", shuffled_colors=True)
     if what == "all":

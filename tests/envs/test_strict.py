@@ -1,6 +1,6 @@
 """Environments under JAX's strict settings: the same dtypes, and the same episodes for the same keys.
 
-The settings are read when JAX is imported, so each has a process of its own. About a minute and a half.
+The settings are read when JAX is imported, so each has a process of its own. About two minutes.
 """
 
 import functools

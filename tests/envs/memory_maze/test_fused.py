@@ -50,18 +50,20 @@ def test_what_a_vmap_leaves_alone_is_shared():
         scale, shift = constants
         return (number + 1.0, total + scale * number), (total, (number > shift + 1).astype(jnp.int32), number + shift)
 
-    x, scale = jnp.arange(40.0), jnp.float32(2.0)
+    x, scale = jnp.arange(40, dtype=jnp.float32), jnp.float32(2.0)
     kernel = partial(fused._fused, step, 5, interpret=True)
     loop = partial(fused._loop, step, 5)
-    run = lambda form: jax.vmap(lambda x: form((x, jnp.zeros(())), (scale, x)))(x)
+    run = lambda form: jax.vmap(lambda x: form((x, jnp.zeros((), jnp.float32)), (scale, x)))(x)
     for one, other in zip(jax.tree.leaves(run(kernel)), jax.tree.leaves(run(loop)), strict=True):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_gpu_gets_one_kernel_and_a_cpu_none():
-    """Lowered for CUDA here, where there may be none."""
+@pytest.mark.parametrize("wide", [False, True], ids=["32 bits", "64 bits"])
+def test_a_gpu_gets_one_kernel_and_a_cpu_none(wide):
+    """Lowered for CUDA here, where there may be none; the kernel has 32 bits where JAX may have 64."""
     body, walls = walkers(np.random.default_rng(0), 4)
-    traced = jax.jit(jax.vmap(motion.step)).trace(body, walls, jnp.zeros(4, jnp.int32))
-    assert traced.lower(lowering_platforms=("cuda",)).as_text().count("gpu.triton") == 1
-    assert "triton" not in traced.lower(lowering_platforms=("cpu",)).as_text()
+    with jax.enable_x64(wide):
+        traced = jax.jit(jax.vmap(motion.step)).trace(body, walls, jnp.zeros(4, jnp.int32))
+        assert traced.lower(lowering_platforms=("cuda",)).as_text().count("gpu.triton") == 1
+        assert "triton" not in traced.lower(lowering_platforms=("cpu",)).as_text()
