@@ -1,6 +1,9 @@
 # Every recipe makes the .venv that it needs: plain Python 3.11+ and pip are enough. `just` alone lists the recipes.
+# What runs the agent does so where you are: relative paths are yours, and a folder of yours cannot shadow a package.
 set positional-arguments
 
+export R2I_COMMAND := "just"
+venv := justfile_directory() / ".venv/bin"
 python := env("PYTHON", "python3")
 
 [private]
@@ -9,61 +12,82 @@ default:
 
 # Train an agent, e.g. `just train popgym --seeds 4` (--help lists the options)
 [group("run")]
+[no-cd]
+[no-exit-message]
 train *args: _run
-    @.venv/bin/python -m experiments.train "$@"
+    @"{{ venv }}/r2i" train "$@"
 
 # Train a grid of hyper-parameters in one program, e.g. `just sweep popgym --grid hypers.model_lr=1e-4,3e-4`
 [group("run")]
+[no-cd]
+[no-exit-message]
 sweep *args: _run
-    @.venv/bin/python -m experiments.sweep "$@"
+    @"{{ venv }}/r2i" sweep "$@"
 
 # Train on every environment of a suite into one table, e.g. `just suite popgym --only '*Easy'`
 [group("run")]
+[no-cd]
+[no-exit-message]
 suite *args: _run
-    @.venv/bin/python -m experiments.suite "$@"
+    @"{{ venv }}/r2i" suite "$@"
 
 # Play fresh episodes with a run's checkpoint, e.g. `just evaluate runs/… --step best`
 [group("run")]
+[no-cd]
+[no-exit-message]
 evaluate *args: _run
-    @.venv/bin/python -m experiments.evaluate "$@"
+    @"{{ venv }}/r2i" evaluate "$@"
 
 # Play an environment yourself, e.g. `just play popgym/ConcentrationEasy`
 [group("run")]
+[no-cd]
+[no-exit-message]
 play *args: _run
-    @.venv/bin/python -m experiments.play "$@"
+    @"{{ venv }}/r2i" play "$@"
 
 # Draw episodes of a run's agent, e.g. `just record runs/… --imagine 100`, or of random play or an oracle with --env ID
 [group("run")]
+[no-cd]
+[no-exit-message]
 record *args: _run
-    @.venv/bin/python -m experiments.record "$@"
+    @"{{ venv }}/r2i" record "$@"
 
 # Play in the original Memory Maze and in ours, e.g. `just cross-evaluate runs/… --original .venv-original/bin/python`
 [group("run")]
+[no-cd]
+[no-exit-message]
 cross-evaluate *args: _run
-    @.venv/bin/python -m experiments.cross_evaluate "$@"
+    @"{{ venv }}/r2i" cross-evaluate "$@"
 
 # Draw or compare learning curves, e.g. `just plot runs/a runs/b`
 [group("run")]
+[no-cd]
+[no-exit-message]
 plot *args: _run
-    @.venv/bin/python -m experiments.plot "$@"
+    @"{{ venv }}/r2i" plot "$@"
 
 # Let the agent take a few updates on every environment of a suite, e.g. `just smoke popgym`
 [group("develop")]
+[no-cd]
+[no-exit-message]
 smoke *args: _run
-    @.venv/bin/python -m experiments.smoke "$@"
+    @"{{ venv }}/r2i" smoke "$@"
 
 # Measure the speed figures of the docs
 [group("develop")]
+[no-exit-message]
 bench *args: _dev
     @.venv/bin/python -m benchmarks "$@"
 
 # Run the tests on up to four cores (`just test -m slow` for the slow ones, `-n 0` for one process)
 [group("develop")]
+[no-exit-message]
 test *args: _dev
     @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 "$@"
 
 # Lint, check the format and the types
 [group("develop")]
+[no-exit-message]
 check: _dev
     @.venv/bin/ruff check .
     @.venv/bin/ruff format --check .

@@ -6,6 +6,7 @@ step. Here the terminal observation is a step of its own (is_last), and the step
 branch under any number of `vmap`s (a plain `lax.cond` would become a select and run the reset always).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -112,6 +113,15 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
         is_terminal=terminated & ~restart,
     )
     return Stream(env_state, step, jnp.where(restart, 0, stream.age + 1))
+
+
+def longest_episode(env: Any, params: Any) -> int | None:
+    """Return the steps of the longest episode, as the environment or its parameters say; None if neither does."""
+    for owner, name in ((env, "max_episode_steps"), (params, "max_steps_in_episode")):
+        steps = getattr(owner, name, None)
+        if steps is not None and math.isfinite(steps):
+            return int(steps)
+    return None
 
 
 def _reset_where(reset: Reset, params: Any, restart: jax.Array, keys: jax.Array, current: Any, results: Any) -> Any:

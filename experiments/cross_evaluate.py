@@ -7,11 +7,10 @@ actions are chosen in the original and played again in ours, and the two are com
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.running import cli, restoring, startup
+from experiments.running import cli, process, restoring, startup
 
 DEFAULT_ENV = "memory_maze/9x9"
 STICKY = 0.75  # Chance that a sticky player does again what it did.
@@ -27,13 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.fail("give a run directory or --env ID, not both")
     if args.episodes == 1 and not args.replay:
         cli.fail("--episodes 1: a standard error takes two or more")
-    startup.use_compilation_cache()
+    startup.prepare()
     print(_replayed(args) if args.replay else _evaluated(args))
     return 0
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(prog="python -m experiments.cross_evaluate", description=__doc__)
+    parser = cli.Parser(cli.program("cross_evaluate"), __doc__)
     restoring.add_agent_arguments(parser)
     parser.add_argument("--original", required=True, metavar="PYTHON", help="the Python that has the original")
     parser.add_argument("--policy", choices=POLICIES, default="agent", help="who plays (default: %(default)s)")
@@ -159,4 +158,4 @@ def _replayed(args: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -3,12 +3,11 @@
 Everything in it is read from the registry, from the environments themselves and from reference_returns.json.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli
+from experiments.running import cli, process
 
 PAGE = Path(__file__).parents[1] / "docs" / "environments.md"
 HEAD = """# Environments
@@ -23,7 +22,7 @@ known that of the player named beside it; the letters say where a figure comes f
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.environments", description=__doc__)
+    parser = cli.Parser(cli.program("environments"), __doc__)
     parser.parse_args(argv)
     print(document(), end="")
     return 0
@@ -82,4 +81,4 @@ def _actions(space: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -4,16 +4,15 @@ Prints the return per seed and overall, with standard errors and what is known o
 can be used on a run that is still training.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.running import cli, restoring, startup
+from experiments.running import cli, process, restoring, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.evaluate", description=__doc__)
+    parser = cli.Parser(cli.program("evaluate"), __doc__)
     parser.add_argument("run_dir", type=Path, help="a run directory")
     parser.add_argument(
         "--episodes", type=cli.whole(1, 10**6), default=128, metavar="N", help="per seed (default: %(default)s)"
@@ -27,16 +26,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="K",
         help="empty the agent's memory every K steps of an episode: what is lost hung on older ones",
     )
+    parser.add_argument(
+        "--max-steps",
+        type=cli.whole(1),
+        metavar="N",
+        help="cut an episode that has not ended after N steps (default: its own length, at least 10,000)",
+    )
     restoring.add_step_argument(parser)
     args = parser.parse_args(argv)
 
-    startup.use_compilation_cache()
+    startup.prepare()
     from experiments.running import evaluation
+    from experiments.running.waiting import wait_for
 
     trainer, info, step, state = restoring.restore(args.run_dir, args.step)
     env = trainer.config.env
     key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)
-    result = evaluation.evaluate(trainer, state, key, info.members, args.episodes, args.forget)
+    play = lambda: evaluation.evaluate(trainer, state, key, info.members, args.episodes, args.forget, args.max_steps)
+    result = wait_for(play, "compiling and playing")
     memory = f", its memory emptied every {args.forget} steps" if args.forget else ""
     print(f"{env} at step {step:,} of {args.run_dir}{memory}")
     print(evaluation.report(env, result))
@@ -44,4 +51,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

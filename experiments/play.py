@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from experiments.drawing.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
-from experiments.running import cli, startup
+from experiments.running import cli, process, startup
 
+_MOST_STEPS = 10_000  # of random play where the environment does not say how long an episode is
 _COMMANDS = "h hidden state, o observation, ? help, q quit"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _arguments(argv)
-    startup.use_compilation_cache()
+    startup.prepare()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     heading = f"{args.env}, seed {seed}"
     ask: Ask = ask_line
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> Any:
     """Parse the command line."""
-    parser = cli.Parser(prog="python -m experiments.play", description=__doc__)
+    parser = cli.Parser(cli.program("play"), __doc__)
     parser.add_argument("env", metavar="ENV", help="environment id, such as popgym/RepeatPreviousEasy")
     parser.add_argument(
         "--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="of the episodes (default: a new one, printed)"
@@ -278,7 +279,9 @@ def _script(session: Session, text: str, steps: int | None) -> Iterator[Any]:
         if len(words) > 1 and not words[-1]:
             words.pop()  # after the last comma
         return itertools.islice([session.actions.parse(word) for word in words], steps)
-    counts = itertools.count() if steps is None else range(steps)
+    from envs.episodes import longest_episode
+
+    counts = range(steps or longest_episode(session.env, session.params) or _MOST_STEPS)
     goes_on = lambda index: steps is not None or index == 0 or not session.over
     return (session.random_action() for _ in itertools.takewhile(goes_on, counts))
 
@@ -312,4 +315,4 @@ def _another(ask: Ask, pages: Pages) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

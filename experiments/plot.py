@@ -5,16 +5,15 @@ it is honestly wide with few seeds), dots are the evaluations. Dashed lines are 
 squares points of a published curve, as far as they lie within the run's steps.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.running import cli
+from experiments.running import cli, process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.plot", description=__doc__)
+    parser = cli.Parser(cli.program("plot"), __doc__)
     parser.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="several are compared")
     parser.add_argument(
         "--out", type=Path, metavar="PNG", help="default: RUN_DIR/plots/learning_curve.png, or ./learning_curves.png"
@@ -32,4 +31,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

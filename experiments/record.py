@@ -12,13 +12,12 @@ possible. A PNG begins with the last image seen.
 
 import importlib.util
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.drawing.pictures import Frame, save_gif, save_mp4, save_strip
-from experiments.running import cli, restoring, startup
+from experiments.running import cli, process, restoring, startup
 
 _SUFFIXES = (".gif", ".mp4", ".png")
 _MOST_FRAMES = 500
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _parser().parse_args(argv)
     args.out = out = _checked(args)
-    startup.use_compilation_cache()
+    startup.prepare()
     match = _match(args)
     try:
         frames = _frames(args, match)
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(prog="python -m experiments.record", description=__doc__)
+    parser = cli.Parser(cli.program("record"), __doc__)
     restoring.add_agent_arguments(parser)
     parser.add_argument("--env", metavar="ID", help="environment id, in the place of a run directory")
     parser.add_argument(
@@ -143,11 +142,14 @@ def _frames(args: Any, match: Any) -> list[Frame]:
     """Play, print one line per episode, and return what is to be drawn."""
     import jax
 
+    from envs.episodes import longest_episode
     from experiments.drawing import film, scene
     from r2i_jit import recording
 
     title, env, params, policy, key, *_ = match
-    played = recording.record(env, params, policy, key, args.episodes, args.max_steps or _longest_episode(env, params))
+    if (steps := args.max_steps or longest_episode(env, params)) is None:
+        raise ValueError(f"{env.name} does not say how long its episodes are; give --max-steps")
+    played = recording.record(env, params, policy, key, args.episodes, steps)
     episodes = recording.separate(scene.on_host(played))
     every = args.every or max(1, math.ceil(sum(len(episode.action) - 1 for episode in episodes) / _MOST_FRAMES))
     style = film.Style(args.hidden, every, args.context or 0)
@@ -181,13 +183,5 @@ def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: 
     return list(film.account_frames(heading, match.env, match.params, episode, images, style))
 
 
-def _longest_episode(env: Any, params: Any) -> int:
-    """Return the number of steps of the longest episode, or raise a ValueError if that is not known."""
-    for owner, name in ((env, "max_episode_steps"), (params, "max_steps_in_episode")):
-        if (length := getattr(owner, name, None)) is not None and math.isfinite(length):
-            return int(length)
-    raise ValueError(f"{env.name} does not say how long its episodes are; give --max-steps")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

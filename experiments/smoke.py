@@ -6,17 +6,16 @@ CPU core, nearly all of it compilation. Exit code 1 if one fails.
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.running import cli
+from experiments.running import cli, process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.smoke", description=__doc__)
+    parser = cli.Parser(cli.program("smoke"), __doc__)
     parser.add_argument("suite", help="a suite of environments, such as popgym")
     parser.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to run, such as '*Easy' (default: all)"
@@ -81,4 +80,4 @@ def run(suite: str, env_id: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

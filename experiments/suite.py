@@ -1,26 +1,26 @@
 """Train on every environment of a suite, one after the other, into one table: `python -m experiments.suite popgym`.
 
 Every environment is a run of `experiments.train` in its own folder below --out-dir. The same command again goes on
-where it was stopped: finished runs are kept, a stopped one is resumed. One that fails is named in the table, and the
-rest go on (exit code 1 at the end). The table (results.md, results.json) is written anew after each environment. The
-return is that of the final greedy evaluation, mean and standard error over seeds; `score` is where it lies between
-random play (0) and the best known play (1).
+where it was stopped: what has been evaluated at the steps asked for is done, anything else is resumed, and so is what
+was trained for fewer steps than are asked for now. Other seeds, settings or sizes than those of the runs in the folder
+are refused before anything runs. One that fails is named in the table, and the rest go on (exit code 1 at the end).
+
+The table (results.md, results.json) has every run in the folder and is written anew after each. The return is that of
+the final greedy evaluation, mean and standard error over seeds; `score` is where it lies between random play (0) and
+the best known play (1).
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli
-
-STOPPED = (130, 143)
+from experiments.running import cli, process, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.suite", description=__doc__)
+    parser = cli.Parser(cli.program("suite"), __doc__)
     parser.add_argument("suite", help="a suite of environments, such as popgym")
     parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite>-<size>-suite")
     parser.add_argument(
@@ -29,13 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--size", choices=cli.SIZES, help="preset (default: auto = small with an accelerator, else tiny)"
     )
-    parser.add_argument("--seeds", type=cli.whole(1, 4096), default=1, metavar="N", help="default: %(default)s")
-    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="default: %(default)s")
+    parser.add_argument("--seeds", type=cli.whole(1, 4096), metavar="N", help="default: 1")
+    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="default: 0")
     parser.add_argument(
         "--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's, per env)"
     )
     parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
     args = parser.parse_args(argv)
+    startup.prepare(all_cores=True)
     from experiments.running import asking, rundir
 
     env_ids = asking.environments(args.suite, args.only)
@@ -43,39 +44,78 @@ def main(argv: Sequence[str] | None = None) -> int:
     for env_id in env_ids:  # Whatever is wrong with the command line is said before anything runs.
         asking.asked_config(args, size, env_id)
     out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-suite"
-    return train_all(args, size, env_ids, out)
+    refuse_others(args, env_ids, out)
+    return train_all(args, env_ids, out)
 
 
-def train_all(args: Any, size: str, env_ids: Sequence[str], out: Path) -> int:
+def refuse_others(args: Any, env_ids: Sequence[str], out: Path) -> None:
+    """Exit 2 naming what is asked for otherwise than the runs in the folder were started with, or for fewer steps."""
+    from experiments.running import asking, rundir
+
+    for env_id in env_ids:
+        path = folder(out, env_id)
+        if not rundir.is_run(path):
+            continue
+        saved, info = rundir.load(path)
+        asked = asking.typed_config(_of(args, env_id), saved, info)
+        changed = rundir.changes(args, saved, info, asked)
+        if args.steps is not None and args.steps < info.steps:
+            changed.append(f"steps: {info.steps} -> {args.steps}")
+        if changed:
+            cli.fail(f"{path} was started with another config ({'; '.join(changed)}); choose another --out-dir")
+
+
+def _of(args: Any, env_id: str) -> Any:
+    """Return the options as `train` has them for one environment."""
+    from argparse import Namespace
+
+    return Namespace(**{**vars(args), "env": env_id})
+
+
+def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
     import jax
 
     from experiments import train
     from experiments.running import rundir
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cli.fail(f"cannot write to --out-dir {out}: {error.strerror or error}")
     failures: dict[str, int] = {}
     for number, env_id in enumerate(env_ids, 1):
         path = folder(out, env_id)
-        if (path / "evaluation.json").exists():
+        if is_done(path, env_id, args.steps):
             continue
-        print(f"[{number}/{len(env_ids)}] {env_id}", flush=True)
-        words = [args.suite, "--env", env_id, "--size", size, "--seeds", args.seeds, "--seed", args.seed]
-        words += ["--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
-        words += ["--steps", args.steps] if args.steps else []
+        cli.note(f"[{number}/{len(env_ids)}] {env_id}")
+        words = [args.suite, "--env", env_id, "--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
+        for option, value in (("size", args.size), ("seeds", args.seeds), ("seed", args.seed), ("steps", args.steps)):
+            words += [] if value is None else [f"--{option}", value]
         words += ["--set", *args.assignments] if args.assignments else []
         try:
             code = train.main([str(word) for word in words])
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
-        if code in STOPPED:
+        if code > 128:  # a signal
             return code
         if code:
             failures[env_id] = code
         jax.clear_caches()  # Each environment is another program; none is needed again.
-        write(out, env_ids, failures)
-    print(write(out, env_ids, failures))
+        write(args.suite, out, env_ids, failures)
+    print(write(args.suite, out, env_ids, failures))
     return 1 if failures else 0
+
+
+def is_done(path: Path, env_id: str, steps: int | None) -> bool:
+    """Return whether a run has been evaluated at the steps that it is to reach."""
+    from experiments.running import evaluation, rundir
+
+    if not rundir.is_run(path):
+        return False
+    document = evaluation.read_document(path / "evaluation.json")
+    wanted = steps or rundir.load(path)[1].steps
+    return document is not None and document["env"] == env_id and document["env_steps"] >= wanted
 
 
 def folder(out: Path, env_id: str) -> Path:
@@ -83,12 +123,15 @@ def folder(out: Path, env_id: str) -> Path:
     return out / env_id.partition("/")[2]
 
 
-def write(out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
-    """Write results.json and results.md from the runs' evaluations and return the table."""
+def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
+    """Write results.json and results.md from the evaluations of all runs in the folder and return the table."""
+    import envs
     from experiments.running.display import table
-    from experiments.running.rundir import replace_text
+    from experiments.running.rundir import is_run, replace_text
 
-    entries = [entry(out, env_id, failures.get(env_id)) for env_id in env_ids]
+    known = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
+    shown = [env_id for env_id in known if env_id in env_ids or is_run(folder(out, env_id))]
+    entries = [entry(out, env_id, failures.get(env_id)) for env_id in shown]
     replace_text(out / "results.json", json.dumps(entries, indent=2) + "\n")
     columns = ["environment", "return", "score", "steps", "random", "best known"]
     text = table(columns, [[show(value) for value in row(found)] for found in entries])
@@ -98,16 +141,16 @@ def write(out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
 
 def entry(out: Path, env_id: str, failure: int | None) -> dict[str, Any]:
     """Return what is known of one environment's run."""
+    from experiments.running.evaluation import read_document
     from experiments.running.references import references
 
     known = references(env_id)
     result: dict[str, Any] = {"env": env_id, "failure": failure}
     result |= {name: known[name]["mean"] for name in ("random", "best") if name in known}
-    path = folder(out, env_id) / "evaluation.json"
-    if path.exists():
-        document = json.loads(path.read_text(encoding="utf-8"))
+    document = read_document(folder(out, env_id) / "evaluation.json")
+    if document is not None and document["env"] == env_id:
         result |= {name: document[name] for name in ("mean", "stderr", "env_steps")}
-        if {"random", "best"} <= known.keys():
+        if {"random", "best"} <= known.keys() and result["mean"] is not None:
             result["score"] = (result["mean"] - result["random"]) / (result["best"] - result["random"])
     return result
 
@@ -115,7 +158,7 @@ def entry(out: Path, env_id: str, failure: int | None) -> dict[str, Any]:
 def row(found: dict[str, Any]) -> list[Any]:
     """Return the table's cells of one environment."""
     returned: Any = None
-    if "mean" in found:
+    if found.get("mean") is not None:
         error = found["stderr"]
         returned = f"{found['mean']:.3f}" + (f" ± {error:.3f}" if error is not None else "")
     elif found["failure"] is not None:
@@ -132,4 +175,4 @@ def show(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

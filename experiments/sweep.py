@@ -7,18 +7,18 @@ same PRNG key under every combination, so settings are compared on equal draws.
 
 import itertools
 import json
-import sys
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli, signals
+from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.sweep", description=__doc__)
+    parser = cli.Parser(cli.program("sweep"), __doc__)
     cli.add_run_arguments(parser)
     parser.add_argument(
         "--grid", nargs="+", action="extend", default=[], metavar="KEY=V1,V2,...", help="values of a hypers.* key"
@@ -59,18 +59,21 @@ def members(config: Any, grid: Sequence[str], seeds: int) -> list[dict[str, Any]
 
 
 def results(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one entry per combination, best mean return first, from the final evaluation of a sweep."""
+    """Return one entry per combination, best mean return first, those with a diverged seed last, without a mean."""
     import numpy as np
 
-    groups: dict[tuple[tuple[str, float], ...], list[float]] = {}
+    groups: dict[tuple[tuple[str, float], ...], list[float | None]] = {}
     for row in evaluation["members"]:
         setting = tuple((key, row[key]) for key in row if key.startswith("hypers."))
         groups.setdefault(setting, []).append(row["mean"])
     entries = []
-    for setting, means in groups.items():
-        stderr = float(np.std(means, ddof=1) / len(means) ** 0.5) if len(means) > 1 else None
-        entries.append({**dict(setting), "mean": float(np.mean(means)), "stderr": stderr, "seeds": means})
-    return sorted(entries, key=lambda entry: -entry["mean"])
+    for setting, seeds in groups.items():
+        means = [mean for mean in seeds if mean is not None]
+        # Where a seed has diverged, the mean of the others would flatter the setting.
+        mean = float(np.mean(means)) if len(means) == len(seeds) else None
+        stderr = float(np.std(means, ddof=1) / len(means) ** 0.5) if mean is not None and len(means) > 1 else None
+        entries.append({**dict(setting), "mean": mean, "stderr": stderr, "seeds": seeds})
+    return sorted(entries, key=lambda entry: math.inf if entry["mean"] is None else -entry["mean"])
 
 
 def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
@@ -82,8 +85,8 @@ def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
     keys = [key for key in entries[0] if key.startswith("hypers.")]
     body = [
         [f"{entry[key]:g}" for key in keys]
-        + [f"{entry['mean']:.3f}" + (f" ± {entry['stderr']:.3f}" if entry["stderr"] is not None else "")]
-        + [" ".join(f"{mean:.3f}" for mean in entry["seeds"])]
+        + ["-" if entry["mean"] is None else _shown(entry["mean"], entry["stderr"])]
+        + [" ".join("diverged" if mean is None else f"{mean:.3f}" for mean in entry["seeds"])]
         for entry in entries
     ]
     text = table([*keys, "return (mean ± s.e. over seeds)", "per seed"], body)
@@ -92,5 +95,9 @@ def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
     return text
 
 
+def _shown(mean: float, stderr: float | None) -> str:
+    return f"{mean:.3f}" + (f" ± {stderr:.3f}" if stderr is not None else "")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -1,21 +1,20 @@
 """Train R2I on a suite: `python -m experiments.train popgym`.
 
 Writes a run directory with metrics, checkpoints, TensorBoard files and a learning curve, and ends with an evaluation.
-SIGINT (Ctrl-C) and SIGTERM save first; `--resume` goes on as if nothing had happened. Exit codes: 0 done, 2 usage or
-config, 3 no usable checkpoint, 4 save failed, 5 training diverged, 6 run directory in use, 130 / 143 stopped by
-SIGINT / SIGTERM after saving.
+Ctrl-C and the signals that ask to stop (TERM, HUP, USR1, USR2) save first; `--resume` goes on as if nothing had
+happened. Exit codes: 0 done, 2 usage or config, 3 no usable checkpoint, 4 save failed, 5 all members diverged, 6 run
+directory in use, 128 + number of the signal that stopped it (130 for Ctrl-C). docs/runs.md says more.
 """
 
-import sys
 from collections.abc import Sequence
 
-from experiments.running import cli, signals
+from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.train", description=__doc__)
+    parser = cli.Parser(cli.program("train"), __doc__)
     cli.add_run_arguments(parser)
     args = parser.parse_args(argv)
     with signals.StopSignal() as stop:
@@ -28,4 +27,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -6,32 +6,32 @@ the step before a damaged one, errors of an asynchronous save that reach the cal
 flushed to the disk before anything older is deleted. Nothing is ever unpickled. One process writes at a time
 (`experiments.running.rundir.lock` sees to that).
 
+Here is which steps are saved, kept, restored and fallen back to; `r2i_jit.checkpoint_files` has what a step is on the
+disk.
+
 `tests/host/test_checkpoint.py` holds the damage, `tests/host/test_kill.py` the kills.
 """
 
 import contextlib
 import dataclasses
-import functools
-import json
 import logging
 import math
 import os
 import re
 import shutil
-import sys
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
-_FORMAT = 1
-_STATE, _RECORD = "state", "record"
+from r2i_jit import checkpoint_files as files
+from r2i_jit.checkpoint_files import RECORD, STATE, Damaged, Record
+
 _LEFTOVER = re.compile(r"\d+\.(deleted|orbax-checkpoint-tmp).*")
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -71,15 +71,26 @@ class Checkpoints:
       keep: how many of the newest steps stay (at least 2, so that damage to one leaves another).
       finite: paths in the state, such as `.seeds.agent`, below which `save` refuses a NaN or an infinity.
       read_only: never create, move or delete anything (for a reader beside a running writer).
+      needed: metadata that a caller relies on, such as {"wall_seconds": (int, float)}; a step without them, or with
+        ones of other types, counts as damaged.
+
+    Raises:
+      CheckpointError: here and from every method that looks at the disk, if the folder cannot be read.
     """
 
     def __init__(
-        self, directory: Path | str, keep: int = 2, finite: tuple[str, ...] = (), read_only: bool = False
+        self,
+        directory: Path | str,
+        keep: int = 2,
+        finite: tuple[str, ...] = (),
+        read_only: bool = False,
+        needed: Mapping[str, type | tuple[type, ...]] | None = None,
     ) -> None:
         if keep < 2:
             raise ValueError(f"keep={keep}: expected at least 2")
         self._directory = Path(directory).absolute()
         self._keep, self._finite, self._read_only = keep, finite, read_only
+        self._needed = dict(needed or {})
         self._pending: int | None = None
         if not read_only:
             try:
@@ -107,9 +118,16 @@ class Checkpoints:
     def score(self, step: int) -> float:
         """Return the score that `step` was saved with, or minus infinity if none."""
         record = self._record(step)
-        return -math.inf if record is None or record["score"] is None else record["score"]
+        return -math.inf if record is None or record.score is None else record.score
 
-    def save(self, step: int, state: Any, metadata: dict[str, Any], score: float | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        metadata: dict[str, Any],
+        score: float | None = None,
+        without: Sequence[int] = (),
+    ) -> None:
         """Begin to write `state` and `metadata` as one commit; returns once the arrays are safe from donation.
 
         Args:
@@ -117,24 +135,20 @@ class Checkpoints:
           state: a pytree of arrays (typed PRNG keys included) without Python scalars.
           metadata: JSON values, such as the config, versions, seeds and wall-clock seconds.
           score: what `best_step` ranks by, such as the mean evaluation return; None leaves the step unranked.
+          without: rows of the leading axis below `finite` that may be anything: members that have diverged.
 
         Raises:
           CheckpointSaveError: if this or the previous save fails.
           CheckpointNotFinite: if a leaf below a path in `finite` is not finite.
         """
         self.wait()
-        folder = self._directory / str(step)
-        if folder.exists():
-            if self._record(step) is not None:
-                raise CheckpointSaveError(f"{folder} exists already")
-            self._set_aside(step, "has no readable record")
-        leaves = {path: _describe(leaf) for path, leaf in _leaves(state)}
-        self._refuse_not_finite(step, state)
-        score = float(score) if score is not None and math.isfinite(score) else None
-        record = {"format": _FORMAT, "step": step, "score": score, "leaves": leaves, "metadata": metadata}
-        record["crc"] = _text_crc(record)
-        self._size = sum(leaf.nbytes for _, leaf in _leaves(state))
-        arguments = {_STATE: ocp.args.StandardSave(state), _RECORD: ocp.args.JsonSave(record)}
+        self._make_room(step)
+        for path, leaf in files.leaves(state):  # a state that has diverged must not replace a good one
+            if path.startswith(self._finite) and not files.is_finite(leaf, tuple(without)):
+                raise CheckpointNotFinite(f"the state at step {step} is not saved: {path} is not finite")
+        record = files.make_record(step, state, metadata, score)
+        self._size = sum(leaf.nbytes for _, leaf in files.leaves(state))
+        arguments = {STATE: ocp.args.StandardSave(state), RECORD: ocp.args.JsonSave(record)}
         with self._save_errors(step):
             if not self._opened().save(step, args=ocp.args.Composite(**arguments), force=True):
                 raise OSError("the checkpoint manager declined to write it")
@@ -158,8 +172,8 @@ class Checkpoints:
             self._opened().wait_until_finished()
             if self._record(step) is None:
                 raise OSError("its record does not read back")
-            _flush_tree(self._directory / str(step))
-            _flush(self._directory)
+            files.flush_tree(self._directory / str(step))
+            files.flush(self._directory)
         self._prune()
 
     def close(self) -> None:
@@ -190,66 +204,88 @@ class Checkpoints:
           CheckpointMismatch: if the checkpoint is sound and belongs to another program.
           CheckpointError: if checkpoints exist and none can be read, or the one asked for cannot.
         """
+        restored, damaged = self._newest(step, lambda candidate: self._restore(candidate, shapes))
+        if restored is None:
+            return None
+        for bad, reason in damaged.items():
+            self._set_aside(bad, f"{reason}; using step {restored.step}")
+        if step is None and (newer := [name for name in self._strays() if int(name) > restored.step]):
+            _log.warning("%s: no checkpoint folder is %s; using step %d", self._directory, newer, restored.step)
+        return restored
+
+    def _newest(self, step: int | None, attempt: Callable[[int], _T]) -> tuple[_T | None, dict[int, str]]:
+        """Return what `attempt` gives for the newest step it finds undamaged, and what is wrong with the newer ones."""
         candidates = sorted(self._numbered(), reverse=True) if step is None else [step]
         damaged: dict[int, str] = {}
         for candidate in candidates:
             try:
-                restored = self._restore(candidate, shapes)
-            except _Damaged as error:
+                return attempt(candidate), damaged
+            except Damaged as error:
                 damaged[candidate] = str(error)
-                continue
-            for bad, reason in damaged.items():
-                self._set_aside(bad, f"{reason}; using step {candidate}")
-            return restored
-        if not damaged:
-            return None
-        reasons = "; ".join(f"step {bad}: {reason}" for bad, reason in damaged.items())
-        raise CheckpointError(f"no checkpoint in {self._directory} can be restored ({reasons})")
+        reasons = [f"step {bad}: {reason}" for bad, reason in damaged.items()]
+        reasons += [f"{stray} is no checkpoint folder" for stray in self._strays() if not candidates]
+        if reasons:
+            raise CheckpointError(f"no checkpoint in {self._directory} can be restored ({'; '.join(reasons)})")
+        return None, damaged
+
+    def _matching(self, step: int, shapes: Any) -> Record:
+        """Return the record of a step that is of this program."""
+        record = self._read(step)
+        if (difference := files.mismatch(record, shapes)) is not None:
+            raise CheckpointMismatch(f"{self._directory / str(step)} {difference}")
+        return record
 
     def _restore(self, step: int, shapes: Any) -> Restored:
-        record = self._record(step)
-        if record is None:
-            raise _Damaged("its record is missing or altered")
-        if record["format"] != _FORMAT:
-            raise CheckpointMismatch(f"{self._directory / str(step)} was written by another version of this package")
-        _refuse_mismatch(self._directory / str(step), record["leaves"], dict(_leaves(shapes)))
+        record = self._matching(step, shapes)
         first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or first), shapes
         )
-        arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target)})
+        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(target)})
         try:
-            with _quiet():
-                state = self._opened().restore(step, args=arguments)[_STATE]
-        except (MemoryError, PermissionError):
-            raise
+            with files.quiet():
+                state = self._opened().restore(step, args=arguments)[STATE]
         except Exception as error:
-            if "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
-                raise
-            raise _Damaged(f"{type(error).__name__} while reading it") from error
-        for path, leaf in _leaves(state):
-            if _describe(leaf) != record["leaves"][path]:
-                raise _Damaged(f"the checksum of {path} differs")
-        return Restored(step, state, record["metadata"])
+            # What is no fault of the checkpoint must not cost it its place.
+            folder, text = self._directory / str(step), str(error)
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
+                raise CheckpointError(f"{folder} cannot be read: there is not enough memory") from error
+            if isinstance(error, PermissionError) or "PERMISSION_DENIED" in text:
+                raise CheckpointError(f"{folder} cannot be read: permission denied") from error
+            raise Damaged(f"{type(error).__name__} while reading it") from error
+        for path, leaf in files.leaves(state):
+            if files.describe(leaf) != record.leaves[path]:
+                raise Damaged(f"the checksum of {path} differs")
+        return Restored(step, state, record.metadata)
+
+    def _entries(self) -> tuple[list[int], list[str]]:
+        try:
+            return files.entries(self._directory)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {self._directory}: {error.strerror or error}") from error
 
     def _numbered(self) -> list[int]:
         """Return the steps of all folders that hold something of ours, sound or not."""
-        found = []
-        for path in self._directory.glob("[0-9]*"):
-            ours = not path.is_symlink() and any((path / item).is_dir() for item in (_STATE, _RECORD))
-            if ours and path.name.isascii() and path.name.isdigit() and str(int(path.name)) == path.name:
-                found.append(int(path.name))
-        return found
+        return self._entries()[0]
 
-    def _record(self, step: int) -> dict[str, Any] | None:
-        """Return the record of `step`, or None if it is missing, altered or of another step."""
+    def _strays(self) -> list[str]:
+        """Return what is named like a step and is none, such as an empty folder, a file or a link."""
+        return self._entries()[1]
+
+    def _read(self, step: int) -> Record:
+        """Return the record of `step`; raise Damaged if it is not sound."""
+        record = files.read_record(self._directory / str(step), step)
+        for name, kinds in self._needed.items() if record.format == files.FORMAT else ():
+            value = record.metadata.get(name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise Damaged(f"its metadata have no sound {name}")
+        return record
+
+    def _record(self, step: int) -> Record | None:
         try:
-            with open(self._directory / str(step) / _RECORD / "metadata", encoding="utf-8") as file:
-                record = json.load(file)
-            sound = record.pop("crc") == _text_crc(record) and record["step"] == step
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return self._read(step)
+        except Damaged:
             return None
-        return record if sound and (self._directory / str(step) / _STATE).is_dir() else None
 
     def _opened(self) -> ocp.CheckpointManager:
         """Return the manager, made at first use: a run that is only looked at needs none."""
@@ -261,7 +297,7 @@ class Checkpoints:
                 save_root_metadata=False,
                 enable_should_save_is_saving_in_progress_check=False,
             )
-            handlers = {_STATE: ocp.StandardCheckpointHandler(), _RECORD: ocp.JsonCheckpointHandler()}
+            handlers = {STATE: ocp.StandardCheckpointHandler(), RECORD: ocp.JsonCheckpointHandler()}
             self._manager = ocp.CheckpointManager(self._directory, options=options, item_handlers=handlers)
         return self._manager
 
@@ -269,7 +305,7 @@ class Checkpoints:
     def _save_errors(self, step: int) -> Iterator[None]:
         """Turn what a failed save raises into one clear error, and clear away its half-written folder."""
         try:
-            with _quiet():
+            with files.quiet():
                 yield
         except Exception as error:
             # The manager's idea of the disk is stale, and its close may raise the same error again.
@@ -280,8 +316,10 @@ class Checkpoints:
             end = time.monotonic() + 1
             while self._clear_leftovers() and time.monotonic() < end:
                 time.sleep(0.05)  # Orbax may still be writing other files of it
-            free = shutil.disk_usage(self._directory).free if self._directory.exists() else 0
-            kept = self.steps()
+            free, kept = 0, list[int]()
+            with contextlib.suppress(OSError, CheckpointError):
+                kept = self.steps()
+                free = shutil.disk_usage(self._directory).free
             last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise CheckpointSaveError(
@@ -294,9 +332,14 @@ class Checkpoints:
         steps, best = self.steps(), self.best_step()
         for step in set(steps[: -self._keep]) - {best}:
             doomed = self._directory / f"{step}.deleted"
-            os.rename(self._directory / str(step), doomed)
+            try:
+                os.rename(self._directory / str(step), doomed)
+            except OSError as error:
+                reason = error.strerror or error
+                raise CheckpointSaveError(f"cannot delete {self._directory / str(step)}: {reason}") from error
             shutil.rmtree(doomed, ignore_errors=True)
-        self._opened().reload()
+        with files.quiet():  # of what is no checkpoint
+            self._opened().reload()
 
     def _clear_leftovers(self) -> bool:
         """Remove half-written and half-deleted steps; return whether there were any."""
@@ -305,99 +348,33 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
         return bool(found)
 
+    def _make_room(self, step: int) -> None:
+        """See that no folder is in the way of a new step; what holds a sound one is left alone."""
+        folder = self._directory / str(step)
+        if not os.path.lexists(folder):
+            return
+        if self._record(step) is not None:
+            raise CheckpointSaveError(f"{folder} exists already")
+        self._set_aside(step, "has no readable record")
+        if os.path.lexists(folder):
+            raise CheckpointSaveError(f"{folder} is in the way and cannot be renamed")
+
     def _set_aside(self, step: int, reason: str) -> None:
         """Rename a damaged step so that it is kept for inspection and never chosen again."""
         if self._read_only:
             _log.warning("checkpoint %d is damaged (%s)", step, reason)
             return
         target, count = self._directory / f"{step}.corrupt", 1
-        while target.exists():
+        while os.path.lexists(target):
             count += 1
             target = self._directory / f"{step}.corrupt{count}"
-        os.rename(self._directory / str(step), target)
+        try:
+            os.rename(self._directory / str(step), target)
+        except OSError as error:
+            fault = error.strerror or error
+            _log.warning("checkpoint %d is damaged (%s) and cannot be renamed: %s", step, reason, fault)
+            return
         _log.warning("checkpoint %d is damaged (%s); kept as %s", step, reason, target.name)
         if self._manager is not None:
-            self._manager.reload()
-
-    def _refuse_not_finite(self, step: int, state: Any) -> None:
-        """Keep a state that has diverged from replacing a good one."""
-        for path, leaf in _leaves(state):
-            checked = path.startswith(self._finite) and jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
-            if checked and not np.all(np.isfinite(_host(leaf))):
-                raise CheckpointNotFinite(f"the state at step {step} is not saved: {path} is not finite")
-
-
-class _Damaged(Exception):
-    """A checkpoint that cannot be read back as it was written."""
-
-
-def _leaves(tree: Any) -> list[tuple[str, Any]]:
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-
-
-def _host(leaf: jax.Array) -> np.ndarray:
-    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-
-
-def _describe(leaf: jax.Array) -> list[Any]:
-    """Return the shape, dtype and CRC-32 of a leaf's bytes, as JSON values."""
-    flat = np.ascontiguousarray(_host(leaf)).reshape(-1)
-    return [list(leaf.shape), str(leaf.dtype), zlib.crc32(flat.view(np.uint8).data)]
-
-
-def _refuse_mismatch(folder: Path, saved: dict[str, list[Any]], wanted: dict[str, Any]) -> None:
-    """Raise CheckpointMismatch unless the saved leaves are the wanted ones; Orbax would cast dtypes silently."""
-    missing, extra = sorted(wanted.keys() - saved.keys()), sorted(saved.keys() - wanted.keys())
-    if missing or extra:
-        raise CheckpointMismatch(
-            f"{folder} holds another program's state: {len(missing)} leaves are missing and {len(extra)} are unknown, "
-            f"such as {(missing + extra)[0]}"
-        )
-    for path, leaf in wanted.items():
-        shape, dtype, _ = saved[path]
-        if tuple(shape) != tuple(leaf.shape) or dtype != str(leaf.dtype):
-            needed = f"{leaf.dtype}{list(leaf.shape)}"
-            raise CheckpointMismatch(f"{folder} holds {path} as {dtype}{shape}, this run needs {needed}")
-
-
-def _text_crc(record: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _flush_tree(folder: Path) -> None:
-    """Flush every file and folder: Orbax does so for array data, not for its small files and the last rename."""
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            _flush(Path(parent) / name)
-        _flush(Path(parent))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what Orbax and its threads print about a failure; the user gets our own one-line error."""
-    loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
-    if getattr(before, "func", None) is not _report_unraisable:
-        sys.unraisablehook = functools.partial(_report_unraisable, before)
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-        sys.unraisablehook = before  # not after a failure: late reads go on for a while
-    finally:
-        for logger in loggers:
-            logger.disabled = False
-
-
-def _report_unraisable(report: Callable[[Any], Any], event: Any) -> None:
-    """Drop what TensorStore says when one array fails and the others arrive at a loop that Orbax has closed."""
-    if not (isinstance(event.exc_value, RuntimeError) and "Event loop is closed" in str(event.exc_value)):
-        report(event)
+            with files.quiet():
+                self._manager.reload()

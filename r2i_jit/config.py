@@ -2,41 +2,60 @@
 
 A static field shapes the compiled program, so changing one recompiles. A `Hypers` field is a traced value: one program
 serves a whole sweep. Defaults are the R2I paper's (arXiv 2403.04253) as its released code sets them, except where the
-comment says otherwise; presets for a suite and a size live in `experiments/presets.py`.
+comment says otherwise; presets for a suite and a size live in `experiments/presets`.
 """
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self
 
 import jax
+import numpy as np
 
-LARGEST = 2**31 - 1  # of a whole number: sizes and step counters are int32 in the compiled program
-# Where 0 has a meaning of its own.
-ZERO_ALLOWED = ("behavior.actor_gates", "behavior.imagination_starts", "model.decoded_steps", "replay.prefill")
+from r2i_jit.ranges import (
+    ConfigError,
+    Key,
+    check,
+    count,
+    keys_of,
+    not_negative,
+    positive,
+    read_json,
+    read_text,
+    share,
+    shown,
+    within,
+)
 
-
-class ConfigError(ValueError):
-    """A configuration that cannot be built; its message is one line for the user."""
+# Ends of ranges that keep a program from being traced for minutes, or its numbers from leaving int32. What would only
+# take too much memory is refused where the device is known.
+_LAYERS = 32  # of a plain stack, each of which is traced
+_SSM_LAYERS = 64
+_WIDTH = 2**16  # of a layer
+_BLOCK = 512  # states of a HiPPO block: it is diagonalised in cubic time
+_EIGENVECTORS = 2**25  # numbers in those of all layers, L * P * P: constants of the program that initialises
+_ENVS = 2**16
+_LENGTH = 10**6  # of a sequence
+_BATCH_STEPS = 2**24  # B * T: a place in a batch is drawn as a float32
+_STORED = 10**9  # steps in replay: with the rounding to whole turns still an int32
+_CHUNK_STEPS = 10**8  # environment steps in a chunk: the step counter is an int32
+_STEP_UPDATES = 1000  # after one step of all environments
 
 
 class _Static:
-    """A group of static fields, whose numbers are checked however it is built."""
+    """A group of static fields, each checked however it is built."""
 
     group: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            key, value = f"{self.group}.{name}", getattr(self, name)
-            if kind is int:
-                least = 0 if key in ZERO_ALLOWED else 1
-                if not least <= value <= LARGEST:
-                    raise ConfigError(f"{key}={value}: expected a whole number from {least} to {LARGEST}")
-            elif kind is float and not math.isfinite(value):
-                raise ConfigError(f"{key}={value}: expected a finite number")
+        group: type = type(self)
+        for name, key in keys_of(group).items():
+            check(f"{self.group}.{name}", key, getattr(self, name))
 
 
 ImageNet = Literal["convolutions", "patches"]
@@ -48,36 +67,40 @@ class ModelConfig(_Static):
 
     group = "model"
 
-    ssm_layers: int = 3
-    ssm_state: int = 128  # P, complex numbers per layer
-    ssm_blocks: int = 8  # HiPPO-LegS is block-diagonal: this many blocks of P / ssm_blocks
-    units: int = 512  # H, width of the residual stream and of every linear layer around the SSM
-    deter: int = 1024  # width of h, the SSM's read-out
+    ssm_layers: int = count(3, _SSM_LAYERS)
+    ssm_state: int = count(128, 4096)  # P, complex numbers per layer
+    ssm_blocks: int = count(8, 4096)  # HiPPO-LegS is block-diagonal: this many blocks of P / ssm_blocks
+    units: int = count(512, _WIDTH)  # H, width of the residual stream and of every linear layer around the SSM
+    deter: int = count(1024, _WIDTH)  # width of h, the SSM's read-out
     discretization: Literal["bilinear", "zoh"] = "bilinear"
-    dt_min: float = 0.001
-    dt_max: float = 0.1
+    dt_min: float = within(0.001, 1e-6, 100)
+    dt_max: float = within(0.1, 1e-6, 100)
     clip_eigenvalues: bool = False  # keep Re(lambda) <= -1e-4
     initial_state: Literal["learned", "zeros"] = "learned"
     scan: Literal["auto", "sequential", "associative", "chunked", "fused"] = "auto"  # sequential on CPU, else fused
     reset: Literal["exact", "released", "none"] = "exact"  # "released" repeats the published code's defects, for study
     posterior: Literal["learned", "observation"] = "learned"  # "observation": z is the (discrete) observation itself
-    stoch: int = 32  # S, categorical latents, and
-    classes: int = 32  # C, classes of each, of a learned posterior
-    unimix: float = 0.01
-    latent_gain: float = 1.0  # factor on the latents' logits, posterior and prior; the paper: 1; see docs/decisions/021
+    stoch: int = count(32, 4096)  # S, categorical latents, and
+    classes: int = count(32, 4096, 2)  # C, classes of each, of a learned posterior
+    unimix: float = within(0.01, 0, 1)
+    # Factor on the latents' logits, posterior and prior; the paper: 1; see docs/decisions/021.
+    latent_gain: float = positive(1.0, 1000)
     dynamics_input: Literal["latent", "change"] = "latent"  # the paper: latent; see docs/decisions/018
     prior_skip: bool = False  # the prior starts from the last latent and a linear reading of the SSM's states
-    action_scale: float = 1.0  # factor of the action's one-hot in the dynamics' input, beside S ones of the latent
-    encoder_layers: int = 1
-    decoder_layers: int = 1
-    head_layers: int = 2  # reward and continue
-    reward_init: float = 0.0  # scale of the reward head's first output weights; the paper: 0; see docs/decisions/013
-    head_units: int = 512
+    # Factor of the action's one-hot in the dynamics' input, beside S ones of the latent.
+    action_scale: float = not_negative(1.0, 1e6)
+    encoder_layers: int = count(1, _LAYERS)
+    decoder_layers: int = count(1, _LAYERS)
+    head_layers: int = count(2, _LAYERS)  # reward and continue
+    # Scale of the reward head's first output weights; the paper: 0; see docs/decisions/013.
+    reward_init: float = not_negative(0.0, 1e6)
+    head_units: int = count(512, _WIDTH)
     image_net: ImageNet = "convolutions"  # the paper: convolutions; see docs/decisions/009
-    image_depth: int = 32  # channels of the largest convolution, or numbers per patch
-    decoded_steps: int = 0  # steps of a sequence, drawn anew each time, whose observation is decoded; 0 = all
+    image_depth: int = count(32, 4096)  # channels of the largest convolution, or numbers per patch
+    # Steps of a sequence, drawn anew each time, whose observation is decoded; 0 = all.
+    decoded_steps: int = count(0, _LENGTH, 0)
     observation_loss: Literal["categorical", "symlog_mse"] = "categorical"  # the paper: symlog_mse; see docs/decisions
-    bins: int = 255  # two-hot bins of reward and critic, in [-20, 20] in symlog space
+    bins: int = count(255, 10_000, 2)  # two-hot bins of reward and critic, in [-20, 20] in symlog space
 
 
 @dataclass(frozen=True)
@@ -87,17 +110,19 @@ class BehaviorConfig(_Static):
     group = "behavior"
 
     policy_input: Literal["hidden", "output", "full"] = "hidden"  # (z, x), (z, h) or (z, h, x)
-    horizon: int = 15
-    imagination_starts: int = 0  # start states per update, drawn from the batch; 0 = every posterior state
-    actor_layers: int = 2
-    actor_units: int = 512
-    actor_gates: int = 0  # gated linear ways past the actor's layers, for many actions; see docs/decisions/019
-    critic_layers: int = 2
-    critic_units: int = 512
-    actor_unimix: float = 0.01
+    horizon: int = count(15, 10_000)
+    # Start states per update, drawn from the batch; 0 = every posterior state.
+    imagination_starts: int = count(0, _BATCH_STEPS, 0)
+    actor_layers: int = count(2, _LAYERS)
+    actor_units: int = count(512, _WIDTH)
+    # Gated linear ways past the actor's layers, for many actions; see docs/decisions/019.
+    actor_gates: int = count(0, 1024, 0)
+    critic_layers: int = count(2, _LAYERS)
+    critic_units: int = count(512, _WIDTH)
+    actor_unimix: float = within(0.01, 0, 1)
     actor_gradient: Literal["auto", "reinforce", "backprop"] = "auto"  # auto: backprop for continuous actions
     continue_mode: Literal["mode", "mean"] = "mode"  # what imagination multiplies with: R2I takes the 0/1 mode
-    unroll: int = 1  # imagined steps unrolled in the compiled loop
+    unroll: int = count(1, 64)  # imagined steps unrolled in the compiled loop
 
 
 @dataclass(frozen=True)
@@ -106,14 +131,14 @@ class ReplayConfig(_Static):
 
     group = "replay"
 
-    capacity: int = 1_000_000  # environment steps kept, over all environments of a seed
-    batch_size: int = 4  # B
-    sequence_length: int = 1024  # T
+    capacity: int = count(1_000_000, _STORED)  # environment steps kept, over all environments of a seed
+    batch_size: int = count(4, _ENVS)  # B
+    sequence_length: int = count(1024, _LENGTH)  # T
     start: Literal["episode", "paper"] = "episode"  # where sampled windows begin; see docs/decisions
-    rewarded: float = 0.0  # share of the windows that are drawn around a reward, for tasks where these are rare
-    train_ratio: float = 64.0  # replayed steps per environment step
-    prefill: int = 0  # random-policy steps before the first update; 0 = one batch (B * T)
-    prefill_repeat: float = 0.0  # chance that a random action is the last one again: strolls in place of jitter
+    rewarded: float = share(0.0)  # share of the windows that are drawn around a reward, for tasks where these are rare
+    train_ratio: float = positive(64.0, 1e6)  # replayed steps per environment step
+    prefill: int = count(0, _STORED, 0)  # random-policy steps before the first update; 0 = one batch (B * T)
+    prefill_repeat: float = share(0.0)  # chance that a random action is the last one again: strolls in place of jitter
 
 
 @dataclass(frozen=True)
@@ -122,11 +147,12 @@ class LoopConfig(_Static):
 
     group = "loop"
 
-    num_envs: int = 8
-    chunk_updates: int = 64  # updates per compiled chunk, rounded up to whole collect/train turns
+    num_envs: int = count(8, _ENVS)
+    chunk_updates: int = count(64, 10**6)  # updates per compiled chunk, rounded up to whole collect/train turns
     precision: Literal["float32", "bfloat16"] = "float32"  # compute dtype; parameters and the scan stay float32
-    evaluation_episodes: int = 32
-    evaluation_steps: int = 10_000  # of an episode in an evaluation, or what the environment says, if that is more
+    evaluation_episodes: int = count(32, _ENVS)
+    # Steps after which an episode in an evaluation is cut, or what the environment says, if that is more.
+    evaluation_steps: int = count(10_000, 10**9)
     evaluation_greedy: bool = True  # most likely action; False samples, as R2I does
 
 
@@ -135,33 +161,35 @@ class LoopConfig(_Static):
 class Hypers:
     """Floats that people sweep: traced, one value per seed. A pytree, so its leaves may be arrays too."""
 
-    model_lr: float = 1e-4
-    ssm_lr: float = 1e-4  # lambda, b, c, d, log_dt
-    actor_lr: float = 3e-5
-    critic_lr: float = 3e-5
-    model_eps: float = 1e-8
-    actor_eps: float = 1e-5
-    critic_eps: float = 1e-5
-    model_clip: float = 1000.0  # global norm; the SSM group is clipped by its own norm
-    actor_clip: float = 100.0
-    critic_clip: float = 100.0
-    model_weight_decay: float = 0.0  # kernels only, never the SSM group
-    warmup_updates: float = 0.0  # linear learning-rate warm-up of all groups
-    head_start: float = 0.0  # updates of the world model alone, before actor and critic begin to learn
-    decay_updates: float = 0.0  # after so many, learning rates and entropy scale are half, after three times, a quarter
-    observation_scale: float = 1.0
-    reward_loss_scale: float = 1.0
-    continue_scale: float = 1.0
-    dyn_scale: float = 0.5
-    rep_scale: float = 0.1
-    free_nats: float = 1.0
-    reward_scale: float = 1.0  # what the agent learns from is reward * reward_scale; reports are the game's own
-    discount: float = 1.0 - 1.0 / 333.0
-    return_lambda: float = 0.95
-    entropy_scale: float = 3e-4
-    return_decay: float = 0.99  # EMA of the return percentiles
-    slow_critic_rate: float = 0.02
-    slow_critic_scale: float = 1.0
+    model_lr: float = not_negative(1e-4)
+    ssm_lr: float = not_negative(1e-4)  # lambda, b, c, d, log_dt
+    actor_lr: float = not_negative(3e-5)
+    critic_lr: float = not_negative(3e-5)
+    model_eps: float = positive(1e-8)
+    actor_eps: float = positive(1e-5)
+    critic_eps: float = positive(1e-5)
+    model_clip: float = positive(1000.0)  # global norm; the SSM group is clipped by its own norm
+    actor_clip: float = positive(100.0)
+    critic_clip: float = positive(100.0)
+    model_weight_decay: float = not_negative(0.0)  # kernels only, never the SSM group
+    warmup_updates: float = not_negative(0.0)  # linear learning-rate warm-up of all groups
+    head_start: float = not_negative(0.0)  # updates of the world model alone, before actor and critic begin to learn
+    # After so many, learning rates and entropy scale are half, after three times, a quarter.
+    decay_updates: float = not_negative(0.0)
+    observation_scale: float = not_negative(1.0)
+    reward_loss_scale: float = not_negative(1.0)
+    continue_scale: float = not_negative(1.0)
+    dyn_scale: float = not_negative(0.5)
+    rep_scale: float = not_negative(0.1)
+    free_nats: float = not_negative(1.0)
+    # What the agent learns from is reward * reward_scale; reports are the game's own.
+    reward_scale: float = positive(1.0)
+    discount: float = positive(1.0 - 1.0 / 333.0, 1)
+    return_lambda: float = within(0.95, 0, 1)
+    entropy_scale: float = not_negative(3e-4)
+    return_decay: float = within(0.99, 0, 1)  # EMA of the return percentiles
+    slow_critic_rate: float = within(0.02, 0, 1)
+    slow_critic_scale: float = not_negative(1.0)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""
@@ -179,6 +207,19 @@ class Config:
     loop: LoopConfig = field(default_factory=LoopConfig)
     hypers: Hypers = field(default_factory=Hypers)
 
+    def __post_init__(self) -> None:
+        for name, key in keys_of(Config).items():
+            value = getattr(self, name)
+            if name not in _GROUPS:
+                check(name, key, value)
+            elif not isinstance(value, _GROUPS[name]):
+                raise ConfigError(f"{name}={shown(value)}: expected a {_GROUPS[name].__name__}")
+        for name, key in keys_of(Hypers).items():
+            if not _is_traced(value := getattr(self.hypers, name)):
+                check(f"hypers.{name}", key, value)
+        for conflict in _conflicts(self):
+            raise ConfigError(conflict)
+
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values, ready for JSON."""
         return dataclasses.asdict(self)
@@ -189,34 +230,91 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """Build a Config from `to_dict()`'s output.
+        """Build a Config from `to_dict()`'s output; keys that it lacks have their defaults.
 
         Raises:
           ConfigError: on an unknown key or a value of the wrong kind, naming both.
         """
-        config = cls()
-        for key, value in flatten(values).items():
-            config = _set(config, key, value)
-        return config
+        if not isinstance(values, dict):
+            raise ConfigError(f"config {shown(values)}: expected an object whose keys start with {_starts()}")
+        found: dict[str, Any] = {}
+        for name, value in _leaves(values):
+            key = _key(name)
+            if key.kind is int and isinstance(value, float) and value.is_integer():
+                value = int(value)
+            check(name, key, value)
+            if name in found:
+                raise ConfigError(f"config key {name!r} is given twice")
+            found[name] = float(value) if key.kind is float else value
+        return _changed(cls(), found)
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
-        """Build a Config from `to_json()`'s output."""
-        return cls.from_dict(json.loads(text))
+        """Build a Config from `to_json()`'s output.
+
+        Raises:
+          ConfigError: as `from_dict`, and for a text that is no JSON, saying where.
+        """
+        return cls.from_dict(read_json(text))
 
     def override(self, assignments: list[str] | tuple[str, ...]) -> "Config":
-        """Apply command-line assignments such as `model.units=128` or `hypers.model_lr=3e-4`.
+        """Apply command-line assignments such as `model.units=128` or `hypers.model_lr=3e-4`, all at once.
 
         Raises:
           ConfigError: on a malformed assignment, an unknown key (near matches are named) or a bad value.
         """
-        config = self
+        found: dict[str, Any] = {}
         for assignment in assignments:
-            key, equals, text = assignment.partition("=")
+            name, equals, text = assignment.partition("=")
             if not equals:
-                raise ConfigError(f"--set {assignment!r}: expected key=value, such as model.units=128")
-            config = _set(config, key.strip(), text.strip())
-        return config
+                raise ConfigError(f"--set {shown(assignment)}: expected key=value, such as model.units=128")
+            name = name.strip()
+            key = _key(name)
+            found[name] = read_text(name, key, text.strip())
+            check(name, key, found[name])
+        return _changed(self, found)
+
+
+_GROUPS = {
+    "model": ModelConfig,
+    "behavior": BehaviorConfig,
+    "replay": ReplayConfig,
+    "loop": LoopConfig,
+    "hypers": Hypers,
+}
+
+
+def _conflicts(config: Config) -> Iterator[str]:
+    """Say which values do not go together; texts name every key that has a part in it."""
+    model, replay, loop = config.model, config.replay, config.loop
+
+    def beside(*names: str) -> str:
+        flat = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in names}
+        return ", ".join(f"{name}={value}" for name, value in flat.items())
+
+    if model.dt_min > model.dt_max:
+        yield f"model.dt_min={model.dt_min}: expected at most model.dt_max={model.dt_max}"
+    if model.ssm_state % model.ssm_blocks:
+        yield f"model.ssm_blocks={model.ssm_blocks} must divide model.ssm_state={model.ssm_state}"
+    if model.ssm_state > _BLOCK * model.ssm_blocks:
+        least = -(-model.ssm_state // _BLOCK)
+        yield f"model.ssm_blocks={model.ssm_blocks}: expected at least {least} with {beside('model.ssm_state')}"
+    if model.ssm_layers * model.ssm_state**2 > _EIGENVECTORS:
+        most = math.isqrt(_EIGENVECTORS // model.ssm_layers)
+        yield f"model.ssm_state={model.ssm_state}: expected at most {most} with {beside('model.ssm_layers')}"
+
+    steps = replay.batch_size * replay.sequence_length
+    if steps > _BATCH_STEPS:
+        most = _BATCH_STEPS // replay.sequence_length
+        yield f"replay.batch_size={replay.batch_size}: expected at most {most} with {beside('replay.sequence_length')}"
+    batch = beside("replay.batch_size", "replay.sequence_length")
+    low, high = loop.chunk_updates * steps / _CHUNK_STEPS, _STEP_UPDATES * steps / loop.num_envs
+    if replay.train_ratio < low:
+        others = f"{beside('loop.chunk_updates')}, {batch}: a chunk has at most {_CHUNK_STEPS} steps"
+        yield f"replay.train_ratio={replay.train_ratio}: expected at least {low:.9g} with {others}"
+    if replay.train_ratio > high:
+        others = f"{beside('loop.num_envs')}, {batch}: a step has at most {_STEP_UPDATES} updates"
+        yield f"replay.train_ratio={replay.train_ratio}: expected at most {high:.9g} with {others}"
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -236,46 +334,50 @@ def differences(saved: Config, asked: Config) -> list[str]:
     return [f"{key}: {old[key]!r} -> {new[key]!r}" for key in new if old[key] != new[key]]
 
 
-def _set(config: Config, key: str, value: Any) -> Config:
-    known = list(flatten(config.to_dict()))
-    if key not in known:
-        leaf = key.rsplit(".", 1)[-1]
-        near = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
-        near += [name for name in difflib.get_close_matches(key, known, n=3, cutoff=0.5) if name not in near]
-        hint = f"; did you mean {', '.join(near[:3])}?" if near else f"; keys start with {', '.join(_groups())}"
-        raise ConfigError(f"unknown config key {key!r}{hint}")
-    if "." not in key:
-        return dataclasses.replace(config, **{key: _parse(key, str, value)})
-    group_name, leaf = key.split(".", 1)
-    group = getattr(config, group_name)
-    kind = get_type_hints(type(group))[leaf]
-    group = dataclasses.replace(group, **{leaf: _parse(key, kind, value)})
-    return dataclasses.replace(config, **{group_name: group})
+@functools.cache
+def _keys() -> dict[str, Key]:
+    """Return every key by its full name."""
+    grouped = {f"{name}.{leaf}": key for name, group in _GROUPS.items() for leaf, key in keys_of(group).items()}
+    return {"env": keys_of(Config)["env"], **grouped}
 
 
-def _groups() -> list[str]:
-    return [f.name + ("." if f.name != "env" else "") for f in dataclasses.fields(Config)]
+def _key(name: str) -> Key:
+    known = _keys()
+    if name in known:
+        return known[name]
+    leaf = name.rsplit(".", 1)[-1]
+    near = [full for full in known if full.rsplit(".", 1)[-1] == leaf]
+    near += [full for full in difflib.get_close_matches(name[:100], known, n=3, cutoff=0.5) if full not in near]
+    hint = f"did you mean {', '.join(near[:3])}?" if near else f"keys start with {_starts()}"
+    raise ConfigError(f"unknown config key {shown(name)}; {hint}")
 
 
-def _parse(key: str, kind: Any, value: Any) -> Any:
-    """Return `value` (a JSON value or a command-line text) as `kind`."""
-    if get_origin(kind) is Literal:
-        if value in get_args(kind):
-            return value
-        raise ConfigError(f"{key}={value!r}: expected one of {', '.join(map(str, get_args(kind)))}")
-    if kind is bool:
-        if value in (True, False):
-            return value
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        raise ConfigError(f"{key}={value!r}: expected true or false")
-    try:
-        if kind is str:
-            return str(value)
-        number = float(value)
-        if not math.isfinite(number) or kind is int and number != int(number):
-            raise ValueError
-        return kind(number)
-    except (TypeError, ValueError, OverflowError):
-        noun = {int: "a whole number", float: "a finite number"}[kind]
-        raise ConfigError(f"{key}={value!r}: expected {noun}") from None
+def _starts() -> str:
+    return ", ".join(["env", *(f"{name}." for name in _GROUPS)])
+
+
+def _changed(config: Config, values: dict[str, Any]) -> Config:
+    """Return the config with values by their full names, checked when all of them are in place."""
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        group, _, leaf = name.rpartition(".")
+        changes.setdefault(group, {})[leaf] = value
+    plain = changes.pop("", {})
+    groups = {name: dataclasses.replace(getattr(config, name), **found) for name, found in changes.items()}
+    return dataclasses.replace(config, **plain, **groups)
+
+
+def _leaves(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield full names and values of a nested dictionary."""
+    for name, value in values.items():
+        if name in _GROUPS and not isinstance(value, dict):
+            raise ConfigError(f"{name}={shown(value)}: expected an object of {name}.* keys")
+        if name in _GROUPS:
+            yield from ((f"{name}.{leaf}", inner) for leaf, inner in value.items())
+        else:
+            yield str(name), value
+
+
+def _is_traced(value: Any) -> bool:
+    """Return whether a leaf of Hypers is an array, a tracer or a shape, and no plain number."""
+    return hasattr(value, "shape") and not isinstance(value, np.generic)

@@ -153,12 +153,3 @@ def evaluate(
     carry = (player, zeros, zeros.astype(jnp.int32), jnp.zeros(num_episodes, bool), key_play, zero)
     _, returns, lengths, done, _, _ = jax.lax.while_loop(unfinished, step, carry)
     return returns, lengths, ~done
-
-
-def longest_episode(env: Any, params: Any) -> int | None:
-    """Return the steps of the longest episode, as the environment or its parameters say; None if neither does."""
-    for owner, name in ((env, "max_episode_steps"), (params, "max_steps_in_episode")):
-        steps = getattr(owner, name, None)
-        if isinstance(steps, int) and not isinstance(steps, bool):
-            return steps
-    return None

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from r2i_jit.config import Config, ConfigError
 
+_MOST = 10_000  # steps of each environment, or updates, in a turn
+_MOST_STEPS = 10**8  # environment steps in a turn: the step counter is an int32
+
 
 class Schedule(NamedTuple):
     """The counts of one seed's loop; steps are those of one environment."""
@@ -39,13 +42,19 @@ def schedule(config: Config) -> Schedule:
 
 def _turn(config: Config) -> tuple[int, int]:
     """Return (steps per environment, updates) of a turn: the smallest whole numbers with the configured train ratio."""
-    cfg = config.replay
-    if not cfg.train_ratio > 0:
-        raise ConfigError(f"replay.train_ratio={cfg.train_ratio}: expected a number above 0")
+    cfg, num_envs = config.replay, config.loop.num_envs
     tokens = cfg.batch_size * cfg.sequence_length
-    updates_per_step = Fraction(cfg.train_ratio).limit_denominator(10**6) * config.loop.num_envs / tokens
-    if not updates_per_step or updates_per_step.denominator > 10**4:
+    updates_per_step = Fraction(cfg.train_ratio).limit_denominator(10**6) * num_envs / tokens
+    steps, updates = updates_per_step.denominator, updates_per_step.numerator
+    if not updates or steps > _MOST or updates > _MOST:
         raise ConfigError(
-            f"replay.train_ratio={cfg.train_ratio}: no turn of at most 10000 steps has this ratio; round it"
+            f"replay.train_ratio={cfg.train_ratio}: no turn of at most {_MOST} steps and updates has this ratio with "
+            f"replay.batch_size={cfg.batch_size}, replay.sequence_length={cfg.sequence_length} and "
+            f"loop.num_envs={num_envs}; round it"
         )
-    return updates_per_step.denominator, updates_per_step.numerator
+    if steps * num_envs > _MOST_STEPS:
+        raise ConfigError(
+            f"loop.num_envs={num_envs}: a turn takes {steps} steps of each, and the step counter holds "
+            f"{_MOST_STEPS} of them at most; change replay.train_ratio={cfg.train_ratio}"
+        )
+    return steps, updates

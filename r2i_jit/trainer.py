@@ -17,15 +17,16 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import envs
-from envs.observation import Image, observation_parts
+from envs.episodes import longest_episode
+from envs.observation import Image, Part, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import FlattenActions
 from r2i_jit import compiling, replay, rollout, spreading
-from r2i_jit.actions import action_spec
+from r2i_jit.actions import ActionSpec, action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
 from r2i_jit.model_loss import Batch
-from r2i_jit.observations import latent_groups
+from r2i_jit.observations import check_environment, check_parts, latent_groups
 from r2i_jit.programs import Program, Programs
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
@@ -72,25 +73,10 @@ class Trainer:
         Raises:
           ConfigError: when the configuration cannot work; the message names the key and what would be right.
         """
-        try:
-            self.env, self.env_params = envs.make(config.env)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if isinstance(self.env.action_space(self.env_params), MultiDiscrete):
-            self.env = FlattenActions(self.env)
+        self.env, self.env_params, self.parts, obs, spec = _environment(config)
         self.config = config
-        if config.model.ssm_state % config.model.ssm_blocks:
-            raise ConfigError(
-                f"model.ssm_blocks={config.model.ssm_blocks} must divide model.ssm_state={config.model.ssm_state}"
-            )
-        for name in ("rewarded", "prefill_repeat"):
-            if not 0.0 <= (value := getattr(config.replay, name)) <= 1.0:
-                raise ConfigError(f"replay.{name}={value}: expected a share, from 0 to 1")
         plan = schedule(config)
         self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
-        self.parts = observation_parts(self.env, self.env_params)
-        obs, _ = jax.eval_shape(self.env.reset_env, jax.random.key(0), self.env_params)
-        spec = action_spec(self.env, self.env_params)
         if spec.discrete and config.behavior.actor_gradient == "backprop":
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = Agent(config, self.parts, spec, obs)
@@ -215,7 +201,7 @@ class Trainer:
         episodes = loop.evaluation_episodes if episodes is None else episodes
         greedy = loop.evaluation_greedy if greedy is None else greedy
         if max_steps is None:
-            max_steps = max(loop.evaluation_steps, rollout.longest_episode(self.env, self.env_params) or 0)
+            max_steps = max(loop.evaluation_steps, longest_episode(self.env, self.env_params) or 0)
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds, dtype=jnp.int32))
         settings: dict[str, Any] = {"episodes": episodes, "greedy": greedy, "forget": forget, "max_steps": max_steps}
@@ -355,6 +341,24 @@ class Trainer:
         report["episode_length"] = total_length / some
         report["diverged"] = state.seeds.diverged
         return report
+
+
+def _environment(config: Config) -> tuple[Any, Any, tuple[Part, ...], Any, ActionSpec]:
+    """Return the environment, its parameters, what its observations are made of, one (shape and dtype), its actions.
+
+    Raises:
+      ConfigError: if there is no such environment, or it is none that this agent can be trained on.
+    """
+    try:
+        env, params = envs.make(config.env)
+        if isinstance(env.action_space(params), MultiDiscrete):
+            env = FlattenActions(env)
+        parts = observation_parts(env, params)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    spec = action_spec(env, params)
+    check_parts(config.env, parts, config.model)
+    return env, params, parts, check_environment(env, params), spec
 
 
 def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.running import rundir
+from experiments.running.cli import fail
 from experiments.running.references import lines as reference_lines
 from experiments.running.references import references
 
@@ -63,7 +64,11 @@ def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:
     """Return one curve per setting of hyper-parameters: one for a training run, several for a sweep."""
     from r2i_jit.metrics import identity, read
 
-    rows = read(run_dir / "metrics.jsonl")
+    log = run_dir / "metrics.jsonl"
+    try:
+        rows = read(log)
+    except OSError as error:
+        fail(f"cannot read {log}: {error.strerror or error}")
     names = {identity(member): _setting(member) for member in info.members}
     curves = []
     for setting in dict.fromkeys(names.values()):
@@ -84,17 +89,21 @@ def _setting(member: dict[str, Any]) -> str:
 
 def _curve(label: str, seeds: list[list[dict[str, Any]]]) -> Curve:
     """Average each seed's rows into bins of equal length, weighting a row by its number of episodes."""
-    length = min(len(rows) for rows in seeds)  # a line may be missing while a run is being written
-    steps = np.array([row["env_steps"] for row in seeds[0][:length]], float)
-    returns = np.array([[_number(row.get("episode_return")) for row in rows[:length]] for rows in seeds])
-    weights = np.array([[_number(row.get("episodes", 1)) for row in rows[:length]] for rows in seeds])
+    by_step = [{row["env_steps"]: row for row in rows} for rows in seeds]
+    last = min(max(rows, default=-1) for rows in by_step)  # lines may be missing while a run is being written
+    reached = sorted(step for step in set.union(*map(set, by_step)) if step <= last)
+    aligned = [[rows.get(step, {}) for step in reached] for rows in by_step]  # and damaged ones were passed over
+    length, steps = len(reached), np.array(reached, float)
+    shape = len(seeds), length
+    returns = np.array([[_number(row.get("episode_return")) for row in rows] for rows in aligned]).reshape(shape)
+    weights = np.array([[_number(row.get("episodes", 1)) for row in rows] for rows in aligned]).reshape(shape)
     bins = np.array_split(np.arange(length), min(length, POINTS)) if length else []
     weights = np.where(np.isfinite(returns), weights, 0.0)
     total = np.stack([weights[:, b].sum(1) for b in bins], 1) if length else np.zeros((len(seeds), 0))
     summed = np.stack([(weights[:, b] * np.nan_to_num(returns[:, b])).sum(1) for b in bins], 1) if length else total
     averaged = np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
-    evaluated = [i for i, row in enumerate(seeds[0][:length]) if "eval_return" in row]
-    evaluations = np.array([[_number(rows[i]["eval_return"]) for i in evaluated] for rows in seeds])
+    evaluated = [i for i in range(length) if any("eval_return" in rows[i] for rows in aligned)]
+    evaluations = np.array([[_number(rows[i].get("eval_return")) for i in evaluated] for rows in aligned])
     return Curve(label, np.array([steps[b].mean() for b in bins]), averaged, steps[evaluated], evaluations)
 
 

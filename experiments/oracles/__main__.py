@@ -11,12 +11,12 @@ import fnmatch
 import sys
 from collections.abc import Sequence
 
-from experiments.running import cli
+from experiments.running import cli, process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = cli.Parser(prog="python -m experiments.oracles", description=__doc__)
+    parser = cli.Parser(cli.program("oracles"), __doc__)
     parser.add_argument(
         "ids", nargs="*", default=["popgym/*"], metavar="ID", help="environments, or patterns (default: popgym/*)"
     )
@@ -66,4 +66,4 @@ def _chance(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run(main)

@@ -1,20 +1,42 @@
 """What a command line asks for: the configuration of an environment at a size, the environments of a suite."""
 
+import dataclasses
 import fnmatch
 from collections.abc import Sequence
 from typing import Any
 
 from experiments.running import cli
 from experiments.running.cli import fail
+from experiments.running.runinfo import RunInfo
 from r2i_jit.config import Config, ConfigError
+
+
+def config(suite: str, size: str, env: str | None, assignments: Sequence[str]) -> Config:
+    """Return a preset with assignments such as `model.units=128`.
+
+    Raises:
+      ConfigError: if there is no such suite, size, environment or key, or a value is wrong.
+    """
+    from experiments.presets import preset
+
+    return preset(suite, size=size, env=env).override(list(assignments))
 
 
 def asked_config(args: Any, size: str, env: str | None) -> Config:
     """Return the Config that the command line asks for; exit 2 with one line if it is wrong."""
-    from experiments.presets import preset
-
     try:
-        return preset(args.suite, size=size, env=env).override(args.assignments)
+        return config(args.suite, size, env, args.assignments)
+    except ConfigError as error:
+        fail(error)
+
+
+def typed_config(args: Any, saved: Config, info: RunInfo) -> Config:
+    """Return a saved run's Config with what the command line says of it; exit 2 with one line if that is wrong."""
+    env = args.env
+    if env is None and info.suite != args.suite:  # another suite was typed, and with it another environment
+        env = asked_config(args, resolved_size(args.size), None).env
+    try:
+        return dataclasses.replace(saved, env=env or saved.env).override(args.assignments)
     except ConfigError as error:
         fail(error)
 

@@ -1,10 +1,12 @@
-"""What the entry points' command lines share: one-line errors, near matches, shared options.
+"""What the commands share: how one is called, one-line errors, near matches, common options.
 
-Nothing here imports JAX: `--help` and a mistyped option must answer at once.
+Errors and notes go to stderr, results to stdout. Nothing here imports JAX: `--help` and a mistyped option must answer
+at once.
 """
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +14,12 @@ from typing import Any, NoReturn
 
 USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
 SIZES = ("auto", "tiny", "small", "paper")
+
+
+def program(command: str) -> str:
+    """Return how a command is called from where this process was: by just, by the script `r2i`, or by python."""
+    caller = os.environ.get("R2I_COMMAND") or ("r2i" if Path(sys.argv[0]).stem == "r2i" else "python -m experiments")
+    return f"{caller}{'.' if caller.endswith('experiments') else ' '}{command}"
 
 
 def fail(message: object, code: int = USAGE) -> NoReturn:
@@ -28,8 +36,13 @@ def note(message: str) -> None:
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, with the nearest valid option."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    def __init__(self, prog: str, description: str | None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Exit 2 with one line."""

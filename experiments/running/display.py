@@ -5,10 +5,12 @@ import sys
 import time
 from typing import Any, NamedTuple, Protocol
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from experiments.running.cli import note
 
 
 class Rates(NamedTuple):
@@ -30,8 +32,8 @@ class Display(Protocol):
 
 
 def display(total: int, start: int) -> Display:
-    """Return a bar if stdout is a terminal, else plain lines."""
-    return Bar(total, start) if sys.stdout.isatty() else Lines(total)
+    """Return a bar if stderr is a terminal, else plain lines."""
+    return Bar(total, start) if sys.stderr.isatty() else Lines(total)
 
 
 class Lines:
@@ -46,10 +48,7 @@ class Lines:
         if evaluation is None and now - self._shown < self._interval and step < self._total:
             return
         self._shown = now
-        print(
-            f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation)}  ETA {clock(rates.remaining)}",
-            flush=True,
-        )
+        note(f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation)}  ETA {clock(rates.remaining)}")
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -64,7 +63,7 @@ class Bar:
         self._task = self._progress.add_task("train", total=total, completed=start, remaining="–")
         self._returns: list[float] = []
         self._evaluation: float | None = None
-        self._live = Live(self._progress, refresh_per_second=4)
+        self._live = Live(self._progress, console=Console(stderr=True), refresh_per_second=4)
         self._live.start()
 
     def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:

@@ -1,16 +1,21 @@
 """Playing fresh episodes with a trained state, and how the result is summed up and shown."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.running import runinfo
+from experiments.running.cli import note
 from experiments.running.display import table
 from experiments.running.references import references, summary
 from r2i_jit.metrics import identity
 
 # Streams of evaluation keys: one for the evaluations inside a run, one for the last, one for `experiments.evaluate`.
-DURING, FINAL, SEPARATE = 1, 2, 3
+# Training's keys are what `split` makes of the same root key, which is `fold_in` of the seed's index: these are larger
+# than any.
+DURING, FINAL, SEPARATE = 2**32 - 1, 2**32 - 2, 2**32 - 3
 FINAL_EPISODES = 128
 QUANTILES = 0.1, 0.5, 0.9  # of a seed's returns
 
@@ -19,18 +24,30 @@ def evaluation_key(seed: int, stream: int, step: int) -> Any:
     """Return the key of an evaluation: a function of seed, stream and step only, so that a resume repeats it."""
     import jax
 
-    # The root key of training is split, never folded, so that this stream is apart from it.
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)
 
 
 def evaluate(
-    trainer: Any, state: Any, key: Any, members: list[dict[str, Any]], episodes: int, forget: int | None = None
+    trainer: Any,
+    state: Any,
+    key: Any,
+    members: list[dict[str, Any]],
+    episodes: int,
+    forget: int | None = None,
+    max_steps: int | None = None,
 ) -> dict[str, Any]:
-    """Play `episodes` episodes per member and return their statistics as JSON values."""
-    played = trainer.evaluate(state, key, episodes, forget=forget)
+    """Play `episodes` episodes per member and return their statistics as JSON values.
+
+    A member that has diverged has no figures, and is in no mean. `cut` is the number of episodes that had not ended
+    after as many steps as the evaluation allows: their returns are what they had until then.
+    """
+    played = trainer.evaluate(state, key, episodes, forget=forget, max_steps=max_steps)
     returns, lengths = (np.asarray(played[name], np.float64) for name in ("episode_return", "episode_length"))
+    cut, lost = np.asarray(played["episode_cut"]), np.asarray(state.seeds.diverged)
     rows = [
-        {
+        {**member, "diverged": True, "mean": None, "stderr": None, "quantiles": None, "length": None}
+        if lost[i]
+        else {
             **member,
             "mean": _mean(returns[i]),
             "stderr": _stderr(returns[i]),
@@ -39,28 +56,30 @@ def evaluate(
         }
         for i, member in enumerate(members)
     ]
-    per_member = returns.mean(axis=1)
+    per_member = returns[~lost].mean(axis=1)
     # Episodes of one seed share a policy: with several seeds the error of the mean is taken over seeds.
     stderr = _stderr(per_member) if len(members) > 1 else rows[0]["stderr"]
-    return {"episodes": returns.shape[1], "members": rows, "mean": _mean(per_member), "stderr": stderr}
+    mean = _mean(per_member) if len(per_member) else None
+    count, longest = int(cut[~lost].sum()), int(lengths.max())
+    extra = {"cut": count, "cut_at": longest} if count else {}
+    return {"episodes": returns.shape[1], "members": rows, "mean": mean, "stderr": stderr, **extra}
 
 
 def report(env: str, result: dict[str, Any]) -> str:
     """Return the table of an evaluation, its overall mean and the known returns of the environment."""
-    body = [
-        [
-            identity(row),
-            _show(row["mean"], row["stderr"]),
-            *(f"{value:.2f}" for value in row["quantiles"]),
-            f"{row['length']:.1f}",
-        ]
-        for row in result["members"]
-    ]
+    body = [[identity(row), *_cells(row)] for row in result["members"]]
     text = table(["seed", "return (mean ± s.e.)", *(f"{q:.0%} below" for q in QUANTILES), "episode length"], body)
-    if not any(key.startswith("hypers.") for key in result["members"][0]):  # else the mean is over unlike agents
+    swept = any(key.startswith("hypers.") for key in result["members"][0])  # the mean would be over unlike agents
+    if not swept and result["mean"] is not None:
         over = "seeds" if len(body) > 1 else "episodes"
         mean = _show(result["mean"], result["stderr"])
         text += f"\nmean return {mean} (s.e. over {over}; {result['episodes']} episodes each)"
+    if "cut" in result:
+        played = result["episodes"] * sum(row["mean"] is not None for row in result["members"])
+        text += (
+            f"\n{result['cut']} of {played} episodes had not ended after {result['cut_at']:,} steps and were cut: "
+            "their returns are what they had until then"
+        )
     known = summary(env)
     return text + (f"\nknown for {env}: {known}" if known else "")
 
@@ -68,6 +87,31 @@ def report(env: str, result: dict[str, Any]) -> str:
 def document(env: str, step: int, result: dict[str, Any]) -> dict[str, Any]:
     """Return what evaluation.json holds."""
     return {"env": env, "env_steps": step, **result, "references": references(env)}
+
+
+def read_document(path: Path) -> dict[str, Any] | None:
+    """Return what an evaluation.json holds; None if there is none, or with a warning if it does not read."""
+    if not path.exists():
+        return None
+    try:
+        found = runinfo.read_object(path)
+    except runinfo.RunFileError as error:
+        note(f"{error}; it is passed over")
+        return None
+    number = lambda value: isinstance(value, int | float) and not isinstance(value, bool)
+    sound = isinstance(found.get("env"), str) and isinstance(found.get("env_steps"), int)
+    sound &= all(name in found and (found[name] is None or number(found[name])) for name in ("mean", "stderr"))
+    if not sound:
+        note(f"{path} is damaged: env, env_steps, mean or stderr is missing or no such value; it is passed over")
+        return None
+    return found
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if row["mean"] is None:
+        return ["diverged", *["-"] * len(QUANTILES), "-"]
+    quantiles = [f"{value:.2f}" for value in row["quantiles"]]
+    return [_show(row["mean"], row["stderr"]), *quantiles, f"{row['length']:.1f}"]
 
 
 def _mean(values: np.ndarray) -> float:

@@ -4,6 +4,7 @@ What is logged and when it is evaluated depends on the environment step alone, s
 resumed writes the same metrics as one that was not. Only saving and printing look at the clock.
 """
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -14,10 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.running import evaluation, memory, rundir
-from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail
+from experiments.running import cli, evaluation, memory, rundir, runinfo
+from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail, note
 from experiments.running.display import Display, Rates, clock, display
 from experiments.running.signals import StopSignal
+from experiments.running.waiting import Stopped, wait_for
 from r2i_jit import metrics as sinks
 from r2i_jit.checkpoint import CheckpointError, CheckpointNotFinite, Checkpoints, CheckpointSaveError
 from r2i_jit.config import Config
@@ -29,7 +31,7 @@ class Run:
 
     trainer: Any
     config: Config
-    info: rundir.RunInfo
+    info: runinfo.RunInfo
     path: Path
     checkpoints: Checkpoints
     sinks: list[sinks.Sink]
@@ -41,92 +43,145 @@ class Run:
     wall: float = 0.0  # seconds of training, over all resumes
     saved: int = -1  # step of the last checkpoint
     best: float = -np.inf  # highest score of a kept checkpoint
+    diverged: frozenset[int] = frozenset()  # members that learn no more
 
     def metadata(self) -> dict[str, Any]:
         """Return what is saved beside the state."""
         return {
             "config": self.config.to_dict(),
             "members": self.info.members,
-            "versions": rundir.versions(),
+            "seed": self.info.seed,
+            "versions": runinfo.versions(),
             "wall_seconds": self.wall,
         }
 
+    def of_the_sound(self, values: np.ndarray) -> np.ndarray:
+        """Return the values, one per member, of those that have not diverged."""
+        return np.delete(values, sorted(self.diverged), axis=0)
+
 
 def execute(
-    trainer: Any, config: Config, info: rundir.RunInfo, path: Path, stop: StopSignal, args: Any, keys: Any, hypers: Any
+    trainer: Any, config: Config, info: runinfo.RunInfo, path: Path, stop: StopSignal, args: Any, keys: Any, hypers: Any
 ) -> tuple[int, dict[str, Any] | None]:
     """Train until `info.steps`, from the newest checkpoint of `path` if it has one.
 
     Args:
       trainer: a Trainer.
+      config: the run's.
+      info: what else the run is.
       path: a run directory that holds config.json and run.json and is locked by the caller.
+      stop: says when to stop.
       args: the command line; read are `checkpoint_every` and `wandb`.
       keys: one PRNG key per member; hypers: their Hypers, or None for the config's.
 
     Returns:
-      The exit code (0, or 130 / 143 after a signal) and the final evaluation, if it came to that.
+      The exit code (0, or 128 and the number of the signal that stopped it) and the final evaluation, if it came to it.
     """
     try:
-        with Checkpoints(path / "checkpoints", finite=(".seeds.agent",)) as checkpoints:
+        with (
+            Checkpoints(path / "checkpoints", finite=(".seeds.agent",), needed=rundir.NEEDED) as checkpoints,
+            contextlib.ExitStack() as logs,
+        ):
             run = Run(trainer, config, info, path, checkpoints, [], stop, _save_interval(trainer, info, args))
-            _begin(run, args, keys, hypers)
             try:
+                _begin(run, args, keys, hypers, logs)
                 _train(run)
                 _save(run)
                 checkpoints.wait()
-            finally:
-                for sink in run.sinks:
-                    sink.close()
+            except Stopped:
+                pass
         if stop.number is not None:
-            command = f"python -m experiments.{info.kind} {info.suite} --run-dir {shlex.quote(str(path))} --resume"
-            print(f"stopped at step {run.step:,}; go on with: {command}", flush=True)
-            return 128 + stop.number, None
+            _say_stopped(run)
+            return stop.exit_code, None
         return 0, _finish(run)
+    except Stopped:
+        _say_stopped(run, "before the final evaluation")
+        return stop.exit_code, None
     except CheckpointNotFinite as error:
         fail(error, NOT_FINITE)
     except CheckpointSaveError as error:
         fail(error, SAVE_FAILED)
     except CheckpointError as error:
         fail(error, BAD_CHECKPOINT)
-    except OSError as error:
-        fail(f"cannot write to {path}: {error}", SAVE_FAILED)
+    except sinks.LogError as error:
+        fail(error, SAVE_FAILED)
 
 
-def _save_interval(trainer: Any, info: rundir.RunInfo, args: Any) -> float:
+def _say_stopped(run: Run, when: str = "") -> None:
+    """Say where a signal has stopped a run, and how it goes on."""
+    where = f"stopped at step {run.step:,}" if run.saved >= 0 else "stopped before anything was learned"
+    command = f"{cli.program(run.info.kind)} {run.info.suite} --run-dir {shlex.quote(str(run.path))} --resume"
+    note(f"{where}{' ' * bool(when)}{when}; go on with: {command}")
+
+
+def _save_interval(trainer: Any, info: runinfo.RunInfo, args: Any) -> float:
     """Return the seconds between checkpoints: as asked for, or such that writing takes a few percent of the time."""
     if args.checkpoint_every is not None:
         return args.checkpoint_every
     return max(60.0, 200e-9 * memory.state_bytes(trainer.state_shapes(len(info.members))))
 
 
-def _begin(run: Run, args: Any, keys: Any, hypers: Any) -> None:
-    """Compile, then restore or initialise the state, and bring the logs to the same step."""
+def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitStack) -> None:
+    """Restore the state, compile, bring the logs to the state's step; or compile and initialise the state.
+
+    Whatever is wrong with a checkpoint is found before the compilation, which takes longer.
+    """
     members = len(run.info.members)
-    seconds = run.trainer.compile(members, init=not run.checkpoints.steps())
-    print(f"compiled in {seconds:.1f} s", flush=True)
-    restored = run.checkpoints.restore(run.trainer.state_shapes(members))
-    if restored is not None:
-        run.state, run.step, run.saved = restored.state, restored.step, restored.step
-        run.wall = restored.metadata["wall_seconds"]
-        if (best := run.checkpoints.best_step()) is not None:
-            run.best = run.checkpoints.score(best)
-        print(f"resumed {run.path} at step {run.step:,}", flush=True)
+    _restore(run)
+    consequence = "stopping; nothing has changed" if run.saved >= 0 else "stopping; nothing is learned yet"
+    compile_ = lambda: run.trainer.compile(members, init=run.state is None)
+    seconds = wait_for(compile_, "compiling", run.stop, consequence)
+    note(f"compiled in {seconds:.1f} s")
     log = run.path / "metrics.jsonl"
-    earlier = sinks.truncate(log, run.step if restored is not None else -1)
-    run.sinks = [sinks.JsonLines(log), sinks.TensorBoard(run.path / "tensorboard", earlier, run.info.created)]
+    logged = run.info.members if run.step > run.trainer.prefill_steps else ()
+    earlier = sinks.truncate(log, run.step if run.saved >= 0 else -1, logged)
+    _open(run, logs, sinks.JsonLines(log))
+    _open(run, logs, sinks.tensorboard(run.path / "tensorboard", earlier, run.info.created))
     if args.wandb:
-        run.sinks.append(sinks.Wandb(run.path, run.path.name, run.config.to_dict()))
-    if restored is None:
+        _open(run, logs, sinks.wandb(run.path, run.path.name, run.config.to_dict(), run.info.id))
+    if run.state is None:
         begin = time.monotonic()
-        run.state = run.trainer.init(keys) if hypers is None else run.trainer.init(keys, hypers)
+        run.state = wait_for(lambda: _initial(run, keys, hypers), "playing at random", run.stop, consequence)
         run.step = run.trainer.prefill_steps
-        jax.block_until_ready(run.state)
-        print(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s", flush=True)
+        note(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s")
         _save(run)
+
+
+def _open(run: Run, logs: contextlib.ExitStack, sink: sinks.Sink) -> None:
+    """Let a run write to a sink, which is closed with `logs`."""
+    logs.callback(sink.close)
+    run.sinks.append(sink)
+
+
+def _initial(run: Run, keys: Any, hypers: Any) -> Any:
+    """Return the state that a run begins with, computed."""
+    state = run.trainer.init(keys) if hypers is None else run.trainer.init(keys, hypers)
+    return jax.block_until_ready(state)
+
+
+def _restore(run: Run) -> None:
+    """Take up the state of the newest sound checkpoint, if there are any."""
+    restored = run.checkpoints.restore(run.trainer.state_shapes(len(run.info.members)))
+    if restored is None:
+        if sinks.read(run.path / "metrics.jsonl"):
+            fail(
+                f"{run.path} has rows in metrics.jsonl and no checkpoint to go on from; put checkpoints/ back or start "
+                "a new run with another --run-dir",
+                BAD_CHECKPOINT,
+            )
+        return
+    rundir.refuse_edited(run.path, run.config, run.info, restored.step, restored.metadata)
+    run.state, run.step, run.saved = restored.state, restored.step, restored.step
+    run.wall = restored.metadata["wall_seconds"]
+    run.diverged = frozenset(np.flatnonzero(jax.device_get(run.state.seeds.diverged)).tolist())
+    if (best := run.checkpoints.best_step()) is not None:
+        run.best = run.checkpoints.score(best)
+    note(f"resumed {run.path} at step {run.step:,}")
 
 
 def _train(run: Run) -> None:
     """Run chunks until the length is reached or a signal came."""
+    run.stop.consequence = "saving after the running chunk"
     screen = display(run.info.steps, run.step)
     start, first, wall = time.monotonic(), run.step, run.wall
     last_save, training = start, 0.0
@@ -136,14 +191,16 @@ def _train(run: Run) -> None:
             run.state, chunk = run.trainer.train_chunk(run.state)
             chunk = {name: np.asarray(value) for name, value in jax.device_get(chunk).items()}
             training += time.monotonic() - begin
-            _refuse_not_finite(run, chunk)
             before, run.step = run.step, int(chunk["env_steps"][0])
+            _notice_diverged(run, chunk, before)
             evaluated = _evaluate_if_due(run, before)
             now = time.monotonic()
             run.wall = wall + now - start
+            if before == first:
+                run.checkpoints.wait()  # a log without any checkpoint is one whose checkpoints were lost
             _log(run, chunk, evaluated)
             _show(run, screen, chunk, evaluated, run.step - first, training, now - start)
-            score = float(evaluated.mean()) if evaluated is not None else None
+            score = None if evaluated is None else float(run.of_the_sound(evaluated).mean())
             if (score is not None and score > run.best) or now - last_save >= run.checkpoint_every:
                 _save(run, score)
                 last_save = now
@@ -151,7 +208,7 @@ def _train(run: Run) -> None:
                 run.checkpoints.poll()
     finally:
         screen.close()
-    print(f"step {run.step:,} after {clock(run.wall)} of training", flush=True)
+    note(f"step {run.step:,} after {clock(run.wall)} of training")
 
 
 def _evaluate_if_due(run: Run, before: int) -> np.ndarray | None:
@@ -183,8 +240,10 @@ def _show(
     per_second = steps * len(run.info.members) / training
     updates = per_second * run.trainer.updates_per_chunk / run.trainer.steps_per_chunk
     rates = Rates(per_second, updates, max(0, run.info.steps - run.step) * elapsed / steps)
-    returns = [float(value) for value in chunk["episode_return"]]
-    screen.update(run.step, rates, returns, None if evaluated is None else float(evaluated.mean()))
+    returns = np.where(chunk["episodes"] > 0, chunk["episode_return"], np.nan)
+    returns[sorted(run.diverged)] = np.nan
+    mean = None if evaluated is None else float(run.of_the_sound(evaluated).mean())
+    screen.update(run.step, rates, returns.tolist(), mean)
 
 
 def _save(run: Run, score: float | None = None) -> None:
@@ -193,33 +252,40 @@ def _save(run: Run, score: float | None = None) -> None:
         return
     for sink in run.sinks:
         sink.flush()
-    run.checkpoints.save(run.step, run.state, run.metadata(), score)
+    run.checkpoints.save(run.step, run.state, run.metadata(), score, without=sorted(run.diverged))
     run.saved = run.step
     if score is not None:
         run.best = max(run.best, score)
 
 
-def _refuse_not_finite(run: Run, chunk: dict[str, np.ndarray]) -> None:
-    """Stop a run that has diverged, before it is saved."""
-    bad = sinks.not_finite(chunk)
-    if bad:
+def _notice_diverged(run: Run, chunk: dict[str, np.ndarray], before: int) -> None:
+    """Say which members have diverged in this chunk; exit 5 if none is left, before anything is saved of it."""
+    lost = frozenset(sinks.diverged(chunk))
+    texts = [f"{sinks.identity(run.info.members[i])} ({_symptom(chunk, i)})" for i in sorted(lost - run.diverged)]
+    run.diverged |= lost
+    if len(run.diverged) == len(run.info.members):
         run.checkpoints.wait()
-        name, index = bad[0]
-        member = sinks.identity(run.info.members[index])
-        step = int(chunk["env_steps"][0])
         kept = run.checkpoints.steps()
         fail(
-            f"{name} of {member} is {chunk[name][index]} at step {step:,} ({len(bad)} metrics are not finite); "
-            f"the last finite checkpoint is step {kept[-1]} in {run.path / 'checkpoints'}",
+            f"training diverged at step {run.step:,}: {', '.join(texts) or 'every member'}; the last finite checkpoint "
+            f"is step {kept[-1]} in {run.path / 'checkpoints'}",
             NOT_FINITE,
         )
+    if texts:
+        note(f"diverged at step {run.step:,}: {', '.join(texts)}; kept as of step {before:,}, and the others go on")
+
+
+def _symptom(chunk: dict[str, np.ndarray], member: int) -> str:
+    """Return which of a member's metrics is not finite."""
+    bad = [name for name, values in chunk.items() if not np.isfinite(values[member])]
+    return f"{bad[0]} is {chunk[bad[0]][member]}" if bad else "its parameters are not finite"
 
 
 def _finish(run: Run) -> dict[str, Any]:
     """Evaluate the finished run, print the result and write evaluation.json."""
     key = evaluation.evaluation_key(run.info.seed, evaluation.FINAL, run.step)
-    episodes = evaluation.FINAL_EPISODES
-    result = evaluation.evaluate(run.trainer, run.state, key, run.info.members, episodes)
+    play = lambda: evaluation.evaluate(run.trainer, run.state, key, run.info.members, evaluation.FINAL_EPISODES)
+    result = wait_for(play, "final evaluation", run.stop, "stopping; the state is saved")
     print(evaluation.report(run.config.env, result), flush=True)
     document = evaluation.document(run.config.env, run.step, result)
     rundir.replace_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")

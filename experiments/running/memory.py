@@ -1,9 +1,9 @@
 """How much memory a run may take: its state is mostly replay, and lives on the device."""
 
 import dataclasses
-import os
 from typing import Any
 
+from experiments.running import machine
 from experiments.running.cli import fail, note
 from r2i_jit.config import Config
 
@@ -20,11 +20,11 @@ def state_bytes(shapes: Any) -> int:
 
 
 def device_bytes() -> int:
-    """Return the memory of the first device."""
+    """Return the memory of the first device; of a CPU, what this process may use of it."""
     import jax
 
     stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return stats.get("bytes_limit") or machine.memory_bytes()
 
 
 def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
@@ -53,8 +53,10 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
 def refuse_too_large(shapes: Any, num_seeds: int, devices: int = 1) -> None:
     """Exit 2 if a device's share of the state alone does not fit it."""
     num_seeds, size, limit = num_seeds // devices, state_bytes(shapes) / devices, device_bytes()
+    stored = state_bytes(shapes.seeds.replay) / devices
     if size > limit:
+        cause = "replay.capacity" if stored > size / 2 else "the sizes in model and behavior"
         fail(
             f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
-            "lower replay.capacity or --seeds"
+            f"lower {cause} or --seeds"
         )

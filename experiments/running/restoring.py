@@ -50,14 +50,16 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
         cli.fail(error)
     except CheckpointError as error:
         cli.fail(error, cli.BAD_CHECKPOINT)
+    rundir.refuse_edited(run_dir, config, info, restored.step, restored.metadata)
     return trainer, info, restored.step, restored.state
 
 
 def _restored(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any:
     """Return the `Restored` asked for."""
+    from experiments.running.rundir import NEEDED
     from r2i_jit.checkpoint import Checkpoints
 
-    with Checkpoints(run_dir / "checkpoints", read_only=True) as checkpoints:
+    with Checkpoints(run_dir / "checkpoints", read_only=True, needed=NEEDED) as checkpoints:
         steps = checkpoints.steps()
         if not steps:
             cli.fail(f"{run_dir} has no checkpoint yet", cli.BAD_CHECKPOINT)

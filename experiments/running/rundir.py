@@ -7,64 +7,24 @@ checkpoints/  tensorboard/  plots/  evaluation.json
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from experiments.running.cli import LOCKED, fail, note
-from r2i_jit.config import Config, differences
+from experiments.running import cli, runinfo
+from experiments.running.cli import LOCKED, SAVE_FAILED, fail
+from experiments.running.runinfo import RunFileError, RunInfo
+from r2i_jit.config import Config, ConfigError, differences
 
 RUNS = Path("runs")
+# What is read of the metadata that is saved beside a state.
+NEEDED: dict[str, Any] = {"wall_seconds": (int, float), "config": dict, "members": list}
 # What a kill before the first commit of run.json can leave behind.
 _UNBORN = {"run.lock", "config.json", "config.json.tmp", "run.json.tmp"}
-
-
-@dataclasses.dataclass(frozen=True)
-class RunInfo:
-    """What a run is besides its Config.
-
-    Attributes:
-      kind: `train` or `sweep`.
-      members: one per row of the vmapped state; `{"seed": 0}`, in a sweep with its `hypers.*` values.
-      steps: environment steps per seed to reach.
-      eval_every: steps between evaluations.
-      created: seconds since 1970.
-    """
-
-    kind: str
-    suite: str
-    size: str
-    seed: int
-    members: list[dict[str, Any]]
-    steps: int
-    eval_every: int
-    created: float
-    versions: dict[str, str]
-
-    @property
-    def num_seeds(self) -> int:
-        """Seeds of each member of a sweep, or of the run."""
-        return 1 + max(member["seed"] for member in self.members)
-
-
-def versions() -> dict[str, str]:
-    """Return what bit-exactness depends on besides the config."""
-    import jax
-    import jaxlib
-
-    return {
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
-        "device": jax.devices()[0].device_kind,
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-    }
 
 
 def new_path(env: str, size: str, kind: str = "train") -> Path:
@@ -101,7 +61,12 @@ def refuse_occupied(path: Path) -> None:
         fail(f"run directory {path} is a file")
     if is_run(path):
         fail(f"{path} holds a run; add --resume to go on with it, or choose another --run-dir")
-    others = sorted(entry.name for entry in path.iterdir() if entry.name not in _UNBORN)
+    try:
+        others = sorted(entry.name for entry in path.iterdir() if entry.name not in _UNBORN)
+    except OSError as error:
+        fail(f"cannot read run directory {path}: {error.strerror or error}")
+    if {"checkpoints", "metrics.jsonl"} & set(others):
+        fail(f"{path} is a run directory without its run.json; put that back, or choose another --run-dir")
     if others:
         fail(f"run directory {path} is not empty (it holds {others[0]}); choose another --run-dir")
 
@@ -109,33 +74,44 @@ def refuse_occupied(path: Path) -> None:
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold a run directory for this process; exit 6 if another one does. The kernel lets go of it even after a kill."""
-    with open(path / "run.lock", "a+", encoding="utf-8") as file:
+    with _lock_file(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:  # held, or a file system that cannot tell: refuse on doubt
             file.seek(0)
             holder = file.read().strip() or error.strerror
             fail(f"{path} is in use by another process ({holder}); wait for it or stop it", LOCKED)
-        file.truncate(0)
-        file.write(f"pid {os.getpid()}")
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, it is only not said who has it
+            file.truncate(0)
+            file.write(f"pid {os.getpid()}")
+            file.flush()
         yield
 
 
+def _lock_file(path: Path) -> TextIO:
+    try:
+        return open(path / "run.lock", "a+", encoding="utf-8", errors="replace")
+    except OSError as error:
+        fail(f"cannot lock {path}: {path / 'run.lock'}: {error.strerror or error}", SAVE_FAILED)
+
+
 def write(path: Path, config: Config, info: RunInfo) -> None:
-    """Write config.json, then run.json, each whole or not at all."""
+    """Write config.json, then run.json, each whole or not at all; exit 4 if that fails."""
     replace_text(path / "config.json", config.to_json())
-    replace_text(path / "run.json", json.dumps(dataclasses.asdict(info), indent=2) + "\n")
+    replace_text(path / "run.json", info.to_json())
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one, so that a kill leaves the old text or the new."""
+    """Write a file through a temporary one, so that a kill leaves the old text or the new; exit 4 if that fails."""
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror or error}", SAVE_FAILED)
 
 
 def load(path: Path) -> tuple[Config, RunInfo]:
@@ -144,20 +120,24 @@ def load(path: Path) -> tuple[Config, RunInfo]:
         fail(f"{path} is no run directory (it has no run.json)")
     try:
         return _read(path)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        fail(f"{path} does not read as a run: {error}")
+    except RunFileError as error:
+        fail(error)
 
 
 def _read(path: Path) -> tuple[Config, RunInfo]:
-    config = Config.from_json((path / "config.json").read_text(encoding="utf-8"))
-    return config, RunInfo(**json.loads((path / "run.json").read_text(encoding="utf-8")))
+    values = runinfo.read_object(path / "config.json")
+    try:
+        config = Config.from_dict(values)
+    except ConfigError as error:
+        raise RunFileError(f"{path / 'config.json'}: {error}") from None
+    return config, runinfo.read(path / "run.json")
 
 
 def newest(env: str, kind: str) -> Path:
     """Return the latest started run of `env` under runs/; exit 2 if there is none."""
     found = []
     for path in RUNS.glob("*/run.json"):
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # a broken run is not in the way
+        with contextlib.suppress(RunFileError):  # a broken run is not in the way
             config, info = _read(path.parent)
             if config.env == env and info.kind == kind:
                 found.append((info.created, path.parent))
@@ -166,23 +146,51 @@ def newest(env: str, kind: str) -> Path:
     return max(found)[1]
 
 
-def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: Config, kind: str) -> None:
-    """Exit 2 naming every difference between a saved run and what the command line asks for."""
-    if info.kind != kind:
-        fail(f"{path} is a {info.kind} run; resume it with `python -m experiments.{info.kind} {info.suite} --resume`")
+def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]:
+    """Return what a command line asks for that a saved run is not, one text each; what was not typed is not compared.
+
+    Args:
+      args: the options of a run; `asked` has its environment and its `--set`.
+      saved: the run's Config.
+      info: what else it is.
+      asked: the saved Config with all of it that was typed.
+    """
     changed = differences(saved, asked)
+    if args.size not in (None, "auto", info.size):
+        changed.append(f"size: {info.size} -> {args.size}")
     if args.seeds is not None and args.seeds != info.num_seeds:
         changed.append(f"seeds: {info.num_seeds} -> {args.seeds}")
     if args.seed is not None and args.seed != info.seed:
         changed.append(f"seed: {info.seed} -> {args.seed}")
-    if changed:
+    return changed
+
+
+def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: Config, kind: str) -> None:
+    """Exit 2 naming every difference between a saved run and what the command line asks for."""
+    if info.kind != kind:
+        fail(f"{path} is a {info.kind} run; resume it with `{cli.program(info.kind)} {info.suite} --resume`")
+    if changed := changes(args, saved, info, asked):
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 
 
-def warn_versions(info: RunInfo) -> None:
-    """Say what differs from the software that the run was started with; the result is then not bit-exact."""
-    now = versions()
-    then = info.versions
-    changed = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
+def refuse_edited(path: Path, config: Config, info: RunInfo, step: int, saved: dict[str, Any]) -> None:
+    """Exit 2 if a run's files say something else than its checkpoint's own copy, which the state was trained with.
+
+    Args:
+      path: the run directory.
+      config: what config.json says.
+      info: what run.json says.
+      step: of the checkpoint.
+      saved: what was saved beside the state.
+    """
+    try:
+        changed = [f"config.json {line}" for line in differences(Config.from_dict(saved["config"]), config)]
+    except ConfigError as error:
+        changed = [f"config.json: the checkpoint's has {error}"]
+    for name, value in (("members", info.members), ("seed", info.seed)):
+        if value != saved.get(name, value):  # a checkpoint of before may lack it
+            changed.append(f"run.json {name}: {json.dumps(saved[name])[:60]} -> {json.dumps(value)[:60]}")
     if changed:
-        note(f"resuming under other versions, so not bit-exact: {'; '.join(changed)}")
+        fail(
+            f"{path} was edited since checkpoint {step} was saved ({'; '.join(changed)}); undo that, or start a new run"
+        )

@@ -8,26 +8,26 @@ import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from experiments.running import cli, signals, startup
 
+MembersOf = Callable[[Any, int], list[dict[str, Any]]]
 
-def start(
-    args: Any, stop: signals.StopSignal, kind: str, members_of: Callable[[Any, int], list[dict[str, Any]]]
-) -> tuple[int, Path, dict[str, Any] | None]:
+
+def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf) -> tuple[int, Path, Any]:
     """Start or resume the run that the command line asks for.
 
     Args:
       args: the parsed options of `cli.add_run_arguments`.
+      stop: says when to stop.
       kind: `train` or `sweep`.
       members_of: (config, number of seeds) -> the identity of each row of the state.
 
     Returns:
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
-    startup.use_compilation_cache()
-    startup.use_all_cores()
+    startup.prepare(all_cores=True)
     from experiments.running import loop, rundir
 
     wandb = importlib.util.find_spec("wandb")
@@ -37,10 +37,10 @@ def start(
     if resumed is not None:
         path, config, info = resumed
         _refuse_other_members(path, info, args, config, members_of)
-        trainer = _trainer(config, args, len(info.members))
+        trainer = _trainer(config, args, len(info.members), new=False)
     else:
         config, info = _new_run(args, kind, members_of)
-        trainer = _trainer(config, args, len(info.members), choose_replay=True)
+        trainer = _trainer(config, args, len(info.members), new=True)
         config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
         rundir.claim(path)
@@ -50,30 +50,30 @@ def start(
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
         rundir.write(path, config, info)
         seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
-        print(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}", flush=True)
+        cli.note(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers)
     return code, path, result
 
 
-def _new_run(args: Any, kind: str, members_of: Callable[[Any, int], list[dict[str, Any]]]) -> tuple[Any, Any]:
+def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     """Return the Config and RunInfo of a run that starts now."""
     from experiments.presets import default_steps
-    from experiments.running import asking, rundir
+    from experiments.running import asking, runinfo
 
     size = asking.resolved_size(args.size)
     config = asking.asked_config(args, size, args.env)
     steps = args.steps or default_steps(config, size)
     eval_every = args.eval_every or max(1, steps // 20)
     members = members_of(config, args.seeds or 1)
-    versions = rundir.versions()
-    return config, rundir.RunInfo(
+    versions = runinfo.versions()
+    return config, runinfo.RunInfo(
         kind, args.suite, size, args.seed or 0, members, steps, eval_every, time.time(), versions
     )
 
 
 def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     """Return the run to go on with, checked against the command line; None if a new one is to start."""
-    from experiments.running import asking, rundir
+    from experiments.running import asking, rundir, runinfo
 
     if args.run_dir is not None and not args.resume and args.run_dir.exists():
         rundir.refuse_occupied(args.run_dir)
@@ -85,32 +85,30 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
         cli.note(f"nothing to resume in {args.run_dir}: starting the run there")
         return None
     # Checks the suite, --env, --size and --set before any run is looked at.
-    size = asking.resolved_size(args.size)
-    asked = asking.asked_config(args, size, args.env)
+    asked = asking.asked_config(args, asking.resolved_size(args.size), args.env)
     path = args.run_dir or rundir.newest(asked.env, kind)
     saved, info = rundir.load(path)
-    # Only what was typed is compared; the rest is the saved run's.
-    env = args.env or (saved.env if info.suite == args.suite else asked.env)
-    if args.size is None:
-        asked = dataclasses.replace(saved, env=env).override(args.assignments)
-    else:
-        asked = asking.asked_config(args, size, env)
-    rundir.check_resumable(path, args, saved, info, asked, kind)
-    rundir.warn_versions(info)
+    rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
+    runinfo.warn_versions(info)
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
     return path, saved, dataclasses.replace(info, steps=steps, eval_every=eval_every)
 
 
-def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: Callable[..., Any]) -> None:
+def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: MembersOf) -> None:
     """Exit 2 if a resumed sweep is asked for with another grid."""
     if getattr(args, "grid", None) and members_of(config, info.num_seeds) != info.members:
         cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
 
 
-def _trainer(config: Any, args: Any, num_seeds: int, *, choose_replay: bool = False) -> Any:
+def _trainer(config: Any, args: Any, num_seeds: int, *, new: bool) -> Any:
     """Return the Trainer, having traced its state; exit 2 if the config cannot work.
 
-    With `choose_replay` its replay is smaller than the config's, unless that was set by hand, where it does not fit.
+    Args:
+      config: the run's.
+      args: the command line; read are `assignments` and what `asking.asked_config` reads.
+      num_seeds: rows of the state.
+      new: whether the run starts now. Its replay is then made smaller than the config's where that does not fit, unless
+        it was set by hand, and what was set by hand may be at fault.
     """
     import jax
 
@@ -124,21 +122,38 @@ def _trainer(config: Any, args: Any, num_seeds: int, *, choose_replay: bool = Fa
     except ConfigError as error:
         cli.fail(error)
     except Exception as error:
-        # The presets work, so what was set by hand is at fault; without any, this is a bug and its traceback is wanted.
-        if not args.assignments:
+        if not (new and args.assignments):
             raise
-        reason = str(error).strip().splitlines() or [""]
-        cli.fail(
-            f"--set {' '.join(args.assignments)}: no program has these sizes ({type(error).__name__}: {reason[0]})"
-        )
+        _blame(args, num_seeds, error)
     # On CPU all devices have one memory.
     sharing = 1 if jax.default_backend() == "cpu" else trainer.devices_for(num_seeds)
-    if choose_replay and not any(word.startswith("replay.capacity=") for word in args.assignments):
+    if new and not any(word.startswith("replay.capacity=") for word in args.assignments):
         fitting = memory.fit_replay(config, num_seeds // sharing, trainer.replay_bytes_per_step)
         if fitting != config:
-            return _trainer(fitting, args, num_seeds)
+            return _trainer(fitting, args, num_seeds, new=False)
     memory.refuse_too_large(shapes, num_seeds, sharing)
     return trainer
+
+
+def _blame(args: Any, num_seeds: int, error: Exception) -> NoReturn:
+    """Exit 2 naming the assignments without which there is a program; if there is none either, raise `error`."""
+    from experiments.running import asking
+    from r2i_jit import Trainer
+
+    def works(assignments: list[str]) -> bool:
+        try:
+            config = asking.config(args.suite, asking.resolved_size(args.size), args.env, assignments)
+            Trainer(config).state_shapes(num_seeds)
+        except Exception:
+            return False
+        return True
+
+    if not works([]):
+        raise error
+    words = args.assignments
+    single = [word for i, word in enumerate(words) if works(words[:i] + words[i + 1 :])]
+    reason = (str(error).strip().splitlines() or [""])[0]
+    cli.fail(f"--set {' '.join(single or words)}: no program has these sizes ({type(error).__name__}: {reason[:200]})")
 
 
 def _rows(config: Any, info: Any) -> tuple[Any, Any]:

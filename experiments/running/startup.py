@@ -4,26 +4,67 @@ import contextlib
 import os
 from pathlib import Path
 
+from experiments.running import machine
+from experiments.running.cli import fail, note
+
+
+def prepare(*, all_cores: bool = False) -> None:
+    """Set JAX up; call it before JAX runs, which importing gymnax makes it do.
+
+    Args:
+      all_cores: make a device of every core that this process may use, for seeds to be spread over.
+    """
+    use_compilation_cache()
+    if all_cores:
+        use_all_cores()
+    refuse_missing_platform()
+
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, unless the environment says where (call before JAX runs)."""
-    import jax
+    """Keep compiled programs in the user's cache folder, unless the environment says where.
 
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "r2i-jit" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def use_all_cores() -> None:
-    """Make a device of every core that this process may use, for seeds to be spread over.
-
-    Call it before JAX runs, which importing gymnax makes it do.
+    Without a folder that can be written to, as in a container whose user has no home, programs are compiled anew each
+    time, and a line says so.
     """
     import jax
 
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "r2i-jit" / "xla"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(f"{folder} cannot be written to")
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        note(f"no compilation cache ({reason}): every run compiles anew; set JAX_COMPILATION_CACHE_DIR to keep one")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def use_all_cores() -> None:
+    """Make a device of every core that this process may use, unless the environment says how many there are to be."""
+    import jax
+
     chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if not chosen:
         with contextlib.suppress(RuntimeError):  # JAX runs already: this process has called an entry point before
-            jax.config.update("jax_num_cpu_devices", cores)
+            jax.config.update("jax_num_cpu_devices", machine.cores())
+
+
+def refuse_missing_platform() -> None:
+    """Exit 2 if JAX_PLATFORMS asks for what this machine or this JAX does not have."""
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:  # JAX raises an AssertionError or a RuntimeError, by the platform
+        asked = os.environ.get("JAX_PLATFORMS")
+        if not asked:
+            raise
+        jax.config.update("jax_platforms", None)
+        there = ", ".join(sorted({device.platform for device in jax.devices()}))
+        reason = (str(error).strip() or "there is no such device, or the extra 'cuda' is missing").splitlines()[0]
+        fail(f"JAX_PLATFORMS={asked}: JAX cannot use it ({reason}); here it can use: {there}")

@@ -1,11 +1,14 @@
 """HiPPO-LegS initialisation of a diagonal state space, in NumPy float64; nothing here is traced.
 
-Owned by tests/equivalence/test_ssm.py (the eigenvectors diagonalise the HiPPO matrix's normal part).
+Owned by tests/unit/test_hippo.py.
 """
+
+import functools
 
 import numpy as np
 
 
+@functools.lru_cache
 def legs_normal_part(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Diagonalise the normal part of the n x n HiPPO-LegS matrix.
 
@@ -27,7 +30,10 @@ def legs_normal_part(n: int) -> tuple[np.ndarray, np.ndarray]:
     normal = legs + low_rank[:, None] * low_rank[None, :]
     skew = normal - np.diag(np.diag(normal))
     imaginary, vectors = np.linalg.eigh(skew * -1j)
-    return np.mean(np.diag(normal)) + 1j * imaginary, vectors
+    found = np.mean(np.diag(normal)) + 1j * imaginary, vectors
+    for array in found:
+        array.flags.writeable = False  # every layer gets the same ones
+    return found
 
 
 def block_diagonal(state_size: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,9 @@ It learns nothing, but its state has every kind of leaf the real one has and eac
 resume that restores anything wrongly changes the metrics. Compiles in under a second.
 
 Run as a program, it is `experiments.train` (or, with `sweep`, `suite` or `evaluate` first, that one) on the stand-in.
-The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_NAN_AT makes the loss NaN from that step on.
+The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_COMPILE_SECONDS, FAKE_INIT_SECONDS and
+FAKE_EVALUATE_SECONDS (the last evaluation) what their names say, FAKE_NAN_AT makes the
+last FAKE_NAN_MEMBERS members (one) diverge at that step.
 """
 
 import importlib
@@ -20,6 +22,7 @@ import numpy as np
 
 from r2i_jit.config import Config, ConfigError
 
+SLOW = ("CHUNK", "COMPILE", "INIT", "EVALUATE")
 STEPS_PER_CHUNK, PREFILL, RING, WIDTH = 40, 80, 64, 16
 
 
@@ -35,6 +38,7 @@ class FakeSeeds(NamedTuple):
     replay: dict[str, jax.Array]
     hypers: Any
     key: jax.Array
+    diverged: jax.Array
 
 
 class FakeState(NamedTuple):
@@ -51,7 +55,7 @@ def _init_seed(key: jax.Array, hypers: Any) -> FakeSeeds:
         "is_first": jnp.zeros(RING, bool),
         "reward": jnp.full(RING, jnp.nan).at[0].set(0.0),
     }
-    return FakeSeeds(agent, ring, hypers, key)
+    return FakeSeeds(agent, ring, hypers, key, jnp.zeros((), bool))
 
 
 def _step_seed(seeds: FakeSeeds, _: None) -> tuple[FakeSeeds, jax.Array]:
@@ -68,7 +72,7 @@ def _step_seed(seeds: FakeSeeds, _: None) -> tuple[FakeSeeds, jax.Array]:
     }
     spectrum = agent.spectrum * jnp.exp(1j * weights[2])
     agent = FakeAgent(weights, (agent.half + weights[3].astype(jnp.bfloat16)) / 2, spectrum, agent.updates + 1)
-    return FakeSeeds(agent, ring, seeds.hypers, key), jnp.sum(weights)
+    return FakeSeeds(agent, ring, seeds.hypers, key, seeds.diverged), jnp.sum(weights)
 
 
 class FakeTrainer:
@@ -84,13 +88,15 @@ class FakeTrainer:
         self._init = jax.jit(self._init_all)
         self._chunk = jax.jit(self._chunk_all, donate_argnums=0)
         self._nan_at = int(os.environ.get("FAKE_NAN_AT", 2**31 - 1))
-        self._slow = float(os.environ.get("FAKE_CHUNK_SECONDS", 0))
+        self._nan_members = int(os.environ.get("FAKE_NAN_MEMBERS", 1))
+        self._slow = {name: float(os.environ.get(f"FAKE_{name}_SECONDS", 0)) for name in SLOW}
 
     def devices_for(self, num_seeds: int) -> int:
         return 1
 
     def compile(self, num_seeds: int, *, init: bool = False) -> float:
         begin = time.perf_counter()
+        time.sleep(self._slow["COMPILE"])
         self._compiled = self._chunk.lower(self.state_shapes(num_seeds)).compile()
         return time.perf_counter() - begin
 
@@ -100,6 +106,7 @@ class FakeTrainer:
         return jax.eval_shape(self._init_all, keys, hypers)
 
     def init(self, keys: jax.Array, hypers: Any = None) -> FakeState:
+        time.sleep(self._slow["INIT"])
         hypers = self.config.hypers if hypers is None else hypers
         return self._init(keys, jax.tree.map(lambda x: jnp.broadcast_to(jnp.float32(x), keys.shape), hypers))
 
@@ -107,7 +114,7 @@ class FakeTrainer:
         return FakeState(jax.vmap(_init_seed)(keys, hypers), jnp.int32(PREFILL))
 
     def train_chunk(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
-        time.sleep(self._slow)
+        time.sleep(self._slow["CHUNK"])
         return self._compiled(state)
 
     def _chunk_all(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
@@ -116,24 +123,35 @@ class FakeTrainer:
         ended = (steps // self.steps_per_chunk) % 3 > 0  # in some chunks no episode ends
         num_seeds = sums.shape[0]
         poison = jnp.where(steps >= self._nan_at, jnp.nan, 0.0)
+        lost = jnp.arange(num_seeds) >= jnp.where(steps >= self._nan_at, num_seeds - self._nan_members, num_seeds)
+        seeds = seeds._replace(diverged=seeds.diverged | lost)
         metrics = {
             "env_steps": jnp.full(num_seeds, steps),
             "updates": seeds.agent.updates,
             "episodes": jnp.full(num_seeds, jnp.where(ended, 3, 0)),
-            "episode_return": jnp.where(ended, jnp.tanh(sums[:, -1]), jnp.nan),
-            "episode_length": jnp.where(ended, jnp.full(num_seeds, 51.0), jnp.nan),
-            "loss/model": jnp.mean(sums, 1).at[-1].add(poison),
+            "episode_return": jnp.where(ended, jnp.tanh(sums[:, -1]), 0.0),
+            "episode_length": jnp.where(ended, jnp.full(num_seeds, 51.0), 0.0),
+            "loss/model": jnp.mean(sums, 1) + jnp.where(lost, poison, 0.0),
+            "diverged": seeds.diverged,
             "loss/actor": jnp.std(seeds.replay["obs"].astype(jnp.float32), axis=(1, 2)),
         }
         return FakeState(seeds, steps), metrics
 
     def evaluate(
-        self, state: FakeState, key: jax.Array, episodes: int | None = None, forget: int | None = None
+        self,
+        state: FakeState,
+        key: jax.Array,
+        episodes: int | None = None,
+        forget: int | None = None,
+        max_steps: int | None = None,
     ) -> dict[str, jax.Array]:
+        time.sleep(self._slow["EVALUATE"] if episodes else 0)
         episodes = episodes or 4
         noise = jax.random.normal(key, (state.seeds.key.shape[0], episodes))
         returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise) - (forget or 0)
-        return {"episode_return": returns, "episode_length": jnp.full(returns.shape, 51)}
+        length = min(51, max_steps or 51)
+        cut = jnp.full(returns.shape, length < 51)
+        return {"episode_return": returns, "episode_length": jnp.full(returns.shape, length), "episode_cut": cut}
 
 
 def arrays(state: FakeState) -> list[np.ndarray]:
@@ -168,9 +186,11 @@ def install() -> None:
 def main(argv: list[str]) -> int:
     """Run an entry point on the stand-in."""
     install()
-    name = argv.pop(0) if argv[0] in ("evaluate", "suite", "sweep") else "train"
+    name = argv.pop(0) if argv[0] in ("evaluate", "plot", "suite", "sweep") else "train"
     return importlib.import_module(f"experiments.{name}").main(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from experiments.running import process
+
+    process.run(lambda: main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Checkpoints under damage, misuse and a full disk, on the stand-in's state. About 45 s."""
+"""Checkpoints under damage, misuse and a full disk, on the stand-in's state. About 50 s."""
 
 import ast
 import gc
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from experiments.running import rundir
-from r2i_jit import checkpoint as module
+from r2i_jit import checkpoint_files as files
 from r2i_jit.checkpoint import (
     CheckpointError,
     CheckpointMismatch,
@@ -214,7 +214,7 @@ def test_another_state_is_refused_by_name(copy, shapes, trainer):
     other_dtype = jax.ShapeDtypeStruct(weights.shape, jnp.bfloat16)
     cases = {
         r"weights as float32\[2, 16, 16\], this run needs bfloat16": shapes.seeds.agent._replace(weights=other_dtype),
-        "1 leaves are missing": {**shapes.seeds.agent._asdict(), "new": weights},
+        "1 leaf is missing, such as .*new": {**shapes.seeds.agent._asdict(), "new": weights},
     }
     with Checkpoints(copy) as checkpoints:
         with pytest.raises(CheckpointMismatch, match=r"this run needs .*\[3"):
@@ -322,7 +322,7 @@ def test_a_record_of_another_step_does_not_count(copy):
 
 
 def test_a_checkpoint_of_a_later_format_is_no_damage(copy, shapes, monkeypatch):
-    monkeypatch.setattr(module, "_FORMAT", 0)
+    monkeypatch.setattr(files, "FORMAT", 0)
     with Checkpoints(copy) as checkpoints, pytest.raises(CheckpointMismatch, match="another version"):
         checkpoints.restore(shapes)
     assert sorted(os.listdir(copy)) == ["120", "160", "200"]
@@ -341,7 +341,7 @@ def test_the_record_is_json_and_nothing_is_unpickled(saved):
     """Loading a stranger's checkpoint must not run code: no pickle in the files, none in the sources."""
     record = json.loads((saved[0] / "200" / "record" / "metadata").read_text())
     assert record["step"] == 200 and record["leaves"][".seeds.key"][1] == "key<fry>"
-    root = Path(module.__file__).parents[1]
+    root = Path(files.__file__).parents[1]
     forbidden = {"pickle", "cloudpickle", "dill", "shelve", "marshal"}
     sources = [path for package in ("r2i_jit", "envs", "experiments") for path in (root / package).rglob("*.py")]
     assert len(sources) > 20
@@ -358,3 +358,181 @@ def test_the_record_is_json_and_nothing_is_unpickled(saved):
             called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
             assert called not in ("eval", "exec"), source
             assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle"), source
+
+
+def forge(record_file: Path, change) -> None:
+    """Change a record and give it the checksum of its new contents, as no accident would."""
+    record = json.loads(record_file.read_text())
+    del record["crc"]
+    record = change(record) or record
+    record["crc"] = files._text_crc(record)
+    record_file.write_text(json.dumps(record))
+
+
+FORGERIES = {
+    "score is text": lambda record: record.update(score="1.0"),
+    "score is true": lambda record: record.update(score=True),
+    "score is infinite": lambda record: record.update(score=float("inf")),
+    "score is huge": lambda record: record.update(score=10**400),
+    "no score": lambda record: record.pop("score") and None,
+    "no leaves": lambda record: record.pop("leaves") and None,
+    "leaves are a list": lambda record: record.update(leaves=[1]),
+    "leaf is a number": lambda record: record["leaves"].update({".env_steps": 1}),
+    "leaf is short": lambda record: record["leaves"].update({".env_steps": [[], "int32"]}),
+    "shape is text": lambda record: record["leaves"].update({".env_steps": ["ab", "int32", 1]}),
+    "shape is null": lambda record: record["leaves"].update({".env_steps": [None, "int32", 1]}),
+    "checksum is text": lambda record: record["leaves"].update({".env_steps": [[], "int32", "1"]}),
+    "metadata are a list": lambda record: record.update(metadata=[]),
+    "no metadata": lambda record: record.pop("metadata") and None,
+    "no wall_seconds": lambda record: record.update(metadata={}),
+    "wall_seconds is text": lambda record: record.update(metadata={"step": "200"}),
+    "wall_seconds is true": lambda record: record.update(metadata={"step": True}),
+    "format is text": lambda record: record.update(format="1"),
+    "package is a number": lambda record: record.update(package=1),
+    "step is another": lambda record: record.update(step=160),
+    "step is text": lambda record: record.update(step="200"),
+}
+
+
+@pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES)
+def test_a_record_of_wrong_types_is_damage(copy, saved, shapes, caplog, change):
+    forge(copy / "200" / "record" / "metadata", change)
+    with Checkpoints(copy, needed={"step": (int, float)}) as checkpoints:
+        assert checkpoints.steps() == [120, 160]
+        assert checkpoints.score(200) == -np.inf and checkpoints.best_step() is None
+        with pytest.raises(CheckpointError, match=r"no checkpoint .*step 200: its (record|metadata)"):
+            checkpoints.restore(shapes, 200)
+        assert_holds(checkpoints.restore(shapes), saved[1])
+    (record,) = caplog.records
+    assert "checkpoint 200 is damaged" in record.getMessage() and "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "null", '{"crc": 1}', "[" * 100_000, "\ud800"])
+def test_a_record_that_is_no_record_is_damage(copy, shapes, text):
+    (copy / "200" / "record" / "metadata").write_bytes(text.encode(errors="surrogatepass"))
+    with Checkpoints(copy) as checkpoints:
+        assert checkpoints.restore(shapes).step == 160
+
+
+def test_another_program_is_found_by_the_record_alone(copy, shapes, trainer):
+    """Nothing is read or renamed: no array is there."""
+    for step in ("120", "160", "200"):
+        shutil.rmtree(copy / step / "state")
+        (copy / step / "state").mkdir()
+    damage_delete(copy / "200" / "record" / "metadata", random.Random(0))
+    before = sorted(copy.rglob("*"))
+    with Checkpoints(copy) as checkpoints:
+        with pytest.raises(CheckpointMismatch, match=r"/160 holds .* this run needs .*\[3"):
+            checkpoints.restore(trainer.state_shapes(3))
+        for step in ("120", "160"):
+            damage_delete(copy / step / "record" / "metadata", random.Random(0))
+        with pytest.raises(CheckpointError, match="step 200: its record is missing; step 160"):
+            checkpoints.restore(shapes)
+    assert sorted(copy.rglob("*")) == [path for path in before if path.name != "metadata"]
+
+
+def test_what_another_version_saved_is_said(copy, shapes):
+    def rename(record: dict) -> None:
+        record["leaves"][".old"] = record["leaves"].pop(".env_steps")
+
+    path = copy / "200" / "record" / "metadata"
+    forge(path, rename)
+    end = "1 leaf is missing, such as .env_steps and 1 leaf is unknown, such as .old"
+    now = files.package_version()
+    for package, said in {
+        now: f"saved by r2i-jit {now} too, so with another config or from other sources",
+        "0.0.3": f"saved by r2i-jit 0.0.3, this is {now}",
+        "": f"saved by an earlier r2i-jit, this is {now}",
+    }.items():
+        forge(path, lambda record, package=package: record.update(package=package))
+        with Checkpoints(copy) as checkpoints, pytest.raises(CheckpointMismatch) as caught:
+            checkpoints.restore(shapes)
+        assert str(caught.value) == f"{copy}/200 holds another program's state ({said}): {end}"
+
+
+def test_other_random_numbers_are_said(copy, shapes):
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl="rbg"), SEEDS))
+    other = shapes._replace(seeds=shapes.seeds._replace(key=keys))
+    with Checkpoints(copy) as checkpoints, pytest.raises(CheckpointMismatch) as caught:
+        checkpoints.restore(other)
+    assert "holds .seeds.key as key<fry>, this run needs key<rbg>: set JAX_DEFAULT_PRNG_IMPL=threefry2x32" in str(
+        caught.value
+    )
+
+
+def test_members_that_have_diverged_are_saved_with_the_others(trainer, shapes, tmp_path):
+    state = fresh(trainer)
+    bad = state.seeds.agent.weights.at[1, 2, 3].set(jnp.nan)
+    state = state._replace(seeds=state.seeds._replace(agent=state.seeds.agent._replace(weights=bad)))
+    with Checkpoints(tmp_path / "c", finite=(".seeds.agent",)) as checkpoints:
+        for without in ((), (0,)):
+            with pytest.raises(CheckpointNotFinite):
+                checkpoints.save(1, state, {}, without=without)
+        checkpoints.save(1, state, {}, without=[1])
+        checkpoints.wait()
+        assert_holds(checkpoints.restore(shapes), {1: arrays(state)})
+
+
+def test_folders_in_the_wrong_state_are_one_line(copy, shapes, trainer, tmp_path, monkeypatch, caplog):
+    """A file or a broken link for the folder, or for every step; a folder that cannot be listed or renamed in."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(CheckpointSaveError, match=f"cannot write to .*/{name}: File exists"):
+            Checkpoints(tmp_path / name)
+        with Checkpoints(tmp_path / name, read_only=True) as checkpoints:
+            for look in (checkpoints.steps, checkpoints.best_step, lambda: checkpoints.restore(shapes)):
+                with pytest.raises(CheckpointError, match=f"^cannot read .*/{name}: N"):
+                    look()
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "100").mkdir()
+    (strange / "300").write_text("")
+    (strange / "200").symlink_to(copy / "200")
+    with Checkpoints(strange) as checkpoints:
+        with pytest.raises(CheckpointError, match="100 is no checkpoint folder; 200 is no .*; 300 is no "):
+            checkpoints.restore(shapes)
+        checkpoints.save(300, fresh(trainer), {})
+        checkpoints.wait()
+        assert checkpoints.steps() == [300] and (strange / "300.corrupt").is_file()
+    damage_delete(copy / "200" / "record" / "metadata", random.Random(0))
+
+    rename = os.rename
+
+    def refuse(source: Path, target: Path) -> None:
+        if Path(target).suffix in (".corrupt", ".deleted"):
+            raise PermissionError(13, "Permission denied")
+        rename(source, target)
+
+    with Checkpoints(copy) as checkpoints:
+        monkeypatch.setattr(os, "rename", refuse)
+        caplog.clear()
+        assert checkpoints.restore(shapes).step == 160
+        assert "checkpoint 200 is damaged (its record is missing; using step 160) and cannot be renamed" in caplog.text
+        with pytest.raises(CheckpointSaveError, match="/200 is in the way"):
+            checkpoints.save(200, fresh(trainer), {})
+        with pytest.raises(CheckpointSaveError, match="cannot delete .*: Permission denied"):
+            checkpoints.save(240, fresh(trainer), {})
+            checkpoints.wait()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "there is not enough memory"),
+        (ValueError("RESOURCE_EXHAUSTED: Out of memory"), "there is not enough memory"),
+        (PermissionError(13, "Permission denied"), "permission denied"),
+        (ValueError("PERMISSION_DENIED: open"), "permission denied"),
+    ],
+)
+def test_what_is_no_fault_of_the_checkpoint_does_not_set_it_aside(copy, shapes, monkeypatch, error, message):
+    before = sorted(os.listdir(copy))
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with Checkpoints(copy) as checkpoints:
+        monkeypatch.setattr(checkpoints._opened(), "restore", fail)
+        with pytest.raises(CheckpointError, match=f"/200 cannot be read: {message}"):
+            checkpoints.restore(shapes)
+    assert sorted(os.listdir(copy)) == before

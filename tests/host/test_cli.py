@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,13 @@ def error_line(capsys: pytest.CaptureFixture) -> str:
     text = capsys.readouterr().err
     assert text.startswith("error: ") and text.count("\n") == 1 and text.endswith("\n"), text
     return text
+
+
+def last_error(capsys: pytest.CaptureFixture) -> str:
+    """Return the last line on stderr, the only one that is an error."""
+    *notes, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and not any(note.startswith("error: ") for note in notes), (notes, line)
+    return line
 
 
 def read(run_dir: Path | str) -> list[dict]:
@@ -85,24 +94,30 @@ def test_mistakes_exit_2_with_one_line_and_create_nothing(fake, capsys, words, e
 
 
 def test_sizes_that_give_no_program_exit_2(fake, capsys, monkeypatch):
-    """A trace that fails is the fault of what was set by hand; without --set it is ours, and raises."""
+    """A trace that fails is the fault of what was set by hand only if there is a program without it."""
     from tests.host.fake import FakeTrainer
 
+    whole, fails = FakeTrainer.state_shapes, {3}
+
     def fail(self, num_seeds):
-        raise TypeError("shapes (3,) and (4,)\nare not compatible")
+        if self.config.model.units in fails:
+            raise TypeError("shapes (3,) and (4,)\nare not compatible")
+        return whole(self, num_seeds)
 
     monkeypatch.setattr(FakeTrainer, "state_shapes", fail)
-    assert fake("fake", "--set", "model.units=3") == 2
+    assert fake("fake", "--set", "model.deter=7", "model.units=3") == 2
     assert "--set model.units=3: no program has these sizes (TypeError: shapes (3,) and (4,))" in error_line(capsys)
-    with pytest.raises(TypeError):
-        fake("fake")
+    fails.add(64)  # the preset's: then it is ours, whatever was set
+    for words in ([], ["--set", "model.deter=7"], ["--set", "model.units=3"]):
+        with pytest.raises(TypeError):
+            fake("fake", *words)
     assert os.listdir() == []
 
 
 def test_a_state_that_does_not_fit_is_refused_before_anything_is_allocated(fake, capsys, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: 8)
     assert fake("fake") == 2
-    assert "lower replay.capacity or --seeds" in error_line(capsys)
+    assert "lower the sizes in model and behavior or --seeds" in error_line(capsys)
     assert os.listdir() == []
 
 
@@ -128,6 +143,7 @@ def finished(tmp_path_factory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     run_dir.with_name("stdout").write_text(done.stdout)
+    run_dir.with_name("stderr").write_text(done.stderr)
     return run_dir
 
 
@@ -145,7 +161,9 @@ def test_a_run_directory_holds_what_is_promised(finished):
     assert sorted(os.listdir(finished / "tensorboard")) == ["seed0", "seed1"]
     assert "800" in os.listdir(finished / "checkpoints")
     output = (finished.with_name("stdout")).read_text()
-    assert "compiled in" in output and "| seed1 |" in output and "step 800/800" in output and "\x1b" not in output
+    assert "| seed1 |" in output and "learning curve: " in output
+    notes = (finished.with_name("stderr")).read_text()
+    assert "compiled in" in notes and "step 800/800" in notes and "\x1b" not in output + notes
 
 
 def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
@@ -166,7 +184,7 @@ def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
     ("words", "expected"),
     [
         (["--set", "hypers.model_lr=5", "model.units=32"], "model.units: 64 -> 32; hypers.model_lr: 0.0001 -> 5.0"),
-        (["--size", "small"], "model.units: 64 -> 512; hypers.actor_lr: 0.5 -> 3e-05"),
+        (["--size", "small", "--set", "model.units=32"], "model.units: 64 -> 32; size: tiny -> small"),
         (["--env", "fake/B"], "env: 'fake/A' -> 'fake/B'"),
         (["--seeds", "3", "--seed", "1"], "seeds: 2 -> 3; seed: 0 -> 1"),
     ],
@@ -186,7 +204,7 @@ def test_a_longer_run_equals_one_that_was_extended(finished, fake, tmp_path, cap
     extended = Path("runs/extended")
     assert fake("fake", "--seeds", 2, "--set", "hypers.actor_lr=0.5", "--steps", 400, "--run-dir", extended) == 0
     assert fake("fake", "--resume", "--steps", 600) == 0  # finds the run, and needs neither --set nor --seeds
-    assert "resumed runs/extended at step 400" in capsys.readouterr().out
+    assert "resumed runs/extended at step 400" in capsys.readouterr().err
     assert fake("fake", "--resume", "--set", "hypers.actor_lr=0.5", "--steps", 800) == 0
     rows, whole = (read(run) for run in (extended, finished))
     assert len(rows) == len(whole)
@@ -204,9 +222,9 @@ def test_wandb_that_is_not_installed_is_said_at_once(fake, capsys, monkeypatch):
 
 
 def test_a_terminal_gets_a_bar_with_rates_returns_and_time_left(fake, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert fake("fake", "--seeds", 2, "--steps", 400, "--run-dir", "run") == 0
-    output = capsys.readouterr().out
+    output = capsys.readouterr().err
     assert "400/400" in output and "100%" in output
     assert all(word in output for word in ("return 0.", "eval 0.", "env steps/s", "updates/s", "ETA 0:00"))
 
@@ -220,18 +238,49 @@ def test_resuming_what_was_never_started_starts_it(fake, capsys):
     assert fake("fake", "--run-dir", "new", "--resume", "--steps", 200) == 0
     assert "nothing to resume in new: starting the run there" in capsys.readouterr().err
     assert fake("fake", "--run-dir", "new", "--resume") == 0  # finished: evaluates again and ends
-    assert "resumed new at step 200" in capsys.readouterr().out
+    assert "resumed new at step 200" in capsys.readouterr().err
 
 
-def test_a_diverged_run_stops_with_5_and_keeps_the_last_finite_checkpoint(fake, capsys, monkeypatch):
+def test_a_run_of_which_every_member_diverges_stops_with_5_and_keeps_the_last_checkpoint(fake, capsys, monkeypatch):
     monkeypatch.setenv("FAKE_NAN_AT", "400")
+    monkeypatch.setenv("FAKE_NAN_MEMBERS", "2")
     assert fake("fake", "--seeds", 2, "--steps", 800, "--run-dir", "run", "--checkpoint-every", 0) == 5
-    line = error_line(capsys)
-    assert "loss/model of seed1 is nan at step 400" in line and "the last finite checkpoint is step 360" in line
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: training diverged at step 400: seed0 (loss/model is nan), seed1 (")
+    assert "the last finite checkpoint is step 360" in line
     rows = read("run")
     assert rows[-1]["env_steps"] == 360 and all(row["loss/model"] is not None for row in rows)
     monkeypatch.delenv("FAKE_NAN_AT")
     assert fake("fake", "--run-dir", "run", "--resume") == 0
+
+
+def test_a_member_that_diverges_is_marked_and_left_out_and_the_others_go_on_to_the_bit(fake, capsys, monkeypatch):
+    words = ("sweep", "fake", "--grid", "hypers.model_lr=0.1,0.5", "--steps", 800, "--run-dir")
+    assert fake(*words, "sound") == 0
+    monkeypatch.setenv("FAKE_NAN_AT", "400")
+    monkeypatch.setattr("experiments.running.loop.evaluation.FINAL_EPISODES", 128)
+    capsys.readouterr()
+    assert fake(*words, "lame") == 0
+    captured = capsys.readouterr()
+    assert "diverged at step 400: model_lr=0.5,seed0 (loss/model is nan); kept as of step 360" in captured.err
+    assert captured.err.count("diverged") == 1
+    assert "| diverged " in captured.out
+    sound, lame = ([row | {"wall_seconds": 0} for row in read(name)] for name in ("sound", "lame"))
+    assert [row for row in lame if row["hypers.model_lr"] == 0.1] == [
+        row for row in sound if row["hypers.model_lr"] == 0.1
+    ]
+    lost = [row for row in lame if row["hypers.model_lr"] == 0.5 and row["env_steps"] >= 400]
+    assert lost and all(row["diverged"] is True and row["loss/model"] is None for row in lost)
+    assert {row["eval_return"] for row in lost if "eval_return" in row} == {None}
+    entries = json.loads(Path("lame/sweep.json").read_text())
+    assert [(entry["hypers.model_lr"], entry["mean"] is None) for entry in entries] == [(0.1, False), (0.5, True)]
+    document = json.loads(Path("lame/evaluation.json").read_text())
+    assert document["mean"] == document["members"][0]["mean"] and document["members"][1]["mean"] is None
+    # It goes on from there as often as one likes, and can be looked at.
+    assert fake("sweep", "fake", "--run-dir", "lame", "--resume", "--steps", 880) == 0
+    assert fake("evaluate", "lame", "--step", "best") == 0
+    assert fake("plot", "lame") == 0
+    assert "| diverged " in capsys.readouterr().out
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_exits_3(fake, capsys):
@@ -241,7 +290,10 @@ def test_a_run_whose_checkpoints_are_all_damaged_exits_3(fake, capsys):
     capsys.readouterr()
     metrics = Path("run/metrics.jsonl").read_bytes()
     assert fake("fake", "--run-dir", "run", "--resume") == 3
-    assert "no checkpoint in" in error_line(capsys)
+    assert "no checkpoint in" in last_error(capsys)
+    shutil.move("run/checkpoints", "elsewhere")
+    assert fake("fake", "--run-dir", "run", "--resume") == 3
+    assert "run has rows in metrics.jsonl and no checkpoint to go on from" in last_error(capsys)
     assert Path("run/metrics.jsonl").read_bytes() == metrics
     assert fake("evaluate", "run") == 3
     assert "has no checkpoint yet" in error_line(capsys)
@@ -266,11 +318,13 @@ def test_evaluation_statistics_on_known_returns():
     from experiments.running import evaluation
 
     class Known:
-        def evaluate(self, state, key, episodes, forget=None):
+        def evaluate(self, state, key, episodes, forget=None, max_steps=None):
             returns = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]])
-            return {"episode_return": returns, "episode_length": np.full(returns.shape, 7)}
+            cut = np.zeros(returns.shape, bool)
+            return {"episode_return": returns, "episode_length": np.full(returns.shape, 7), "episode_cut": cut}
 
-    result = evaluation.evaluate(Known(), None, None, [{"seed": 0}, {"seed": 1}], 4)
+    sound = SimpleNamespace(seeds=SimpleNamespace(diverged=np.zeros(2, bool)))
+    result = evaluation.evaluate(Known(), sound, None, [{"seed": 0}, {"seed": 1}], 4)
     first, second = result["members"]
     assert (first["mean"], second["mean"], second["stderr"], first["length"]) == (1.5, 5.0, 0.0, 7.0)
     assert first["stderr"] == pytest.approx(np.sqrt(5 / 3) / 2)

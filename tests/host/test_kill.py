@@ -70,7 +70,16 @@ def test_killed_runs_end_as_if_they_had_not_been(launch, uninterrupted, tmp_path
         assert not list((run_dir / "checkpoints").glob("*.corrupt*"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+STOPPING = {
+    signal.SIGTERM: 143,
+    signal.SIGINT: 130,
+    signal.SIGHUP: 129,  # the terminal is lost
+    signal.SIGUSR1: 138,  # Slurm and its like, ahead of a time limit
+    signal.SIGUSR2: 140,
+}
+
+
+@pytest.mark.parametrize(("number", "code"), STOPPING.items(), ids=[number.name for number in STOPPING])
 def test_signals_save_and_say_how_to_resume(launch, uninterrupted, tmp_path, number, code):
     """The save of a signal is of the current step: nothing is done twice after a resume."""
     run_dir = tmp_path / "run"

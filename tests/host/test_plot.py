@@ -10,7 +10,7 @@ import pytest
 
 from experiments import plot
 from experiments.drawing import curves
-from experiments.running import references, rundir
+from experiments.running import references, rundir, runinfo
 from r2i_jit import metrics
 from r2i_jit.config import Config
 
@@ -18,7 +18,7 @@ from r2i_jit.config import Config
 def make_run(path: Path, members: list[dict], steps: int = 400, env: str = "popgym/RepeatPreviousEasy") -> Path:
     """Write a run with a made-up log: seed i's return rises from i / 10; every third chunk ends no episode."""
     path.mkdir(parents=True)
-    rundir.write(path, Config(env=env), rundir.RunInfo("train", "popgym", "tiny", 0, members, steps, 100, 0.0, {}))
+    rundir.write(path, Config(env=env), runinfo.RunInfo("train", "popgym", "tiny", 0, members, steps, 100, 0.0, {}))
     sink = metrics.JsonLines(path / "metrics.jsonl")
     offset = np.array([member["seed"] / 10 for member in members])
     for index, step in enumerate(range(10, steps + 1, 10)):

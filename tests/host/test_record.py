@@ -19,7 +19,7 @@ import r2i_jit
 from envs.observation import Image
 from experiments import record
 from experiments.drawing import pictures
-from experiments.running import evaluation, restoring, rundir
+from experiments.running import evaluation, restoring, rundir, runinfo
 from r2i_jit import recording
 from r2i_jit.checkpoint import Checkpoints
 from tests.agents import small_config
@@ -63,7 +63,7 @@ def make_run(path: Path, env: str) -> Path:
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dataclasses.replace(shapes.seeds, key=None))
     keys = jax.random.split(jax.random.key(0), len(MEMBERS))
     seeds = dataclasses.replace(empty, agent=agents, key=keys)
-    rundir.write(path, config, rundir.RunInfo("train", "little", "tiny", 0, MEMBERS, 20, 10, 0.0, {}))
+    rundir.write(path, config, runinfo.RunInfo("train", "little", "tiny", 0, MEMBERS, 20, 10, 0.0, {}))
     with Checkpoints(path / "checkpoints") as checkpoints:
         for step, score in ((10, 1.0), (20, 0.5)):
             state = shapes.replace(seeds=seeds, written=jnp.int32(step), env_steps=jnp.int32(step))

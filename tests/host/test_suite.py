@@ -27,7 +27,7 @@ def test_a_suite_becomes_one_table_and_goes_on_where_it_was_stopped(fakes, tmp_p
     first = (tmp_path / "out" / "A" / "metrics.jsonl").read_bytes()
     assert not (tmp_path / "out" / "B").exists()
     assert fakes(*words) == 0
-    assert "[2/2] fake/B" in (text := capsys.readouterr().out) and "[1/2] fake/A" not in text.split("[2/2]")[1]
+    assert "[2/2] fake/B" in (text := capsys.readouterr().err) and "[1/2] fake/A" not in text.split("[2/2]")[1]
     assert (tmp_path / "out" / "A" / "metrics.jsonl").read_bytes() == first
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [found["env"] for found in results] == ["fake/A", "fake/B"]
@@ -37,11 +37,59 @@ def test_a_suite_becomes_one_table_and_goes_on_where_it_was_stopped(fakes, tmp_p
     assert json.loads((tmp_path / "out" / "B" / "config.json").read_text())["model"]["deter"] == 8
 
 
+def test_a_suite_goes_on_only_with_what_it_was_started_with(fakes, tmp_path, capsys):
+    """Done is what has been evaluated at the steps asked for; other seeds or settings are another table."""
+    words = ["suite", "fake", "--out-dir", "out", "--only", "A"]
+    start = ["--steps", "200", "--seeds", "2", "--set", "model.deter=8"]
+    assert fakes(*words, *start) == 0
+    log = tmp_path / "out" / "A" / "metrics.jsonl"
+    before = log.read_bytes()
+    for others, named in (
+        (["--seeds", "3"], "seeds: 2 -> 3"),
+        (["--seed", "1"], "seed: 0 -> 1"),
+        (["--steps", "120"], "steps: 200 -> 120"),
+        (["--size", "small"], "size: tiny -> small"),
+        (["--set", "model.deter=9"], "model.deter: 8 -> 9"),
+        (["--set", "model.units=9", "--seeds", "1"], "model.units: 64 -> 9; seeds: 2 -> 1"),
+    ):
+        capsys.readouterr()
+        assert fakes(*words, *others) == 2
+        assert f"was started with another config ({named}); choose another --out-dir" in error_line(capsys)
+    assert log.read_bytes() == before
+    assert fakes(*words) == 0 and log.read_bytes() == before  # nothing typed, nothing compared, nothing done
+    assert fakes(*words, "--steps", "400") == 0
+    assert log.read_bytes().startswith(before) and len(log.read_bytes()) > len(before)
+    (found,) = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["env_steps"] == 400
+
+
+@pytest.mark.parametrize("damage", ["{", '{"env": "fake/B", "env_steps": 200, "mean": 1, "stderr": null}', "[]"])
+def test_an_evaluation_that_is_damaged_or_anothers_is_made_again(fakes, tmp_path, damage):
+    words = ["suite", "fake", "--out-dir", "out", "--only", "A", "--steps", "200"]
+    assert fakes(*words) == 0
+    path = tmp_path / "out" / "A" / "evaluation.json"
+    before = path.read_text()
+    path.write_text(damage)
+    assert fakes(*words) == 0
+    assert path.read_text() == before
+
+
+def test_the_table_has_every_run_in_the_folder(fakes, tmp_path):
+    words = ["suite", "fake", "--out-dir", "out", "--steps", "200"]
+    assert fakes(*words, "--only", "A") == 0
+    assert fakes(*words, "--only", "B") == 0
+    assert [found["env"] for found in json.loads((tmp_path / "out" / "results.json").read_text())] == [
+        "fake/A",
+        "fake/B",
+    ]
+
+
 def test_one_that_fails_is_named_and_the_others_go_on(fakes, tmp_path, capsys):
     (tmp_path / "out" / "A").mkdir(parents=True)
     (tmp_path / "out" / "A" / "notes.txt").write_text("not a run")
     assert fakes("suite", "fake", "--out-dir", "out", "--steps", "200") == 1
-    assert "is not empty" in error_line(capsys)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "is not empty" in errors[0]
     failed, trained = json.loads((tmp_path / "out" / "results.json").read_text())
     assert failed["failure"] == 2 and "mean" not in failed and trained["failure"] is None
     assert "failed (exit 2)" in (tmp_path / "out" / "results.md").read_text()
@@ -64,7 +112,9 @@ def test_mistakes_exit_2_before_anything_runs(fakes, tmp_path, capsys, words, ex
 def test_scores_lie_between_random_and_best_play(tmp_path):
     folder = suite.folder(tmp_path, "popgym/RepeatFirstEasy")
     folder.mkdir()
-    (folder / "evaluation.json").write_text(json.dumps({"mean": 0.25, "stderr": None, "env_steps": 1000}))
+    (folder / "evaluation.json").write_text(
+        json.dumps({"env": "popgym/RepeatFirstEasy", "mean": 0.25, "stderr": None, "env_steps": 1000})
+    )
     found = suite.entry(tmp_path, "popgym/RepeatFirstEasy", None)
     assert found["score"] == pytest.approx(0.5)
     assert list(map(suite.show, suite.row(found)))[1:] == ["0.250", "0.500", "1,000", "-0.500", "1.000"]

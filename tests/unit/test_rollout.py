@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import envs
+from envs.episodes import longest_episode
 from r2i_jit.actions import ActionSpec, action_spec
 from r2i_jit.rollout import evaluate, stroll
 
@@ -59,16 +60,63 @@ class Recaller:
 def test_who_forgets_misses_the_answers_that_hang_on_older_steps():
     env, params = envs.make("popgym/RepeatPreviousEasy")
     play = lambda forget: evaluate(
-        Recaller(env, params), env, params, (), jax.random.key(0), 256, greedy=True, forget=forget
+        Recaller(env, params), env, params, (), jax.random.key(0), 256, greedy=True, forget=forget, max_steps=100
     )
-    remembered, lengths = play(None)
+    remembered, lengths, _ = play(None)
     np.testing.assert_allclose(remembered, 1.0, rtol=1e-5)
     np.testing.assert_array_equal(lengths, 51)
     for forget in (51, 50, 13, 5, 4, 1):
-        returns, lengths = play(forget)
+        returns, lengths, _ = play(forget)
         missed = sum(step % forget < 3 for step in range(3, 51))
         np.testing.assert_array_equal(lengths, 51)
         # A paid answer missed is a guess, suit 0: right with chance 1/4. Of 48, `missed` follow a step forgotten.
         expected = 1 - missed / 48 * 1.5
         error = 2 * (missed * 3 / 16) ** 0.5 / 48 / 16
         assert abs(float(returns.mean()) - expected) < 5 * error + 1e-5, forget
+
+
+class Endless:
+    """Pays one a step and ends episodes of environments that start at an even number after 7 steps, others never."""
+
+    name = "Endless"
+
+    def reset_env(self, key, params):
+        start = jax.random.randint(key, (), 0, 100, jnp.int32)
+        return start, (start, jnp.zeros((), jnp.int32))
+
+    def step_env(self, key, state, action, params):
+        start, time = state
+        over = (start % 2 == 0) & (time + 1 >= 7)
+        return start, (start, time + 1), jnp.ones((), jnp.float32), over, {}
+
+    def is_truncated(self, state, params):
+        return jnp.zeros((), bool)
+
+
+class Idler:
+    """Stands for an agent."""
+
+    spec = ActionSpec(2, True)
+
+    def initial_latent(self, _, count):
+        return jnp.zeros(count, jnp.int32)
+
+    def act(self, state, latent, obs, prev_action, is_first, key, *, greedy):
+        return latent, latent
+
+
+def test_an_episode_that_does_not_end_is_cut():
+    returns, lengths, cut = evaluate(Idler(), Endless(), None, (), jax.random.key(0), 64, greedy=True, max_steps=20)
+    assert 10 < int(cut.sum()) < 54
+    np.testing.assert_array_equal(lengths, np.where(cut, 20, 7))
+    np.testing.assert_array_equal(returns, lengths)
+    # One that ends on the last step that is allowed has ended.
+    _, lengths, cut = evaluate(Idler(), Endless(), None, (), jax.random.key(0), 64, greedy=True, max_steps=7)
+    assert (lengths == 7).all() and 10 < int(cut.sum()) < 54
+
+
+def test_the_longest_episode_is_what_the_environment_or_its_parameters_say():
+    env, params = envs.make("popgym/RepeatPreviousEasy")
+    assert longest_episode(env, params) == 51
+    assert longest_episode(Endless(), SimpleNamespace(max_steps_in_episode=9)) == 9
+    assert longest_episode(Endless(), None) is None

@@ -1,0 +1,164 @@
+"""What a run is besides its Config: `run.json`, checked on reading, and what bit-exactness depends on."""
+
+import dataclasses
+import json
+import os
+import platform
+import uuid
+from pathlib import Path
+from typing import Any
+
+from experiments.running import machine
+from experiments.running.cli import note
+
+KINDS = ("train", "sweep")
+
+
+class RunFileError(ValueError):
+    """A file of a run directory that does not read; the message names the file and, where there is one, the key."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What a run is besides its Config.
+
+    Attributes:
+      kind: `train` or `sweep`.
+      members: one per row of the vmapped state; `{"seed": 0}`, in a sweep with its `hypers.*` values.
+      steps: environment steps per seed to reach.
+      eval_every: steps between evaluations.
+      created: seconds since 1970.
+      versions: what bit-exactness depends on.
+      id: no other run's; made when the run starts, whatever it is called and wherever it lies.
+    """
+
+    kind: str
+    suite: str
+    size: str
+    seed: int
+    members: list[dict[str, Any]]
+    steps: int
+    eval_every: int
+    created: float
+    versions: dict[str, str]
+    id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds of each member of a sweep, or of the run."""
+        return 1 + max(member["seed"] for member in self.members)
+
+    def to_json(self) -> str:
+        """Return the text of run.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+      RunFileError: naming the file and what is wrong with it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunFileError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise RunFileError(f"{path} is damaged: it is no text") from None
+    except ValueError as error:
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise RunFileError(f"{path} is damaged: it is no JSON{where}") from None
+    except RecursionError:
+        raise RunFileError(f"{path} is damaged: it is nested without end") from None
+    if not isinstance(found, dict):
+        raise RunFileError(f"{path} is damaged: it holds no JSON object")
+    return found
+
+
+def read(path: Path) -> RunInfo:
+    """Return what a run.json says.
+
+    Raises:
+      RunFileError: naming the file, and the key that is missing, unknown or of another type than it should be.
+    """
+    found = read_object(path)
+    fields = {field.name: field for field in dataclasses.fields(RunInfo)}
+    needed = {name for name, field in fields.items() if field.default_factory is dataclasses.MISSING}
+    for name in sorted(needed - found.keys()):
+        raise RunFileError(f"{path}: key {name!r} is missing")
+    for name in sorted(found.keys() - fields.keys()):
+        raise RunFileError(f"{path}: unknown key {name!r}")
+    checks = {
+        "kind": (found["kind"] in KINDS, f"one of {', '.join(KINDS)}"),
+        "suite": (isinstance(found["suite"], str), "a text"),
+        "size": (isinstance(found["size"], str), "a text"),
+        "seed": (_whole(found["seed"], 0, 2**32 - 1), "a whole number from 0 to 4294967295"),
+        "members": (_are_members(found["members"]), 'a list such as [{"seed": 0}], in a sweep with hypers.* numbers'),
+        "steps": (_whole(found["steps"], 1, 2**31 - 1), "a whole number of at least 1"),
+        "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
+        "created": (_number(found["created"]), "a number of seconds"),
+        "versions": (_is_map_of_texts(found["versions"]), "an object of texts"),
+        "id": (isinstance(found.get("id", ""), str), "a text"),
+    }
+    for name, (sound, wanted) in checks.items():
+        if not sound:
+            shown = json.dumps(found[name])
+            raise RunFileError(f"{path}: key {name!r} is {shown[:60]}{'…' * (len(shown) > 60)}: expected {wanted}")
+    return RunInfo(**found)
+
+
+def versions() -> dict[str, str]:
+    """Return what bit-exactness depends on besides the config."""
+    import jax
+    import jaxlib
+
+    setting = lambda name: getattr(jax.config, name)
+    return {
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "device": jax.devices()[0].device_kind,
+        "devices": str(len(jax.devices())),
+        "cores": str(machine.cores()),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "prng": setting("jax_default_prng_impl") + ("" if setting("jax_threefry_partitionable") else ", unpartitioned"),
+        "x64": str(setting("jax_enable_x64")).lower(),
+        "matmul_precision": str(setting("jax_default_matmul_precision") or "default"),
+    }
+
+
+def warn_versions(info: RunInfo) -> None:
+    """Say what differs from what the run was started with; the result is then not bit-exact."""
+    now = versions()
+    known = {name: old for name, old in info.versions.items() if name in now}  # a run of before may lack some
+    changed = [f"{name} {old or 'unset'} -> {now[name] or 'unset'}" for name, old in known.items() if old != now[name]]
+    if changed:
+        note(f"resuming under other conditions, so not bit-exact: {'; '.join(changed)}")
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _are_members(value: Any) -> bool:
+    if not isinstance(value, list) or not value or not all(isinstance(member, dict) for member in value):
+        return False
+    from r2i_jit.config import Hypers
+
+    names = {f"hypers.{field.name}" for field in dataclasses.fields(Hypers)}
+    keys = value[0].keys()
+    for member in value:
+        swept = member.keys() - {"seed"}
+        if member.keys() != keys or not swept <= names or not all(_number(member[name]) for name in swept):
+            return False
+        if not _whole(member.get("seed"), 0, 4095):
+            return False
+    return len({json.dumps(member, sort_keys=True) for member in value}) == len(value)
+
+
+def _is_map_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
