@@ -63,7 +63,9 @@ def random_policy(env: Any, params: Any) -> Policy:
     space = env.action_space(params)
 
     def act(_, memory, stream, key):
-        return jax.vmap(space.sample)(jax.random.split(key, stream.age.shape[0])), memory
+        # gymnax draws a Box's numbers in the default dtype: with x64, other numbers than without.
+        with jax.enable_x64(False):
+            return jax.vmap(space.sample)(jax.random.split(key, stream.age.shape[0])), memory
 
     return Policy((), lambda _, num_episodes: (), act)
 

@@ -364,7 +364,8 @@ def _environment(config: Config) -> tuple[Any, Any, tuple[Part, ...], Any, Actio
 def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:
     """Return a seed after a chunk or, once it has diverged, before it; its replay alone goes on, as the clock does."""
     numbers = [*metrics.values(), *jax.tree.leaves(after.agent)]
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(number)) for number in numbers]))
+    inexact = [number for number in numbers if jnp.issubdtype(number.dtype, jnp.inexact)]
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(number)) for number in inexact]))
     diverged = before.diverged | ~finite
 
     def kept(old, new):

@@ -58,7 +58,7 @@ def reference_gradients(lambda_bar, bu, x_init, is_first, carry, direction):
     def objective(lambda_bar, bu, x_init, carry):
         x, total = carry, 0.0
         for t in range(bu.shape[1]):
-            x = lambda_bar * jnp.where(is_first[:, t, None], x_init, x) + bu[:, t]
+            x = lambda_bar[None] * jnp.where(is_first[:, t, None], x_init[None], x) + bu[:, t]
             total += jnp.sum(jnp.real(x * direction[:, t])) + jnp.sum(jnp.abs(x) ** 2)
         return total
 

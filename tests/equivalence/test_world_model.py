@@ -27,7 +27,7 @@ def build(**overrides):
     obs, action, first, _ = sequence(0, 0)
     params = jit(model.init)(key, obs, action, first, key)["params"]
     # The learned initial state starts at zero, where a wrong reset would go unseen.
-    noise = lambda path, x: x + 0.5 * jax.random.normal(key, x.shape) if path[-1].key == "initial" else x
+    noise = lambda path, x: x + 0.5 * jax.random.normal(key, x.shape, x.dtype) if path[-1].key == "initial" else x
     return model, jax.tree_util.tree_map_with_path(noise, params)
 
 
@@ -44,8 +44,8 @@ def carry_of(config, seed):
     stoch = np.eye(config.classes, dtype=np.float32)[rng.integers(0, config.classes, (B, config.stoch))].reshape(B, -1)
     hidden = rng.normal(size=(B, config.ssm_layers, 2 * config.ssm_state)).astype(np.float32)
     start = jnp.asarray(rng.integers(0, 2, B), jnp.float32)
-    change = stoch * rng.integers(0, 2, stoch.shape) if config.dynamics_input == "change" else None
-    deter = jnp.zeros((B, config.deter + config.prior_skip * stoch.shape[1]))
+    change = stoch * rng.integers(0, 2, stoch.shape).astype(np.float32) if config.dynamics_input == "change" else None
+    deter = jnp.zeros((B, config.deter + config.prior_skip * stoch.shape[1]), jnp.float32)
     return jax.tree.map(jnp.asarray, Latent(stoch, change, deter, hidden, start))
 
 

@@ -58,15 +58,15 @@ class Logits:
 
 def test_reinforce_gradient_is_that_of_the_expected_return():
     """Over all actions of a bandit, weighted by their probability, the estimator equals the exact gradient."""
-    logits, payoff = jnp.array([0.2, -0.5, 1.0]), jnp.array([1.0, 3.0, -2.0])
+    logits, payoff = jnp.array([0.2, -0.5, 1.0], jnp.float32), jnp.array([1.0, 3.0, -2.0], jnp.float32)
     spec, config = ActionSpec(3, discrete=True), BehaviorConfig(actor_unimix=0.0)
     hypers = HYPERS.replace(entropy_scale=0.0)
-    norm = ReturnNorm(jnp.zeros(()), jnp.ones(()))
+    norm = ReturnNorm(jnp.float32(0.0), jnp.float32(1.0))
 
     def estimate(action):
-        one_hot, one = jax.nn.one_hot(action, 3)[None, None], jnp.ones((1, 1))
+        one_hot, one = jax.nn.one_hot(action, 3, dtype=jnp.float32)[None, None], jnp.ones((1, 1), jnp.float32)
         trajectory = Trajectory(one[None], one_hot, one, one, one[0], one)
-        returns, baseline = payoff[action][None, None], jnp.full((1, 1), 0.7)
+        returns, baseline = payoff[action][None, None], jnp.full((1, 1), 0.7, jnp.float32)
         loss = lambda p: behavior.actor_loss(config, spec, Logits(), p, trajectory, returns, baseline, norm, hypers)[0]
         return jax.grad(loss)(logits)
 
@@ -77,13 +77,14 @@ def test_reinforce_gradient_is_that_of_the_expected_return():
 
 
 def test_policy_samples_and_probabilities_agree():
-    raw = jnp.tile(jnp.array([0.5, 0.0, -1.0]), (20_000, 1))
+    raw = jnp.tile(jnp.array([0.5, 0.0, -1.0], jnp.float32), (20_000, 1))
     policy = Policy(ActionSpec(3, discrete=True), 0.1, raw)
     sample = policy.sample(jax.random.key(0))
-    probs = jnp.exp(jnp.stack([policy.log_prob(jnp.tile(jax.nn.one_hot(a, 3), (20_000, 1)))[0] for a in range(3)]))
+    every = jnp.eye(3, dtype=jnp.float32)
+    probs = jnp.exp(jnp.stack([policy.log_prob(jnp.tile(one, (20_000, 1)))[0] for one in every]))
     assert float(probs.sum()) == pytest.approx(1.0, abs=1e-5)
     assert np.abs(sample.mean(0) - probs).max() < 5 * 0.5 / np.sqrt(20_000)
-    assert (policy.mode()[0] == jnp.array([1.0, 0.0, 0.0])).all()
+    assert (policy.mode()[0] == every[0]).all()
     assert float(policy.entropy()[0]) == pytest.approx(float(-(probs * jnp.log(probs)).sum()), rel=1e-4)
 
 

@@ -13,8 +13,9 @@ BATCH, LENGTH = 3, 10
 
 def sequences() -> tuple[Latent, jax.Array]:
     """Return latents and observations that say their row and step: 100 * row + step."""
-    place = (100.0 * jnp.arange(BATCH)[:, None] + jnp.arange(LENGTH))[..., None]
-    return Latent(place, place, place, jnp.zeros((BATCH, LENGTH, 2, 4)), place[..., 0]), place
+    row, step = np.arange(BATCH)[:, None], np.arange(LENGTH)
+    place = jnp.asarray((100 * row + step)[..., None], jnp.float32)
+    return Latent(place, place, place, jnp.zeros((BATCH, LENGTH, 2, 4), jnp.float32), place[..., 0]), place
 
 
 @pytest.mark.parametrize("steps", [0, LENGTH, LENGTH + 1])

@@ -81,7 +81,7 @@ def test_the_latent_is_the_observation_in_sequences_and_steps(built, key):
 
 def test_the_kl_is_the_cross_entropy_with_the_next_observation(built):
     obs, action, is_first = play(2)
-    zeros = jnp.zeros((B, T))
+    zeros = jnp.zeros((B, T), jnp.float32)
     batch = Batch(jnp.asarray(obs), jnp.asarray(action), zeros, jnp.asarray(is_first), zeros)
     hypers = CONFIG.hypers.replace(free_nats=0.0)
     _, (metrics, latent) = model_loss.loss(*built, batch, hypers, jax.random.key(0))

@@ -43,7 +43,7 @@ CASES = [("discrete", "mode", "latent"), ("continuous", "mean", "latent"), ("dis
 @pytest.mark.parametrize(("kind", "continue_mode", "dynamics_input"), CASES)
 def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode, dynamics_input):
     agent, state, start = setup(kind, continue_mode, dynamics_input=dynamics_input)
-    start_cont = jnp.array([1.0, 0.0, 1.0, 1.0, 0.0])
+    start_cont = jnp.array([1.0, 0.0, 1.0, 1.0, 0.0], jnp.float32)
 
     def imagine(key):
         return behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor, state.model, state.actor,
@@ -83,7 +83,7 @@ def test_rewards_and_ends_are_those_of_the_states_arrived_in_whatever_the_policy
     agent, state, latent = setup("discrete", "mean", policy_input)
     key = jax.random.key(3)
     trajectory = jax.jit(lambda: behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor,
-                                                  state.model, state.actor, latent, jnp.ones(N), key))()  # fmt: skip
+                                                  state.model, state.actor, latent, jnp.ones(N, jnp.float32), key))()  # fmt: skip
     apply = partial(agent.model.apply, {"params": state.model})
     systems = apply(method=WorldModel.discrete)
     for k, step_key in enumerate(jax.random.split(key, I)):
@@ -100,7 +100,7 @@ def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kin
 
     def total(actor):
         return behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor, state.model, actor, start,
-                                jnp.ones(N), jax.random.key(2)).reward[-1].sum()  # fmt: skip
+                                jnp.ones(N, jnp.float32), jax.random.key(2)).reward[-1].sum()  # fmt: skip
 
     gradient = jax.jit(jax.grad(total))(state.actor)
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)) == (kind == "continuous")

@@ -41,7 +41,7 @@ def test_a_narrow_gradient_is_summed_over_stretches_on_a_gpu_only():
     def gradient(x, matrix):
         return jax.grad(lambda matrix: product(x, matrix).sum())(matrix)
 
-    traced = jax.jit(gradient).trace(jnp.ones((64, 7)), jnp.ones((7, 96)))
+    traced = jax.jit(gradient).trace(jnp.ones((64, 7), jnp.float32), jnp.ones((7, 96), jnp.float32))
     assert "32x7x96" in traced.lower(lowering_platforms=("cuda",)).as_text()
     assert "32x7x96" not in traced.lower(lowering_platforms=("cpu",)).as_text()
 
@@ -77,7 +77,7 @@ def test_several_inputs_are_as_one(layer):
 
 
 def test_computing_in_bfloat16_keeps_parameters_in_float32():
-    x = jnp.ones((3, 4))
+    x = jnp.ones((3, 4), jnp.float32)
     params = Dense(2, dtype=jnp.bfloat16).init(jax.random.key(0), x)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     assert Dense(2, dtype=jnp.bfloat16).apply(params, x).dtype == jnp.bfloat16
@@ -95,11 +95,11 @@ def test_gated_ways_are_linear_in_the_input_and_nothing_at_first(given):
     linear = params["Linear_0"]
     norm = nn.LayerNorm(epsilon=1e-3)
     hidden = nn.silu(norm.apply({"params": linear["LayerNorm_0"]}, x @ linear["Dense_0"]["kernel"]))
-    through = hidden @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
+    through = hidden @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"][None]
     np.testing.assert_allclose(layer.apply({"params": params}, x, given=others), through, rtol=1e-5, atol=1e-6)
     ways = rng.normal(size=(6, 3 + given, 3)).astype(np.float32)  # input, way, output
     params = params | {"Dense_2": {"kernel": jnp.asarray(ways.reshape(6, -1))}}
-    found = np.tanh(hidden @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"])
+    found = np.tanh(hidden @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"][None])
     gates = np.concatenate([np.ones((5, 1)), found, *([] if others is None else [others])], -1)
-    expected = through + np.einsum("nd,nk,dko->no", x, gates, ways)
+    expected = np.asarray(through) + np.einsum("nd,nk,dko->no", x, gates, ways)
     np.testing.assert_allclose(layer.apply({"params": params}, x, given=others), expected, rtol=1e-4, atol=1e-5)

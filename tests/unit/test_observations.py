@@ -1,5 +1,6 @@
 """What an observation is told by (its space, never its shape), and what is refused, in one line. About 20 s."""
 
+import contextlib
 import functools
 
 import gymnax
@@ -205,6 +206,13 @@ def test_images_that_the_networks_cannot_halve_are_refused(net, multiple):
     check_parts("Any", (Continuous(3), Categorical(5)), model)
 
 
+@contextlib.contextmanager
+def promoting():
+    """Let dtypes and ranks be promoted, as gymnax does in its games."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 @functools.cache
 def known(env_id):
     return gymnax.make(env_id) if env_id in gymnax.registered_envs else envs.make(env_id)
@@ -216,18 +224,22 @@ def known(env_id):
     + [env_id for env_id in envs.registered() if not env_id.startswith("memory_maze/1")],  # Larger ones are no other.
 )
 def test_every_known_environment_keeps_its_word(env_id):
-    env, params = known(env_id)
-    obs = check_environment(env, params)
+    ours = env_id in envs.registered()
+    if not ours and jax.config.jax_enable_x64:
+        pytest.skip("with x64 some of gymnax's games have other dtypes after a step than after a reset")
+    with contextlib.nullcontext() if ours else promoting():
+        env, params = known(env_id)
+        obs = check_environment(env, params)
     assert obs.shape == env.observation_space(params).shape
 
 
 BROKEN = {
     "shape": ({"space": spaces.Box(0, 1, (3,)), "shown": lambda s, _: jnp.zeros(4)}, ["(4,)", "(3,)", "reset_env's"]),
     "picture": (
-        {"space": spaces.Box(0, 255, (16, 16, 3), jnp.uint8), "shown": lambda s, _: jnp.zeros((16, 16, 3))},
+        {"space": spaces.Box(0, 255, (16, 16, 3), jnp.uint8), "shown": lambda s, _: jnp.zeros((16, 16, 3), jnp.float32)},
         ["float32", "uint8"],
     ),
-    "class": ({"shown": lambda s, state: state.time.astype(float)}, ["float32", "int32"]),
+    "class": ({"shown": lambda s, state: state.time.astype(jnp.float32)}, ["float32", "int32"]),
     "one-hot class": ({"shown": lambda s, state: jax.nn.one_hot(state.time, N)}, ["(4,)", "()"]),
     "tree": ({"shown": lambda s, state: {"a": state.time}}, ["'a'", "one array"]),
     "complex": (
@@ -252,7 +264,7 @@ def stepping(state=None, reward=0.0, terminated=False, obs=None, more=()):
     def step_env(self, key, old, action, params):
         shown = self.shown(old) if obs is None else obs
         new = State(old.time + 1) if state is None else state
-        return shown, new, jnp.asarray(reward), jnp.asarray(terminated), {}, *more
+        return shown, new, reward, terminated, {}, *more
 
     return {"step_env": step_env}
 
@@ -265,10 +277,10 @@ def stepping(state=None, reward=0.0, terminated=False, obs=None, more=()):
         (stepping((State(jnp.int32(1)),)), ["state", "after"]),
         (stepping(State({"x": jnp.int32(1)})), ["state.time", "reset_env", "step_env"]),
         (stepping(obs=jnp.int8(0)), ["observation is int32 ()", "int8 ()"]),
-        (stepping(reward=[0.0]), ["reward", "float32 (1,)", "a number of shape ()"]),
-        (stepping(reward=1j), ["reward", "complex64"]),
-        (stepping(terminated=[False]), ["terminated", "bool (1,)"]),
-        (stepping(terminated=0.0), ["terminated", "float32", "a truth value"]),
+        (stepping(reward=jnp.zeros(1, jnp.float32)), ["reward", "float32 (1,)", "a number of shape ()"]),
+        (stepping(reward=jnp.complex64(1j)), ["reward", "complex64"]),
+        (stepping(terminated=jnp.zeros(1, bool)), ["terminated", "bool (1,)"]),
+        (stepping(terminated=jnp.float32(0.0)), ["terminated", "float32", "a truth value"]),
         (stepping(more=(1,)), ["step_env returns 6 values", "terminated"]),
         ({"reset_env": lambda self, key, params: self.shown(State(jnp.int32(0)))}, ["reset_env returns 1 values"]),
         ({"is_truncated": lambda self, state, params: jnp.zeros(3, bool)}, ["is_truncated", "bool (3,)"]),
@@ -284,7 +296,7 @@ def test_what_no_loop_could_carry_is_refused_in_a_line(attributes, words):
 
 
 def test_what_does_no_harm_is_taken():
-    env = with_(**stepping(State(1), reward=1, terminated=0))
+    env = with_(**stepping(State(jnp.int32(1)), reward=jnp.int32(1), terminated=jnp.int32(0)))
     check_environment(env, env.default_params)
     env = with_(space=spaces.Box(0, 1, (2,)), shown=lambda self, state: jnp.zeros(2, bool))
     check_environment(env, env.default_params)

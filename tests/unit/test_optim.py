@@ -37,7 +37,7 @@ def test_without_a_decay_nothing_changes(updates):
 
 def test_a_step_is_as_long_as_the_rate_and_the_warm_up_say():
     hypers = Hypers(actor_lr=0.1, warmup_updates=4.0)
-    params = {"Dense_0": {"kernel": jnp.ones((2, 3))}}
+    params = {"Dense_0": {"kernel": jnp.ones((2, 3), jnp.float32)}}
     grads = jax.tree.map(lambda leaf: 5.0 * leaf, params)
     actor = optim.optimizers(hypers)[1]
     state = actor.tx.init(optim.pack(params))
@@ -62,7 +62,8 @@ def test_a_step_is_optax_with_decayed_kernels():
     for updates in range(3):
         grads = jax.tree.map(lambda leaf: draw(*leaf.shape), params)
         ours, our_state = optim.apply(model, grads, our_state, ours, hypers, jnp.int32(updates))
-        steps, their_state = reference.update(grads, their_state, theirs)
+        with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):  # as in `optim.apply`
+            steps, their_state = reference.update(grads, their_state, theirs)
         theirs = optax.apply_updates(theirs, steps)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, theirs)
 

@@ -40,7 +40,7 @@ def products(jaxpr):
 @pytest.mark.parametrize(("precision", "wanted"), [("float32", "HIGHEST"), ("bfloat16", "HIGH")])
 def test_the_sequence_models_products_are_as_exact_as_what_they_read(precision, wanted):
     agent, state = build(precision)
-    play = jnp.zeros((N, T, 4), jnp.uint8), jnp.zeros((N, T, A)), jnp.zeros((N, T), bool)
+    play = jnp.zeros((N, T, 4), jnp.uint8), jnp.zeros((N, T, A), jnp.float32), jnp.zeros((N, T), bool)
 
     def observe(params, obs, action, is_first):
         carry = agent.model.apply({"params": params}, N, method=WorldModel.initial)
@@ -69,7 +69,7 @@ def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monke
     def imagine():
         def total(actor, model, key):
             trajectory = behavior.imagine(
-                agent.config.behavior, agent.spec, agent.model, agent.actor, model, actor, start, jnp.ones(N), key
+                agent.config.behavior, agent.spec, agent.model, agent.actor, model, actor, start, jnp.ones(N, jnp.float32), key
             )
             return trajectory.reward.sum(), trajectory
 

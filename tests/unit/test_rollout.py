@@ -16,14 +16,14 @@ COUNT = 20_000
 
 
 def drawn(spec: ActionSpec, prev_action: jax.Array, is_first: jax.Array, repeat: float) -> np.ndarray:
-    step = SimpleNamespace(reward=jnp.zeros(COUNT), is_first=is_first)
+    step = SimpleNamespace(reward=jnp.zeros(COUNT, jnp.float32), is_first=is_first)
     player = SimpleNamespace(stream=SimpleNamespace(step=step), prev_action=prev_action)
     return np.asarray(stroll(spec, player, jax.random.key(0), repeat))
 
 
 @pytest.mark.parametrize("repeat", [0.0, 0.75])
 def test_the_last_action_is_repeated_as_often_as_asked_for(repeat):
-    action = drawn(ActionSpec(6, True), jnp.full(COUNT, 4), jnp.zeros(COUNT, bool), repeat)
+    action = drawn(ActionSpec(6, True), jnp.full(COUNT, 4, jnp.int32), jnp.zeros(COUNT, bool), repeat)
     share = np.bincount(action, minlength=6) / COUNT
     expected = np.full(6, (1 - repeat) / 6)
     expected[4] += repeat
@@ -31,12 +31,12 @@ def test_the_last_action_is_repeated_as_often_as_asked_for(repeat):
 
 
 def test_an_episode_does_not_begin_with_the_action_of_the_one_before():
-    action = drawn(ActionSpec(6, True), jnp.full(COUNT, 4), jnp.ones(COUNT, bool), 0.75)
+    action = drawn(ActionSpec(6, True), jnp.full(COUNT, 4, jnp.int32), jnp.ones(COUNT, bool), 0.75)
     np.testing.assert_allclose(np.bincount(action, minlength=6) / COUNT, 1 / 6, atol=4 * 0.5 / COUNT**0.5)
 
 
 def test_continuous_actions_are_repeated_as_a_whole():
-    before = jax.random.uniform(jax.random.key(1), (COUNT, 3))
+    before = jax.random.uniform(jax.random.key(1), (COUNT, 3), jnp.float32)
     same = drawn(ActionSpec(3, False), before, jnp.zeros(COUNT, bool), 0.5) == np.asarray(before)
     assert (same.all(1) == same.any(1)).all()
     assert abs(same.all(1).mean() - 0.5) < 4 * 0.5 / COUNT**0.5
@@ -53,7 +53,7 @@ class Recaller:
 
     def act(self, state, latent, obs, prev_action, is_first, key, *, greedy):
         kept = jnp.where(is_first[:, None], self.initial_latent(state, len(obs)), latent)
-        latent = jnp.concatenate([kept[:, 1:], obs.argmax(-1)[:, None]], 1)
+        latent = jnp.concatenate([kept[:, 1:], obs.argmax(-1).astype(jnp.int32)[:, None]], 1)
         return latent[:, 0], latent
 
 
