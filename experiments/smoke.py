@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.running import cli, process
+from experiments.running import cli, process, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to run, such as '*Easy' (default: all)"
     )
     args = parser.parse_args(argv)
+    startup.prepare()
     import jax
 
     from experiments.running import asking
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             bad = [name for name, value in metrics.items() if value != value or abs(value) == float("inf")]
             outcome = f"not finite: {', '.join(bad)}" if bad else f"loss {metrics['model/loss']:.2f}"
         except Exception as error:  # Whatever goes wrong with one is said, and the others still run.
-            bad, outcome = ["error"], f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            bad, outcome = ["error"], f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         if bad:
             failed.append(env_id)
         print(f"{'FAILED' if bad else 'ok':6s} {env_id:42s} {time.monotonic() - begin:5.1f} s  {outcome}", flush=True)

@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with signals.StopSignal() as stop:
         code, path, result = start(args, stop, "sweep", lambda config, seeds: members(config, args.grid, seeds))
     if result is not None:
-        from experiments.drawing.curves import plot_run
+        from experiments.drawing.curves import show_run
 
-        print(f"learning curve: {plot_run(path)}", flush=True)
+        show_run(path)
         print(_write_results(path, result))
     return code
 

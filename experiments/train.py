@@ -20,9 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with signals.StopSignal() as stop:
         code, path, result = start(args, stop, "train", lambda config, seeds: [{"seed": seed} for seed in range(seeds)])
     if result is not None:
-        from experiments.drawing.curves import plot_run
+        from experiments.drawing.curves import show_run
 
-        print(f"learning curve: {plot_run(path)}", flush=True)
+        show_run(path)
     return code
 
 

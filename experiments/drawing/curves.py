@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.running import rundir
-from experiments.running.cli import fail
+from experiments.running.cli import fail, note
 from experiments.running.references import lines as reference_lines
 from experiments.running.references import references
 
@@ -55,9 +55,12 @@ def plot_runs(run_dirs: Sequence[Path], out: Path) -> Path:
     return out
 
 
-def plot_run(run_dir: Path) -> Path:
-    """Draw a run's own learning curve into its directory and return the file's path."""
-    return plot_runs([run_dir], run_dir / "plots" / "learning_curve.png")
+def show_run(run_dir: Path) -> None:
+    """Draw the learning curve of a run that has just ended into its directory, and say where; or why there is none."""
+    try:
+        print(f"learning curve: {plot_runs([run_dir], run_dir / 'plots' / 'learning_curve.png')}", flush=True)
+    except OSError as error:
+        note(f"no learning curve: {error.strerror or error}")
 
 
 def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:

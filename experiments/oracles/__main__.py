@@ -11,7 +11,7 @@ import fnmatch
 import sys
 from collections.abc import Sequence
 
-from experiments.running import cli, process
+from experiments.running import cli, process, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="also play random actions that are the last one again with this chance",
     )  # fmt: skip
     args = parser.parse_args(argv)
+    startup.prepare()
     import jax
 
     import envs

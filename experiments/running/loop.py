@@ -162,8 +162,11 @@ def _initial(run: Run, keys: Any, hypers: Any) -> Any:
 def _restore(run: Run) -> None:
     """Take up the state of the newest sound checkpoint, if there are any."""
     restored = run.checkpoints.restore(run.trainer.state_shapes(len(run.info.members)))
+    logged: list[sinks.Row] = []
     if restored is None:
-        if sinks.read(run.path / "metrics.jsonl"):
+        with contextlib.suppress(OSError):  # what does not read is set aside later
+            logged = sinks.read(run.path / "metrics.jsonl")
+        if logged:
             fail(
                 f"{run.path} has rows in metrics.jsonl and no checkpoint to go on from; put checkpoints/ back or start "
                 "a new run with another --run-dir",
