@@ -7,6 +7,7 @@ NAMES = {
     "envs": "steps per second of each environment, beside the original",
     "memory_maze": "frames per second of Memory Maze, beside the original, and where the time goes",
     "update": "one training update and its parts, at growing sequence length",
+    "start": "seconds from the command to the first update, in this checkout and in others",
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
     "kernels": "the GPU kernels beside the loops that they replace",
     "products": "the gradient of a weight matrix in two orders",

@@ -1,6 +1,5 @@
 """What every benchmark prints about where it ran, and how it times."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -8,6 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from experiments.running.machine import cores
 
 
 def describe() -> str:
@@ -18,10 +19,9 @@ def describe() -> str:
             model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
     except OSError:
         pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = jax.devices()[0]
     return (
-        f"{model}, {cores} core(s) used; device {device.platform} ({device.device_kind}); jax {jax.__version__}, "
+        f"{model}, {cores()} core(s) used; device {device.platform} ({device.device_kind}); jax {jax.__version__}, "
         f"Python {platform.python_version()}; {time.strftime('%Y-%m-%d')}"
     )
 
