@@ -108,7 +108,7 @@ def apply(
     Returns:
       (parameter tree, state).
     """
-    # optax raises a float to an int32, the number of steps: strict promotion refuses that, and with x64 it is a float64.
+    # optax raises a float to the number of steps, an int32: strict promotion refuses it, x64 makes it a float64.
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         steps, opt_state = optimizer.tx.update(pack(grads), opt_state)
     warm = jnp.minimum(1.0, (updates + 1).astype(jnp.float32) / jnp.maximum(hypers.warmup_updates, 1.0))

@@ -132,8 +132,8 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, *x: jax.Array) -> jax.Array:
         """Map (..., D_i) to (..., units)."""
-        x = Dense(self.units, use_bias=False, dtype=self.dtype, kernel_init=kernel_init)(*x)
-        return nn.silu(LayerNorm(epsilon=1e-3, dtype=self.dtype)(x))
+        y = Dense(self.units, use_bias=False, dtype=self.dtype, kernel_init=kernel_init)(*x)
+        return nn.silu(LayerNorm(epsilon=1e-3, dtype=self.dtype)(y))
 
 
 class MLP(nn.Module):

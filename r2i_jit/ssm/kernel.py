@@ -45,13 +45,15 @@ def solve(lambda_bar: jax.Array, keep: jax.Array, b: jax.Array, *, reverse: bool
     a = [flat(keep * part(lambda_bar)[None, None]) for part in (jnp.real, jnp.imag)]
     rows = [*a, flat(jnp.real(b)), flat(jnp.imag(b))]
 
-    def call(kernel: Any, results: int, length: int, name: str) -> Any:
+    def call(kernel: Any, results: int, length: int, name: str, *rows: jax.Array) -> Any:
         shapes = [jax.ShapeDtypeStruct((length, columns), jnp.float32)] * results
         kernel, grid = partial(kernel, steps, chunks, reverse), (columns // COLUMNS, chunks)
-        return pl.pallas_call(kernel, shapes, grid=grid, interpret=interpret, name=name, **_options(interpret))
+        launch = pl.pallas_call(kernel, shapes, grid=grid, interpret=interpret, name=name, **_options(interpret))
+        with jax.enable_x64(False):  # all in it has 32 bits; Python's numbers would have 64 where JAX may have such
+            return launch(*rows)
 
-    ends = call(_summarise, 4, chunks, "scan_chunks")(*rows)
-    real, imaginary = call(_run, 2, steps * chunks, "scan_states")(*rows, *ends)
+    ends = call(_summarise, 4, chunks, "scan_chunks", *rows)
+    real, imaginary = call(_run, 2, steps * chunks, "scan_states", *rows, *ends)
     x = jax.lax.complex(real, imaginary)[:, : batch * width].reshape(-1, batch, width)
     return x[missing[0] :][:length]
 

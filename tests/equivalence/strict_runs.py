@@ -1,4 +1,4 @@
-"""Small runs that cover what a configuration can choose, for `test_strict.py`: a program, as settings are read at import.
+"""Small runs that cover what a configuration can choose, for `test_strict.py`: JAX reads its settings at import.
 
     python -m tests.equivalence.strict_runs run|trace RESULTS.npz
 
@@ -30,9 +30,9 @@ def configs() -> dict[str, Config]:
     convolutions = dict(image_net="convolutions", decoded_steps=0, unimix=0.0)
     return {
         "one-hot": small_config(
-            model__posterior="observation", model__dynamics_input="change", model__prior_skip=True, model__scan="chunked",
-            behavior__actor_gates=2, behavior__policy_input="output", behavior__imagination_starts=0,
-            replay__rewarded=0.5, replay__prefill_repeat=0.5, hypers__warmup_updates=3, hypers__decay_updates=9,
+            model__posterior="observation", model__dynamics_input="change", model__prior_skip=True,
+            model__scan="chunked", behavior__actor_gates=2, behavior__policy_input="output",
+            behavior__imagination_starts=0, replay__rewarded=0.5, replay__prefill_repeat=0.5, hypers__warmup_updates=3, hypers__decay_updates=9,
             hypers__model_weight_decay=0.1, loop__evaluation_greedy=False,
         ),
         "continuous": small_config(

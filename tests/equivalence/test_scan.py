@@ -1,5 +1,6 @@
 """Every form of the recurrence equals a NumPy loop, values and gradients. About 15 seconds."""
 
+import re
 from functools import partial
 
 import jax
@@ -100,7 +101,7 @@ def test_long_sequences_stay_accurate(method):
     lambda_bar = (np.exp(-0.0005) * np.exp(1j * rng.uniform(-3, 3, P))).astype(np.complex64)
     _, bu, x_init, carry = system(0, length)
     is_first = rng.random((B, length)) < 0.002
-    got = run(method, lambda_bar, bu, x_init, is_first, carry)
+    got = np.asarray(run(method, lambda_bar, bu, x_init, is_first, carry))
     expected = loop(*(x.astype(np.complex128) for x in (lambda_bar, bu, x_init)), is_first, carry.astype(np.complex128))
     scale = np.abs(expected).max()
     np.testing.assert_allclose(got / scale, expected / scale, atol=2e-5)
@@ -124,13 +125,25 @@ def test_the_kernels_for_gpus_compute_the_recurrence(length, width, reverse):
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+def traced_fused():
+    arguments = system(0, 40)
+    return gradients.trace("fused", *arguments[:3], np.zeros((B, 40), bool), arguments[3], arguments[1])
+
+
 def test_gpus_get_the_kernels():
     """Lowered for CUDA here, where there may be none: forward and backward are two kernels each."""
-    arguments = system(0, 40)
-    is_first = np.zeros((B, 40), bool)
-    traced = gradients.trace("fused", *arguments[:3], is_first, arguments[3], arguments[1])
+    traced = traced_fused()
     assert traced.lower(lowering_platforms=("cuda",)).as_text().count("gpu.triton") == 4
     assert "triton" not in traced.lower(lowering_platforms=("cpu",)).as_text()
+
+
+def test_the_kernels_have_32_bits_where_jax_may_have_64():
+    def kernels(x64):
+        with jax.enable_x64(x64):
+            text = traced_fused().lower(lowering_platforms=("cuda",)).as_text()
+        return re.findall(r'ir = "((?:[^"\\]|\\.)*)"', text)
+
+    assert len(kernels(True)) == 4 and kernels(True) == kernels(False)
 
 
 def test_released_operator_would_fail():

@@ -82,8 +82,9 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
 def test_rewards_and_ends_are_those_of_the_states_arrived_in_whatever_the_policy_reads(policy_input):
     agent, state, latent = setup("discrete", "mean", policy_input)
     key = jax.random.key(3)
+    cont = jnp.ones(N, jnp.float32)
     trajectory = jax.jit(lambda: behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor,
-                                                  state.model, state.actor, latent, jnp.ones(N, jnp.float32), key))()  # fmt: skip
+                                                  state.model, state.actor, latent, cont, key))()  # fmt: skip
     apply = partial(agent.model.apply, {"params": state.model})
     systems = apply(method=WorldModel.discrete)
     for k, step_key in enumerate(jax.random.split(key, I)):

@@ -236,7 +236,10 @@ def test_every_known_environment_keeps_its_word(env_id):
 BROKEN = {
     "shape": ({"space": spaces.Box(0, 1, (3,)), "shown": lambda s, _: jnp.zeros(4)}, ["(4,)", "(3,)", "reset_env's"]),
     "picture": (
-        {"space": spaces.Box(0, 255, (16, 16, 3), jnp.uint8), "shown": lambda s, _: jnp.zeros((16, 16, 3), jnp.float32)},
+        {
+            "space": spaces.Box(0, 255, (16, 16, 3), jnp.uint8),
+            "shown": lambda s, _: jnp.zeros(s.space.shape, jnp.float32),
+        },
         ["float32", "uint8"],
     ),
     "class": ({"shown": lambda s, state: state.time.astype(jnp.float32)}, ["float32", "int32"]),

@@ -65,11 +65,12 @@ def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monke
     state, start = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), (state, agent.initial_latent(state, N))
     )
+    cont = jnp.ones(N, jnp.float32)
 
     def imagine():
         def total(actor, model, key):
             trajectory = behavior.imagine(
-                agent.config.behavior, agent.spec, agent.model, agent.actor, model, actor, start, jnp.ones(N, jnp.float32), key
+                agent.config.behavior, agent.spec, agent.model, agent.actor, model, actor, start, cont, key
             )
             return trajectory.reward.sum(), trajectory
 
