@@ -94,7 +94,8 @@ def decoded(steps: int, latent: Latent, obs: jax.Array, key: jax.Array) -> tuple
     if not 0 < steps < length:
         return latent, obs
     stretch = length / steps
-    place = jnp.arange(steps, dtype=jnp.float32)[None] + jax.random.uniform(key, (batch, steps), jnp.float32)
+    place = jnp.arange(steps, dtype=jnp.int32).astype(jnp.float32)[None]
+    place += jax.random.uniform(key, (batch, steps), jnp.float32)
     index = jnp.minimum((place * stretch).astype(jnp.int32), length - 1)
     latent = latent._replace(hidden=jnp.zeros((batch, length, 0, 0), jnp.float32))  # the decoder does not read x
     row = jnp.arange(batch, dtype=jnp.int32)[:, None]

@@ -109,7 +109,7 @@ def _around_rewards(
     oldest = written - jnp.minimum(written, capacity)
     key_which, key_place = jax.random.split(key)
     # The ring's slots hold the stored steps, and zeros where nothing was written yet.
-    passed = jnp.cumsum((reward != 0).reshape(-1), dtype=jnp.int32)
+    passed = jnp.cumsum((reward != 0).reshape(-1).astype(jnp.int32), dtype=jnp.int32)
     which = jax.random.randint(key_which, (batch_size,), 0, jnp.maximum(passed[-1], 1), jnp.int32)
     slot, env = jnp.divmod(jnp.minimum(jnp.searchsorted(passed, which, side="right"), passed.shape[0] - 1), num_envs)
     time = oldest + (slot - oldest) % capacity

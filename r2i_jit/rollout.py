@@ -76,16 +76,14 @@ def collect(
         running = player.episode_return + now.reward
         stored = Transitions(now.obs, action, now.reward, now.is_first, now.is_terminal, player.stream.age)
         ended = EpisodeStats(
-            now.is_last.astype(jnp.int32),
-            jnp.where(now.is_last, running, 0.0),
-            jnp.where(now.is_last, player.stream.age, 0),
+            now.is_last, jnp.where(now.is_last, running, 0.0), now.is_last.astype(jnp.int32) * player.stream.age
         )
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
         running = jnp.where(now.is_last, 0.0, running)
         return Player(stream, latent, action, running), (stored, ended)
 
     player, (block, ended) = jax.lax.scan(step, player, jax.random.split(key, steps))
-    return player, block, jax.tree.map(lambda x: jnp.sum(x, dtype=x.dtype).astype(jnp.float32), ended)
+    return player, block, jax.tree.map(lambda x: jnp.sum(x).astype(jnp.float32), ended)
 
 
 def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> jax.Array:

@@ -114,7 +114,7 @@ def two_hot_loss(logits: jax.Array, target: jax.Array) -> jax.Array:
     """
     bins = logits.shape[-1]
     position = (jnp.clip(symlog(target), -20.0, 20.0) + 20.0) * ((bins - 1) / 40.0)
-    at = jax.lax.broadcast_to_rank(jnp.arange(bins, dtype=jnp.float32), logits.ndim)
+    at = jax.lax.broadcast_to_rank(jnp.arange(bins, dtype=jnp.int32).astype(jnp.float32), logits.ndim)
     weight = jnp.maximum(0.0, 1.0 - jnp.abs(position[..., None] - at))
     return -jnp.sum(jax.lax.stop_gradient(weight) * jax.nn.log_softmax(logits.astype(jnp.float32)), -1)
 

@@ -1,8 +1,9 @@
 """Small runs that cover what a configuration can choose, for `test_strict.py`: JAX reads its settings at import.
 
-    python -m tests.equivalence.strict_runs run|trace RESULTS.npz
+    python -m tests.equivalence.strict_runs RESULTS.npz [NAME ...]
 
-Every array of the results is saved under its path; "trace" computes nothing and saves zeros of the same dtypes.
+Every array of the results is saved under its path. The configurations that are named are run; of the others, which are
+traced and not run, shapes and dtypes are saved, as zeros.
 """
 
 import dataclasses
@@ -32,11 +33,13 @@ def configs() -> dict[str, Config]:
         "one-hot": small_config(
             model__posterior="observation", model__dynamics_input="change", model__prior_skip=True,
             model__scan="chunked", behavior__actor_gates=2, behavior__policy_input="output",
-            behavior__imagination_starts=0, replay__rewarded=0.5, replay__prefill_repeat=0.5, hypers__warmup_updates=3, hypers__decay_updates=9,
-            hypers__model_weight_decay=0.1, loop__evaluation_greedy=False,
+            behavior__imagination_starts=0, replay__rewarded=0.5, replay__prefill_repeat=0.5,
+            hypers__warmup_updates=3, hypers__decay_updates=9, hypers__model_weight_decay=0.1,
+            loop__evaluation_greedy=False,
         ),
         "continuous": small_config(
-            env="popgym/PositionOnlyPendulumEasy", model__discretization="zoh", model__clip_eigenvalues=True,
+            env="popgym/PositionOnlyPendulumEasy", model__ssm_layers=1, model__discretization="zoh",
+            model__clip_eigenvalues=True,
             model__initial_state="zeros", model__scan="associative", model__decoded_steps=3, model__reset="none",
             behavior__policy_input="full", behavior__actor_gates=1, replay__start="paper", replay__prefill_repeat=0.5,
         ),
@@ -85,14 +88,14 @@ def plain(leaf) -> np.ndarray:
     return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else np.asarray(leaf)
 
 
-def main(mode: str, path: str) -> None:
+def main(path: str, *run: str) -> None:
     envs.registered()  # Load the suites first.
     envs.registry.register("little/Dot", test_images.Dot)
     saved = {}
     for name, config in configs().items():
         trainer = Trainer(config, quick_compile=True)
-        made = {"loop": results(trainer) if mode == "run" else traced(trainer)}
-        if mode == "run" and name in WATCHED:
+        made = {"loop": results(trainer) if name in run else traced(trainer)}
+        if name in run and name in WATCHED:
             agent = jax.tree.map(lambda leaf: leaf[0], made["loop"][1].seeds.agent)
             made["watched"] = watched(trainer, agent)
         for where, leaf in jax.tree_util.tree_leaves_with_path(made):
