@@ -151,9 +151,8 @@ class Agent:
             return flat, cont
         # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
         stretch = total / wanted
-        place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32) + jax.random.uniform(
-            key, (wanted,), jnp.float32
-        )
+        place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
+        place += jax.random.uniform(key, (wanted,), jnp.float32)
         index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
