@@ -62,6 +62,7 @@ def _restored(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> 
     with Checkpoints(run_dir / "checkpoints", read_only=True, needed=NEEDED) as checkpoints:
         steps = checkpoints.steps()
         if not steps:
+            checkpoints.restore(trainer.state_shapes(num_seeds))  # raises, if there are some and all are damaged
             cli.fail(f"{run_dir} has no checkpoint yet", cli.BAD_CHECKPOINT)
         held = f"it has steps {', '.join(map(str, steps))}"
         step = checkpoints.best_step() if asked == BEST else None if asked == NEWEST else asked
