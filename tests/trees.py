@@ -1,8 +1,9 @@
-"""Comparing pytrees of arrays, typed PRNG keys included."""
+"""Comparing pytrees of arrays, typed PRNG keys included, and reading programs."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 
 def leaves(tree):
@@ -23,3 +24,11 @@ def assert_close(a, b):
     """Compare up to float reassociation."""
     for x, y in zip(leaves(a), leaves(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
+
+
+def equations(jaxpr):
+    """Yield every equation of a program, those of the functions within included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)

@@ -3,7 +3,8 @@
     python -m tests.equivalence.strict_runs RESULTS.npz [NAME ...]
 
 Every array of the results is saved under its path. The configurations that are named are run; of the others, which are
-traced and not run, shapes and dtypes are saved, as zeros.
+traced and not run, shapes and dtypes are saved, as zeros. With 64-bit types allowed, how many of the training's values
+are 64-bit floats is saved for each configuration as well.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from r2i_jit import Config, Trainer, recording
 from r2i_jit.open_loop import open_loop
 from tests.agents import small_config
 from tests.equivalence import test_images
+from tests.trees import equations
 
 SEEDS = 1
 STEPS = 8  # of recorded and evaluated episodes
@@ -72,6 +74,14 @@ def traced(trainer: Trainer):
     return start, state, metrics, metrics, dict(zip(names, played, strict=True))
 
 
+def wide_floats(trainer: Trainer) -> int:
+    """Return how many values of the training's program are 64-bit floats."""
+    shapes = jax.eval_shape(trainer._prefill, trainer.state_shapes(SEEDS))
+    steps = equations(jax.make_jaxpr(trainer._train_chunk)(shapes).jaxpr)
+    values = [value for equation in steps for value in equation.outvars]
+    return sum(getattr(value.aval, "dtype", None) in (np.float64, np.complex128) for value in values)
+
+
 def watched(trainer: Trainer, agent):
     """Return episodes of the agent and of random play, and an open-loop prediction of the agent's."""
     place, key = (trainer.env, trainer.env_params), jax.random.key(2)
@@ -94,6 +104,8 @@ def main(path: str, *run: str) -> None:
     saved = {}
     for name, config in configs().items():
         trainer = Trainer(config, quick_compile=True)
+        if jax.config.jax_enable_x64:
+            saved[f"{name}: 64-bit floats"] = np.int32(wide_floats(trainer))
         made = {"loop": results(trainer) if name in run else traced(trainer)}
         if name in run and name in WATCHED:
             agent = jax.tree.map(lambda leaf: leaf[0], made["loop"][1].seeds.agent)

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 
 from envs.observation import Categorical
 from r2i_jit import behavior
@@ -14,6 +13,7 @@ from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import Agent
 from r2i_jit.world_model import WorldModel
 from tests.agents import small_config
+from tests.trees import equations
 
 N, T, A = 4, 6, 3
 OBS = jax.ShapeDtypeStruct((4,), jnp.uint8)
@@ -28,13 +28,8 @@ def build(precision, discrete=True):
 
 def products(jaxpr):
     """Return (precision, dtype of the result) of every product of an array with a matrix, functions within included."""
-    found = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            found.append((equation.params["precision"], equation.outvars[0].aval.dtype.name))
-        for inner in jaxprs_in_params(equation.params):
-            found += products(inner)
-    return found
+    found = [equation for equation in equations(jaxpr) if equation.primitive.name == "dot_general"]
+    return [(equation.params["precision"], equation.outvars[0].aval.dtype.name) for equation in found]
 
 
 @pytest.mark.parametrize(("precision", "wanted"), [("float32", "HIGHEST"), ("bfloat16", "HIGH")])
