@@ -48,7 +48,16 @@ class CheckpointNotFinite(CheckpointError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """A sound checkpoint of another program: other leaves, shapes or dtypes than the ones asked for."""
+    """A sound checkpoint of another program: other leaves, shapes or dtypes than the ones asked for.
+
+    Attributes:
+      step: the checkpoint's.
+      metadata: what was saved beside its state; empty if another version of this package saved it.
+    """
+
+    def __init__(self, message: str, step: int, metadata: dict[str, Any]):
+        super().__init__(message)
+        self.step, self.metadata = step, metadata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +241,8 @@ class Checkpoints:
         """Return the record of a step that is of this program."""
         record = self._read(step)
         if (difference := files.mismatch(record, shapes)) is not None:
-            raise CheckpointMismatch(f"{self._directory / str(step)} {difference}")
+            metadata = record.metadata if record.format == files.FORMAT else {}
+            raise CheckpointMismatch(f"{self._directory / str(step)} {difference}", step, metadata)
         return record
 
     def _restore(self, step: int, shapes: Any) -> Restored:

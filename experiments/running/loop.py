@@ -161,7 +161,8 @@ def _initial(run: Run, keys: Any, hypers: Any) -> Any:
 
 def _restore(run: Run) -> None:
     """Take up the state of the newest sound checkpoint, if there are any."""
-    restored = run.checkpoints.restore(run.trainer.state_shapes(len(run.info.members)))
+    shapes = run.trainer.state_shapes(len(run.info.members))
+    restored = rundir.restore(run.path, run.config, run.info, lambda: run.checkpoints.restore(shapes))
     logged: list[sinks.Row] = []
     if restored is None:
         with contextlib.suppress(OSError):  # what does not read is set aside later
@@ -173,7 +174,6 @@ def _restore(run: Run) -> None:
                 BAD_CHECKPOINT,
             )
         return
-    rundir.refuse_edited(run.path, run.config, run.info, restored.step, restored.metadata)
     run.state, run.step, run.saved = restored.state, restored.step, restored.step
     run.wall = restored.metadata["wall_seconds"]
     run.diverged = frozenset(np.flatnonzero(jax.device_get(run.state.seeds.diverged)).tolist())

@@ -45,16 +45,16 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     config, info = rundir.load(run_dir)
     try:
         trainer = Trainer(config)
-        restored = _restored(run_dir, step, trainer, len(info.members))
+        restored = rundir.restore(run_dir, config, info, lambda: _asked(run_dir, step, trainer, len(info.members)))
     except ConfigError as error:
         cli.fail(error)
     except CheckpointError as error:
         cli.fail(error, cli.BAD_CHECKPOINT)
-    rundir.refuse_edited(run_dir, config, info, restored.step, restored.metadata)
+    assert restored is not None  # there are steps, and damage raises
     return trainer, info, restored.step, restored.state
 
 
-def _restored(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any:
+def _asked(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any:
     """Return the `Restored` asked for."""
     from experiments.running.rundir import NEEDED
     from r2i_jit.checkpoint import Checkpoints
@@ -70,9 +70,7 @@ def _restored(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> 
             cli.fail(f"{run_dir} has no evaluated checkpoint yet; {held}", cli.BAD_CHECKPOINT)
         if step is not None and step not in steps:
             cli.fail(f"{run_dir} has no checkpoint at step {step}; {held}")
-        restored = checkpoints.restore(trainer.state_shapes(num_seeds), step)
-    assert restored is not None  # there are steps, and damage raises
-    return restored
+        return checkpoints.restore(trainer.state_shapes(num_seeds), step)
 
 
 def _step(text: str) -> int | str:

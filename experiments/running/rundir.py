@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -173,16 +173,28 @@ def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: 
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 
 
-def refuse_edited(path: Path, config: Config, info: RunInfo, step: int, saved: dict[str, Any]) -> None:
-    """Exit 2 if a run's files say something else than its checkpoint's own copy, which the state was trained with.
+def restore(path: Path, config: Config, info: RunInfo, read: Callable[[], Any]) -> Any:
+    """Return the `Restored` that `read` gives, None if it does, of the run whose files say `config` and `info`.
 
-    Args:
-      path: the run directory.
-      config: what config.json says.
-      info: what run.json says.
-      step: of the checkpoint.
-      saved: what was saved beside the state.
+    Exits 2 if they say something else than the checkpoint's own copy, which the state was trained with.
+
+    Raises:
+      CheckpointError: as `read` does; CheckpointMismatch if it is no edit that keeps the state from fitting.
     """
+    from r2i_jit.checkpoint import CheckpointMismatch
+
+    try:
+        restored = read()
+    except CheckpointMismatch as error:
+        if error.metadata:
+            _refuse_edited(path, config, info, error.step, error.metadata)
+        raise
+    if restored is not None:
+        _refuse_edited(path, config, info, restored.step, restored.metadata)
+    return restored
+
+
+def _refuse_edited(path: Path, config: Config, info: RunInfo, step: int, saved: dict[str, Any]) -> None:
     try:
         changed = [f"config.json {line}" for line in differences(Config.from_dict(saved["config"]), config)]
     except ConfigError as error:

@@ -122,6 +122,22 @@ def test_a_config_that_was_edited_to_another_game_is_not_evaluated_as_that(run, 
     assert len(read("run")) == 6
 
 
+def test_an_edit_that_changes_the_states_shapes_is_named_as_well(run, fake, capsys, monkeypatch):
+    change(run / "config.json", lambda config: config["replay"].update(capacity=96))
+    monkeypatch.setattr(stand_in, "RING", 96)
+    for words in (["evaluate", "run"], ["fake", "--run-dir", "run", "--resume"]):
+        assert fake(*words) == 2
+        assert "run was edited since checkpoint 200 was saved (config.json replay.capacity: " in last_error(capsys)
+    assert len(read("run")) == 6
+
+
+def test_a_state_of_other_shapes_that_nobody_edited_is_of_another_program(run, fake, capsys, monkeypatch):
+    monkeypatch.setattr(stand_in, "RING", 96)
+    for words in (["evaluate", "run"], ["fake", "--run-dir", "run", "--resume"]):
+        assert fake(*words) == 3
+        assert "holds .seeds.replay['is_first'] as bool[2, 64], this run needs bool[2, 96]" in last_error(capsys)
+
+
 def test_members_or_a_seed_that_were_edited_are_named(run, fake, capsys):
     change(run / "run.json", lambda info: info.update(seed=5, members=[{"seed": 0}, {"seed": 2}]))
     assert fake("evaluate", "run") == 2
@@ -137,8 +153,8 @@ def test_a_checkpoint_that_does_not_fit_is_found_before_the_compilation(run, fak
     shutil.move("checkpoints", "other/checkpoints")
     capsys.readouterr()
     monkeypatch.setattr(stand_in.FakeTrainer, "compile", lambda *_, **__: pytest.fail("it was compiled"))
-    assert fake("fake", "--run-dir", "other", "--resume") == 3
-    assert "this run needs" in last_error(capsys)
+    assert fake("fake", "--run-dir", "other", "--resume") == 2
+    assert 'run.json members: [{"seed": 0}, {"seed": 1}] -> ' in last_error(capsys)
 
 
 def test_damaged_lines_of_the_log_do_not_stand_between_a_user_and_a_checkpoint(run, fake, caplog):
