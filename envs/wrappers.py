@@ -17,7 +17,18 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
 from envs.episodes import AutoReset
-from envs.observation import Categorical, Continuous, Image, Part, flat_parts, observation_parts
+from envs.observation import (
+    Categorical,
+    Continuous,
+    Image,
+    Leaf,
+    Part,
+    arrange,
+    is_class_number,
+    member,
+    observation_leaves,
+    observation_parts,
+)
 from envs.spaces import MultiDiscrete, as_index, contained, num_actions
 
 
@@ -60,8 +71,8 @@ class Wrapper(AutoReset):
         """Space of observations."""
         return self.env.observation_space(params)
 
-    def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
-        """What the numbers of an observation mean."""
+    def observation_parts(self, params: EnvParams) -> Any:
+        """What the numbers of an observation mean; see `envs.observation.observation_parts`."""
         return observation_parts(self.env, params)
 
     def state_space(self, params: EnvParams) -> spaces.Space:
@@ -120,10 +131,11 @@ class PreviousActionAndStart(Wrapper):
         Raises:
           ValueError: as the constructor.
         """
-        inner = flat_parts(self.env, params)
-        if any(isinstance(part, Image) for part in inner):
-            raise ValueError(f"{self.name}: actions can be appended to flat observations only, not to images")
-        inner = tuple(replace(part, one_hot=True) if isinstance(part, Categorical) else part for part in inner)
+        inner = observation_parts(self.env, params)
+        if any(isinstance(part, Image | tuple) for part in inner):
+            raise ValueError(f"{self.name}: actions can be appended to one flat observation, not to images")
+        if not isinstance(self.env.observation_space(params), spaces.Box):  # Its numbers are encoded here.
+            inner = tuple(replace(part, one_hot=True) for part in inner)
         return *inner, *_action_parts(self.action_space(params)), Categorical(2)
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
@@ -165,6 +177,66 @@ class PreviousActionAndStart(Wrapper):
         action = contained(space, action) if isinstance(space, spaces.Box) else as_index(action)
         vectors = (_encode(self.env.observation_space(params), obs), _encode(space, action), flag)
         return jnp.concatenate([vector.astype(self._dtype(params)) for vector in vectors])
+
+
+class ArrangeObservations(Wrapper):
+    """Gives the arrays of an observation as `envs.observation.arrange` does: what an agent takes.
+
+    Its space is a `Box` or `Discrete` for one array, else a `Tuple` of those.
+    """
+
+    def observation_parts(self, params: EnvParams) -> Any:
+        """What the arrays hold."""
+        parts = tuple(leaf.arranged_parts for leaf in self._leaves(params))
+        return parts if len(parts) > 1 else parts[0]
+
+    def observation_space(self, params: EnvParams) -> spaces.Space:
+        """The space of the arrays."""
+        inner = self.env.observation_space(params)
+        found = [_arranged_space(member(inner, leaf.path), leaf) for leaf in self._leaves(params)]
+        return spaces.Tuple(tuple(found)) if len(found) > 1 else found[0]
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[Any, EnvState]:
+        """Start an episode."""
+        obs, state = self.env.reset_env(key, params)
+        return arrange(self._leaves(params), obs), state
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[Any, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
+        """Take one step, without auto-reset."""
+        obs, state, reward, terminated, info = self.env.step_env(key, state, action, params)
+        return arrange(self._leaves(params), obs), state, reward, terminated, info
+
+    def observe(self, key: jax.Array, state: EnvState, action: jax.Array | None, params: EnvParams) -> Any:
+        """Return the observation of `state`; `action` led to it and is None at an episode's start."""
+        return arrange(self._leaves(params), self.env.observe(key, state, action, params))
+
+    def _leaves(self, params: EnvParams) -> tuple[Leaf, ...]:
+        return observation_leaves(self.env, params)
+
+
+def arranged(env: Environment, params: EnvParams) -> Environment:
+    """Return an environment whose observations are arranged: itself, if they are so already.
+
+    Raises:
+      ValueError: as `observation_leaves`.
+    """
+    leaves = observation_leaves(env, params)
+    plain = len(leaves) == 1 and not leaves[0].path
+    if plain and (leaves[0].shape, leaves[0].parts) == (leaves[0].arranged_shape, leaves[0].arranged_parts):
+        return env
+    return ArrangeObservations(env)
+
+
+def _arranged_space(space: spaces.Space, leaf: Leaf) -> spaces.Space:
+    if is_class_number(leaf.parts) and not isinstance(space, spaces.Box):
+        return spaces.Discrete(leaf.parts[0].size)
+    if isinstance(space, MultiDiscrete):
+        return space
+    bounds = (np.broadcast_to(np.asarray(bound), space.shape) for bound in (space.low, space.high))
+    low, high = (arrange((replace(leaf, path=()),), bound) for bound in bounds)
+    return spaces.Box(low, high, leaf.arranged_shape, space.dtype)
 
 
 class FlattenActions(Wrapper):

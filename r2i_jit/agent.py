@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.observation import Part
 from r2i_jit import behavior, model_loss, optim
 from r2i_jit.actions import ActionSpec
 from r2i_jit.behavior import Actor, Critic, Policy, ReturnNorm
@@ -34,14 +33,14 @@ class AgentState(NamedTuple):
 class Agent:
     """Modules and sizes; holds no arrays."""
 
-    def __init__(self, config: Config, parts: tuple[Part, ...], spec: ActionSpec, obs_example: jax.Array):
+    def __init__(self, config: Config, parts: Any, spec: ActionSpec, obs_example: Any):
         """Build the modules.
 
         Args:
           config: the run's configuration.
-          parts: what the observation is made of.
+          parts: what the observation is made of; see `observations.py`.
           spec: the action space.
-          obs_example: one observation (shape and dtype).
+          obs_example: one observation (shape and dtype, a tuple of them where it is several arrays).
         """
         self.config, self.spec, self.obs_example = config, spec, obs_example
         dtype = jnp.dtype(config.loop.precision)
@@ -53,7 +52,7 @@ class Agent:
     def init(self, key: jax.Array, hypers: Hypers) -> AgentState:
         """Draw parameters and initialise the optimisers."""
         key_model, key_actor, key_critic, key_sample = jax.random.split(key, 4)
-        obs = jnp.zeros((1, 2, *self.obs_example.shape), self.obs_example.dtype)
+        obs = jax.tree.map(lambda leaf: jnp.zeros((1, 2, *leaf.shape), leaf.dtype), self.obs_example)
         action = jnp.zeros((1, 2, self.spec.size), jnp.float32)
         model = self.model.init(key_model, obs, action, jnp.zeros((1, 2), bool), key_sample)["params"]
         latent = self.model.apply({"params": model}, 1, method=WorldModel.initial)
@@ -81,7 +80,7 @@ class Agent:
         self,
         state: AgentState,
         latent: Latent,
-        obs: jax.Array,
+        obs: Any,
         prev_action: jax.Array,
         is_first: jax.Array,
         key: jax.Array,
@@ -93,7 +92,7 @@ class Agent:
         Args:
           state: parameters.
           latent: after the previous step, (E, ...).
-          obs: (E, *obs_shape).
+          obs: arrays (E, *shape).
           prev_action: (E,) or (E, A) stored actions; ignored where is_first.
           is_first: (E,) bool.
           key: typed PRNG key.

@@ -6,13 +6,14 @@ state that the action leads to. What is large (features of every imagined state)
 Owned by tests/unit/test_behavior.py (lambda-returns against rlax, gradients against finite differences).
 """
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from r2i_jit.actions import ActionSpec
+from r2i_jit.actions import ActionSpec, split_groups
 from r2i_jit.config import BehaviorConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.mlp import MLP, GatedMLP, cast_kernels
@@ -39,7 +40,7 @@ def features(latent: Latent, policy_input: str) -> Features:
 
 
 class Actor(nn.Module):
-    """Policy network: unimix categorical, or normal with tanh mean.
+    """Policy network: unimix categorical, one for each independent choice, or normal with tanh mean.
 
     With config.actor_gates, and where it reads what is new in z, the classes that are new are gates as well: what to do
     with what is remembered depends on what was just seen, and a policy gradient takes long to find such a product.
@@ -82,35 +83,45 @@ class Policy(NamedTuple):
     raw: jax.Array
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """Draw action vectors (..., A): one-hot without gradient, or reparameterised normal."""
+        """Draw action vectors (..., A): one-hot groups without gradient, or reparameterised normal."""
         if self.spec.discrete:
-            return dist.sample_one_hot(key, dist.unimix_probs(self.raw, self.unimix))
+            groups = [dist.unimix_probs(group, self.unimix) for group in self._groups(self.raw)]
+            keys = [key] if len(groups) == 1 else jax.random.split(key, len(groups))
+            return _joined([dist.sample_one_hot(key, probs) for key, probs in zip(keys, groups, strict=True)])
         mean, std = self._moments()
         return mean + std * jax.random.normal(key, mean.shape, mean.dtype)
 
     def mode(self) -> jax.Array:
         """Return the most likely action vectors (..., A)."""
         if self.spec.discrete:
-            return dist.mode_one_hot(self.raw)
+            return _joined([dist.mode_one_hot(group) for group in self._groups(self.raw)])
         return self._moments()[0]
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Return the log-probability (...) of action vectors."""
         if self.spec.discrete:
-            return jnp.sum(action * self._log_probs(), -1)
+            pairs = zip(self._groups(action), self._log_probs(), strict=True)
+            return functools.reduce(jnp.add, [jnp.sum(chosen * group, -1) for chosen, group in pairs])
         return dist.normal_log_prob(action, *self._moments())
 
     def entropy(self) -> jax.Array:
         """Return the entropy in nats (...)."""
         if self.spec.discrete:
-            return dist.entropy(self._log_probs())
+            return functools.reduce(jnp.add, [dist.entropy(group) for group in self._log_probs()])
         return dist.normal_entropy(self._moments()[1])
 
-    def _log_probs(self) -> jax.Array:
-        return dist.unimix_log_probs(self.raw, self.unimix)
+    def _groups(self, vector: jax.Array) -> list[jax.Array]:
+        return [vector] if len(self.spec.groups) == 1 else split_groups(vector, self.spec.groups)
+
+    def _log_probs(self) -> list[jax.Array]:
+        return [dist.unimix_log_probs(group, self.unimix) for group in self._groups(self.raw)]
 
     def _moments(self) -> tuple[jax.Array, jax.Array]:
         return dist.tanh_normal(*jnp.split(self.raw, 2, -1))
+
+
+def _joined(groups: list[jax.Array]) -> jax.Array:
+    return groups[0] if len(groups) == 1 else jnp.concatenate(groups, -1)
 
 
 class Trajectory(NamedTuple):

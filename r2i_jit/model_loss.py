@@ -3,7 +3,7 @@
 Owned by tests/equivalence/test_world_model.py (gradients) and tests/unit/test_decoded_steps.py.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ _DECODED = 2**32 - 1  # names a key of its own beside the posterior samples' dra
 class Batch(NamedTuple):
     """Training sequences, (B, T, ...)."""
 
-    obs: jax.Array
+    obs: Any  # arrays (B, T, *shape)
     prev_action: jax.Array  # (B, T, A): what the dynamics at t consume
     reward: jax.Array
     is_first: jax.Array
@@ -50,11 +50,11 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     def apply(method, *args):
         return model.apply({"params": params}, *args, method=method)
 
-    carry = apply(WorldModel.initial, batch.obs.shape[0])
+    carry = apply(WorldModel.initial, batch.reward.shape[0])
     observed = apply(WorldModel.observe, batch.obs, batch.prev_action, batch.is_first, carry, key)
     reward_logits, continue_logit = apply(WorldModel.heads, observed.latent)
     if model.config.posterior == "observation":  # nothing is lost, and nothing to learn
-        obs, observation = batch.obs, jnp.zeros(batch.obs.shape[:2], jnp.float32)
+        obs, observation = batch.obs, jnp.zeros(batch.reward.shape, jnp.float32)
     else:
         shown, obs = decoded(model.config.decoded_steps, observed.latent, batch.obs, jax.random.fold_in(key, _DECODED))
         reconstruction = apply(WorldModel.reconstruct, shown)
@@ -77,7 +77,8 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
         "dyn": hypers.dyn_scale,
         "rep": hypers.rep_scale,
     }
-    assert all(value.shape == (obs if name == "observation" else batch.obs).shape[:2] for name, value in losses.items())
+    seen = jax.tree.leaves(obs)[0].shape[:2]
+    assert all(value.shape == (seen if name == "observation" else batch.reward.shape) for name, value in losses.items())
     means = {name: value.mean() for name, value in losses.items()}
     total = sum(scales[name] * value for name, value in means.items())
     metrics = {f"model/{name}_loss": value for name, value in means.items()}
@@ -88,9 +89,9 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     return total, (metrics, jax.tree.map(sg, observed.latent))
 
 
-def decoded(steps: int, latent: Latent, obs: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
+def decoded(steps: int, latent: Latent, obs: Any, key: jax.Array) -> tuple[Latent, Any]:
     """Return what the decoder is trained on: one random step of each of `steps` equal stretches of time, or all."""
-    batch, length = obs.shape[:2]
+    batch, length = latent.deter.shape[:2]
     if not 0 < steps < length:
         return latent, obs
     stretch = length / steps

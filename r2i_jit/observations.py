@@ -1,4 +1,8 @@
-"""What the world model takes an observation to be: numbers, one-hot groups, and the loss of a reconstruction.
+"""What the world model takes an observation to be: numbers, bits, one-hot groups, images; and a reconstruction's loss.
+
+An observation is one array, described by a tuple of `envs.observation` parts, or a tuple of arrays, described by a
+tuple of such tuples: arranged, as `envs.observation.arrange` says. The numbers of all arrays make one vector, and every
+image goes by itself.
 
 Owned by tests/unit/test_observations.py (what is refused, and class numbers) and test_given_latent.py (groups).
 """
@@ -9,37 +13,21 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
 
-from envs.observation import Categorical, Image, Part, is_picture
+from envs.observation import Binary, Categorical, Image, Leaf, Parts, is_class_number, line, member, shown
 from r2i_jit.config import ConfigError, ModelConfig
-from r2i_jit.nets import conv
 from r2i_jit.nets import distributions as dist
 
 
-def check_parts(env_name: str, parts: tuple[Part, ...], model: ModelConfig) -> None:
-    """Refuse observations that are of no use to this agent's networks.
-
-    Args:
-      env_name: what the message calls the environment.
-      parts: of its observation.
-      model: the world model's configuration, which names the networks for images.
-
-    Raises:
-      ConfigError: if the sides of an image do not divide by what `model.image_net` asks for.
-    """
-    multiple = conv.PATCH if model.image_net == "patches" else 2**conv.STAGES
-    for part in parts:
-        if isinstance(part, Image) and (part.shape[0] % multiple or part.shape[1] % multiple):
-            raise ConfigError(
-                f"env={env_name!r}: observations are images of shape {part.shape}; with "
-                f"model.image_net={model.image_net!r} height and width should divide by {multiple}"
-            )
-
-
-def check_environment(env: Any, params: Any) -> jax.ShapeDtypeStruct:
+def check_environment(env: Any, params: Any, leaves: tuple[Leaf, ...]) -> Any:
     """Compare what an environment returns with its spaces and with itself, by shapes alone: nothing is compiled.
 
+    Args:
+      env: a gymnax 1.0 environment.
+      params: its parameters.
+      leaves: its `observation_leaves`.
+
     Returns:
-      Shape and dtype of an observation.
+      Shape and dtype of an arranged observation, a tuple of them where it is several arrays.
 
     Raises:
       ConfigError: if `reset_env` or `step_env` returns something else than gymnax 1.0 says, an observation that is not
@@ -47,26 +35,27 @@ def check_environment(env: Any, params: Any) -> jax.ShapeDtypeStruct:
         or an end of the episode that is not one truth value.
     """
     name, action = f"env={env.name!r}: ", env.action_space(params)
-    for kind, space in (("action", action), ("observation", env.observation_space(params))):
-        if getattr(space, "shape", None) is None:
-            raise ConfigError(f"{name}{kind} space {space!r} is not supported: it has no shape")
-    number = jnp.float32 if isinstance(action, spaces.Box) else jnp.int32
     key = jax.random.key(0)
     reset = jax.eval_shape(lambda key: env.reset_env(key, params), key)
     _check_count(name, "reset_env", reset, ("observation", "state"))
-    choice = jax.ShapeDtypeStruct(tuple(action.shape), number)
+    kind = jnp.float32 if isinstance(action, spaces.Box) and not _is_a(action, (jnp.integer,)) else jnp.int32
+    choice = jax.ShapeDtypeStruct(tuple(action.shape), kind)
     step = jax.eval_shape(lambda *args: env.step_env(*args, params), key, reset[1], choice)
     _check_count(name, "step_env", step, ("observation", "state", "reward", "terminated", "info"))
     truncated = jax.eval_shape(lambda state: env.is_truncated(state, params), step[1])
 
+    space = env.observation_space(params)
     for source, obs in (("reset_env", reset[0]), ("step_env", step[0])):
-        _check_observation(f"{name}{source}'s observation", obs, env.observation_space(params))
+        arrays = [_checked(f"{name}{source}'s observation", obs, space, leaf) for leaf in leaves]
     _check_same(f"{name}observation", reset[0], step[0])
     _check_same(f"{name}state", reset[1], step[1])
     _check_scalar(f"{name}reward", step[2], "a number", (jnp.bool_, jnp.integer, jnp.floating))
     for flag, value in (("terminated", step[3]), ("is_truncated", truncated)):
         _check_scalar(f"{name}{flag}", value, "a truth value", (jnp.bool_, jnp.integer))
-    return reset[0]
+    examples = [
+        jax.ShapeDtypeStruct(leaf.arranged_shape, array.dtype) for leaf, array in zip(leaves, arrays, strict=True)
+    ]
+    return tuple(examples) if len(examples) > 1 else examples[0]
 
 
 def _check_count(name: str, source: str, returned: Any, expected: tuple[str, ...]) -> None:
@@ -77,19 +66,27 @@ def _check_count(name: str, source: str, returned: Any, expected: tuple[str, ...
         )
 
 
-def _check_observation(name: str, obs: Any, space: Any) -> None:
-    """Refuse an observation of another shape than its space's, or of another kind than the encoder will take it for."""
-    if not isinstance(obs, jax.ShapeDtypeStruct):
-        leaves = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(obs)]
-        raise ConfigError(f"{name} has leaves {', '.join(leaves) or 'none'}; it should be one array")
-    if obs.shape != tuple(space.shape):
-        raise ConfigError(f"{name} has shape {obs.shape}; its space says {tuple(space.shape)}")
-    # Vectors all become float32; a picture is divided by 255, and a class number counted.
+def _checked(name: str, obs: Any, space: Any, leaf: Leaf) -> jax.ShapeDtypeStruct:
+    """Return an array of an observation; refuse one of another shape, or of another kind than it will be taken for."""
+    try:
+        array = member(obs, leaf.path)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}; its space is {line(space)}") from None
+    name += shown(leaf.path)
+    if not isinstance(array, jax.ShapeDtypeStruct):
+        found = [jax.tree_util.keystr(place) for place, _ in jax.tree_util.tree_leaves_with_path(array)]
+        raise ConfigError(f"{name} has leaves {', '.join(found) or 'none'}; it should be one array")
+    if array.shape != leaf.shape:
+        raise ConfigError(f"{name} has shape {array.shape}; its space says {leaf.shape}")
+    # Vectors all become float32; an image's integers are divided by 255, and a class number is counted.
     kinds: tuple[Any, ...] = (jnp.bool_, jnp.integer, jnp.floating)
-    if is_picture(space) or isinstance(space, spaces.Discrete):
-        kinds = (jnp.uint8,) if is_picture(space) else (jnp.integer,)
-    if not _is_a(obs, kinds):
-        raise ConfigError(f"{name} is {obs.dtype}; its space says {jnp.dtype(space.dtype)}")
+    if isinstance(leaf.parts[0], Image):
+        kinds = (jnp.dtype(leaf.dtype),)
+    elif any(isinstance(part, Categorical) and not part.one_hot for part in leaf.parts):
+        kinds = (jnp.integer,)
+    if not _is_a(array, kinds):
+        raise ConfigError(f"{name} is {array.dtype}; its space says {leaf.dtype}")
+    return array
 
 
 def _check_same(name: str, reset: Any, step: Any) -> None:
@@ -123,21 +120,62 @@ def _shown(leaf: jax.ShapeDtypeStruct) -> str:
     return f"{leaf.dtype} {leaf.shape}"
 
 
-def flatten_observation(parts: tuple[Part, ...], obs: jax.Array) -> jax.Array:
-    """Return an observation batch as (..., D) float32, or (..., height, width, channels) in [-0.5, 0.5] for images.
+def split(parts: Any, obs: Any) -> tuple[tuple[Parts, Any], ...]:
+    """Return (parts, array) of each array of an observation, or of anything that has as many members."""
+    return tuple(zip(parts, obs, strict=True)) if isinstance(parts[0], tuple) else ((parts, obs),)
 
-    Where the observation is the number of a class (an integer scalar) it becomes one-hot: the parts say so, as no shape
-    can tell a batch of n numbers from one group of n entries.
+
+def images(parts: Any) -> tuple[Image, ...]:
+    """Return the images of an observation."""
+    return tuple(array[0] for array, _ in split(parts, parts) if isinstance(array[0], Image))
+
+
+def numbers(parts: Any) -> Parts:
+    """Return the parts that are no images: those of the vector that is made of the observation."""
+    return tuple(part for array, _ in split(parts, parts) if not isinstance(array[0], Image) for part in array)
+
+
+def pixels(parts: Any, obs: Any) -> list[jax.Array]:
+    """Return the images, (..., height, width, channels) each, bytes as they are and others in [-0.5, 0.5]."""
+    found = [leaf for array, leaf in split(parts, obs) if isinstance(array[0], Image)]
+    return [leaf if leaf.dtype == jnp.uint8 else centred(leaf) for leaf in found]
+
+
+def centred(image: jax.Array) -> jax.Array:
+    """Return an image's integers from 0 to 255, or floats from 0 to 1, as float32 in [-0.5, 0.5]."""
+    scale = 255.0 if jnp.issubdtype(image.dtype, jnp.integer) else 1.0
+    return image.astype(jnp.float32) / scale - 0.5
+
+
+def vector(parts: Any, obs: Any) -> jax.Array:
+    """Return what is no image as (..., D) float32, class numbers one-hot."""
+    flat = [flatten_observation(array, leaf) for array, leaf in split(parts, obs) if not isinstance(array[0], Image)]
+    return flat[0] if len(flat) == 1 else jnp.concatenate(flat, -1)
+
+
+def flatten_observation(parts: Parts, obs: jax.Array) -> jax.Array:
+    """Return an array as (..., D) float32, or as (..., height, width, channels) in [-0.5, 0.5] if it is an image.
+
+    The numbers of classes become one-hot: the parts say so, as no shape can tell a batch of n numbers from one group of
+    n entries.
     """
     first = parts[0]
     if isinstance(first, Image):
-        return obs.astype(jnp.float32) / 255.0 - 0.5
-    if isinstance(first, Categorical) and not first.one_hot:
+        return centred(obs)
+    if isinstance(first, Categorical) and is_class_number(parts):
         return jax.nn.one_hot(obs, first.classes, dtype=jnp.float32)
-    return obs.astype(jnp.float32)
+    if all(part.entries == part.size for part in parts):
+        return obs.astype(jnp.float32)
+    pieces, offset = [], 0
+    for part in parts:
+        piece, offset = obs[..., offset : offset + part.entries], offset + part.entries
+        if isinstance(part, Categorical) and not part.one_hot:
+            piece = jax.nn.one_hot(piece, part.classes, dtype=jnp.float32).reshape(*piece.shape[:-1], part.size)
+        pieces.append(piece.astype(jnp.float32))
+    return jnp.concatenate(pieces, -1)
 
 
-def latent_groups(config: ModelConfig, parts: tuple[Part, ...]) -> tuple[int, int]:
+def latent_groups(config: ModelConfig, parts: Any) -> tuple[int, int]:
     """Return (S, C), the number of categorical latents and of the classes of each.
 
     Raises:
@@ -145,15 +183,15 @@ def latent_groups(config: ModelConfig, parts: tuple[Part, ...]) -> tuple[int, in
     """
     if config.posterior == "learned":
         return config.stoch, config.classes
-    groups = [part for part in parts if isinstance(part, Categorical)]
-    if len(groups) < len(parts):
+    groups = [part for part in numbers(parts) if isinstance(part, Categorical)]
+    if images(parts) or len(groups) < len(numbers(parts)):
         raise ConfigError(
             "model.posterior='observation': this environment's observation is not discrete; use 'learned'"
         )
     return sum(part.count for part in groups), max(part.classes for part in groups)
 
 
-def to_groups(parts: tuple[Part, ...], obs: jax.Array) -> jax.Array:
+def to_groups(parts: Parts, obs: jax.Array) -> jax.Array:
     """Return a flat observation of one-hot groups (..., D) as (..., S, C); the smaller groups are padded with zeros."""
     classes = max(part.classes for part in parts if isinstance(part, Categorical))
     groups, offset = [], 0
@@ -165,7 +203,7 @@ def to_groups(parts: tuple[Part, ...], obs: jax.Array) -> jax.Array:
     return jnp.concatenate(groups, -2)
 
 
-def from_groups(parts: tuple[Part, ...], groups: jax.Array) -> jax.Array:
+def from_groups(parts: Parts, groups: jax.Array) -> jax.Array:
     """Return the flat observation (..., D) of `to_groups`'s result (..., S, C)."""
     flat, offset = [], 0
     for part in parts:
@@ -176,12 +214,18 @@ def from_groups(parts: tuple[Part, ...], groups: jax.Array) -> jax.Array:
     return jnp.concatenate(flat, -1)
 
 
-def observation_loss(config: ModelConfig, parts: tuple[Part, ...], prediction: jax.Array, obs: jax.Array) -> jax.Array:
+def observation_loss(config: ModelConfig, parts: Any, prediction: Any, obs: Any) -> jax.Array:
     """Return the reconstruction loss of `WorldModel.reconstruct`'s output, summed over the observation, (B, T).
 
-    Images: squared error in [0, 1] space, summed over pixels. Categorical parts: cross-entropy (or, with
+    Images: squared error in [0, 1] space, summed over pixels. Categorical and binary parts: cross-entropy (or, with
     config.observation_loss = "symlog_mse", the paper's squared error). Continuous parts: squared error in symlog space.
     """
+    members = zip(split(parts, prediction), split(parts, obs), strict=True)
+    losses = [_array_loss(config, array, guess, leaf) for (array, guess), (_, leaf) in members]
+    return losses[0] if len(losses) == 1 else sum(losses[1:], losses[0])
+
+
+def _array_loss(config: ModelConfig, parts: Parts, prediction: jax.Array, obs: jax.Array) -> jax.Array:
     target = flatten_observation(parts, obs)
     prediction = prediction.astype(jnp.float32)
     if isinstance(parts[0], Image):
@@ -193,6 +237,8 @@ def observation_loss(config: ModelConfig, parts: tuple[Part, ...], prediction: j
         if isinstance(part, Categorical) and config.observation_loss == "categorical":
             shape = (*p.shape[:-1], part.count, part.classes)
             total += -jnp.sum(t.reshape(shape) * jax.nn.log_softmax(p.reshape(shape)), (-2, -1))
+        elif isinstance(part, Binary) and config.observation_loss == "categorical":
+            total += jnp.sum(dist.bernoulli_loss(p, t), -1)
         else:
             total += jnp.sum((p - dist.symlog(t)) ** 2, -1)
     return total

@@ -1,7 +1,7 @@
 """What the world model makes of an episode: its own account of what it saw, then of what it can only predict."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +18,17 @@ class OpenLoop(NamedTuple):
     Attributes:
       latent: (B, T, ...).
       prediction: the decoder's raw output, float32 (B, T, D), or images (B, T, height, width, channels) in about
-        [-0.5, 0.5].
+        [-0.5, 0.5]; a tuple of those where an observation is several arrays.
     """
 
     latent: Latent
-    prediction: jax.Array
+    prediction: Any
 
 
 def open_loop(
     agent: Agent,
     state: AgentState,
-    obs: jax.Array,
+    obs: Any,
     actions: jax.Array,
     is_first: jax.Array,
     context: int,
@@ -39,7 +39,7 @@ def open_loop(
     Args:
       agent: whose world model it is.
       state: its parameters.
-      obs: (B, T, *obs_shape).
+      obs: arrays (B, T, *shape).
       actions: (B, T) or (B, T, ...), as the environment takes them; actions[:, t] is chosen after obs[:, t]. The last
         one leads nowhere.
       is_first: (B, T) bool. In the predicted part an episode is taken to go on: no model can foresee a new one.
@@ -53,10 +53,11 @@ def open_loop(
     Raises:
       ValueError: unless 1 <= C <= T.
     """
-    steps = obs.shape[1]
+    steps = is_first.shape[1]
     if not 1 <= context <= steps:
         raise ValueError(f"open_loop: context={context} should be from 1 to the number of steps, {steps}")
-    return _open_loop(agent, state, obs[:, :context], actions, is_first[:, :context], key)
+    seen = jax.tree.map(lambda leaf: leaf[:, :context], obs)
+    return _open_loop(agent, state, seen, actions, is_first[:, :context], key)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -64,7 +65,7 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
     def apply(method, *args):
         return agent.model.apply({"params": state.model}, *args, method=method)
 
-    batch, context = obs.shape[:2]
+    batch, context = is_first.shape
     key_posterior, key_prior = (None, None) if key is None else jax.random.split(key)
     actions = agent.spec.encode(agent.spec.from_env(actions)).astype(jnp.float32)
     prev_actions = jnp.concatenate([jnp.zeros_like(actions[:, :1]), actions[:, : context - 1]], 1)
@@ -84,7 +85,7 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
     by_time = jax.tree.map(lambda a, b: jnp.concatenate([jnp.moveaxis(a, 1, 0), b]), seen, predicted)
     decoded = jax.lax.map(partial(apply, WorldModel.reconstruct), by_time, batch_size=_DECODED_AT_ONCE)
     by_episode = lambda leaf: jnp.moveaxis(leaf, 0, 1)
-    return OpenLoop(jax.tree.map(by_episode, by_time), by_episode(decoded).astype(jnp.float32))
+    return OpenLoop(*jax.tree.map(by_episode, (by_time, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), decoded))))
 
 
 def as_images(prediction: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ a function of the number of steps collected so far, which all seeds share, so un
 Owned by tests/unit/test_replay.py (against a NumPy model: support and uniformity of the sampled windows, ring wrap).
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ import jax.numpy as jnp
 class Transitions(NamedTuple):
     """Steps as stored; leading axes (time, E), or (B, T) when sampled."""
 
-    obs: jax.Array
-    action: jax.Array  # int32 () or float32 (A,), chosen after obs
+    obs: Any  # an array, or a tuple of arrays
+    action: jax.Array  # int32 () or (G,), or float32 (A,), chosen after obs
     reward: jax.Array  # float32, the game's own
     is_first: jax.Array  # bool
     is_terminal: jax.Array  # bool

@@ -18,15 +18,14 @@ from jax.sharding import PartitionSpec as P
 
 import envs
 from envs.episodes import longest_episode
-from envs.observation import Image, Part, observation_parts
-from envs.spaces import MultiDiscrete
-from envs.wrappers import FlattenActions
+from envs.observation import Leaf, observation_leaves
+from envs.wrappers import arranged
 from r2i_jit import compiling, replay, rollout, spreading
 from r2i_jit.actions import ActionSpec, action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
 from r2i_jit.model_loss import Batch
-from r2i_jit.observations import check_environment, check_parts, latent_groups
+from r2i_jit.observations import check_environment, images, latent_groups
 from r2i_jit.programs import Program, Programs
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
@@ -73,7 +72,9 @@ class Trainer:
         Raises:
           ConfigError: when the configuration cannot work; the message names the key and what would be right.
         """
-        self.env, self.env_params, self.parts, obs, spec = _environment(config)
+        self.env, self.env_params, self.leaves, obs, spec = _environment(config)
+        parts = tuple(leaf.arranged_parts for leaf in self.leaves)
+        self.parts: Any = parts if len(parts) > 1 else parts[0]
         self.config = config
         plan = schedule(config)
         self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
@@ -84,8 +85,7 @@ class Trainer:
         self._programs = Programs(devices or jax.devices()[:1], "seed")
         self._quick = compiling.quick()
         latent = math.prod(latent_groups(config.model, self.parts))
-        images = isinstance(self.parts[0], Image)
-        self._options = self._quick if quick_compile else compiling.loop(config, images, latent)
+        self._options = self._quick if quick_compile else compiling.loop(config, bool(images(self.parts)), latent)
         self._shapes: dict[int, TrainState] = {}
 
     # Public names ---------------------------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ class Trainer:
             return jax.ShapeDtypeStruct(shape, dtype)
 
         spec = self.agent.spec
-        action = leaf(jnp.int32) if spec.discrete else leaf(jnp.float32, spec.size)
+        action = leaf(spec.stored_dtype, *spec.stored_shape)
         return Transitions(
             self.agent.obs_example, action, leaf(jnp.float32), leaf(jnp.bool_), leaf(jnp.bool_), leaf(jnp.int32)
         )
@@ -343,22 +343,21 @@ class Trainer:
         return report
 
 
-def _environment(config: Config) -> tuple[Any, Any, tuple[Part, ...], Any, ActionSpec]:
-    """Return the environment, its parameters, what its observations are made of, one (shape and dtype), its actions.
+def _environment(config: Config) -> tuple[Any, Any, tuple[Leaf, ...], Any, ActionSpec]:
+    """Return the environment with arranged observations, its parameters, the arrays that it gives, one observation
+    (shapes and dtypes) and its actions.
 
     Raises:
       ConfigError: if there is no such environment, or it is none that this agent can be trained on.
     """
     try:
         env, params = envs.make(config.env)
-        if isinstance(env.action_space(params), MultiDiscrete):
-            env = FlattenActions(env)
-        parts = observation_parts(env, params)
+        leaves = observation_leaves(env, params)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     spec = action_spec(env, params)
-    check_parts(config.env, parts, config.model)
-    return env, params, parts, check_environment(env, params), spec
+    example = check_environment(env, params, leaves)
+    return arranged(env, params), params, leaves, example, spec
 
 
 def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:

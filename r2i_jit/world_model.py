@@ -8,18 +8,18 @@ sequence be encoded at once. With config.posterior = "observation" there is noth
 Owned by tests/equivalence/test_world_model.py.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from envs.observation import Image, Part
+from envs.observation import Image
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
 from r2i_jit.nets.mlp import MLP, Dense, Linear, cast_kernels
-from r2i_jit.observations import flatten_observation, from_groups, latent_groups, to_groups
+from r2i_jit.observations import from_groups, images, latent_groups, numbers, pixels, to_groups, vector
 from r2i_jit.ssm.layer import Discrete, Stack
 
 _KEEP = 4.0  # initial gain of the last latent in the prior's logits: what was is likely, and not certain
@@ -48,7 +48,7 @@ class WorldModel(nn.Module):
     """R2I's world model with an S3M core. Pure: every method goes through `apply(..., method=...)`."""
 
     config: ModelConfig
-    parts: tuple[Part, ...]
+    parts: Any  # of the observation; see `observations.py`
     dtype: jnp.dtype = jnp.float32
 
     def setup(self) -> None:
@@ -57,16 +57,17 @@ class WorldModel(nn.Module):
         self.groups = latent_groups(cfg, self.parts)
         self.is_given = cfg.posterior == "observation"
         logits = self.groups[0] * self.groups[1]
-        self.encoder: ImageEncoder | list[Linear]
-        if self.is_given:
-            self.encoder = []
-        elif isinstance(image := self.parts[0], Image):
-            self.encoder = ImageEncoder(cfg.image_net, cfg.image_depth, dtype)
-            self.decoder = ImageDecoder(cfg.image_net, cfg.image_depth, cfg.units, image.shape, dtype)
-        else:
-            self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
-            size = sum(part.size for part in self.parts)
-            self.decoder = MLP(cfg.decoder_layers, cfg.units, size, dtype=dtype)
+        pictures, size = images(self.parts), sum(part.size for part in numbers(self.parts))
+        eyes = [ImageEncoder(cfg.image_net, cfg.image_depth, dtype) for _ in pictures]
+        painters = [ImageDecoder(cfg.image_net, cfg.image_depth, cfg.units, one.shape, dtype) for one in pictures]
+        self.encoder: Any
+        if pictures and not size and len(pictures) == 1:
+            self.encoder, self.decoder = eyes[0], painters[0]
+        elif not self.is_given:
+            if size:
+                self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
+                self.decoder = MLP(cfg.decoder_layers, cfg.units, size, dtype=dtype)
+            self.image_encoders, self.image_decoders = eyes, painters
         if not self.is_given:
             self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.input_net = Linear(cfg.units, dtype)
@@ -90,17 +91,18 @@ class WorldModel(nn.Module):
         change = stoch if self.reads_change else None
         return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch, jnp.float32))
 
-    def encode(self, obs: jax.Array) -> jax.Array:
-        """Return the posterior log-probabilities (..., S, C) of observations (..., *obs_shape)."""
-        if isinstance(self.encoder, ImageEncoder):
-            return self._log_probs(self.post_net(self.encoder(obs)))
-        x = flatten_observation(self.parts, obs)
+    def encode(self, obs: Any) -> jax.Array:
+        """Return the posterior log-probabilities (..., S, C) of observations, arrays (..., *shape)."""
         if self.is_given:
-            return _IMPOSSIBLE * (1.0 - to_groups(self.parts, x))
-        x = dist.symlog(x)
-        for layer in self.encoder:
-            x = layer(x)
-        return self._log_probs(self.post_net(x))
+            return _IMPOSSIBLE * (1.0 - to_groups(numbers(self.parts), vector(self.parts, obs)))
+        eyes = self.image_encoders if numbers(self.parts) or len(images(self.parts)) > 1 else [self.encoder]
+        seen = [eye(image) for eye, image in zip(eyes, pixels(self.parts, obs), strict=True)]
+        if numbers(self.parts):
+            x = dist.symlog(vector(self.parts, obs))
+            for layer in self.encoder:
+                x = layer(x)
+            seen.append(x)
+        return self._log_probs(self.post_net(*seen))
 
     def prior(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
         """Return the prior log-probabilities (..., S, C) of z given h and, with config.prior_skip, the z before it.
@@ -110,12 +112,12 @@ class WorldModel(nn.Module):
         return dist.unimix_log_probs(self._prior_logits(deter, prev_stoch), self.config.unimix)
 
     def observe(
-        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
+        self, obs: Any, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
     ) -> Observed:
         """Encode a sequence, in parallel over time.
 
         Args:
-          obs: (B, T, *obs_shape).
+          obs: arrays (B, T, *shape).
           prev_action: (B, T, A); prev_action[:, t] is action[:, t - 1], index 0 from before the sequence. Zeroed here
             where is_first.
           is_first: (B, T) bool.
@@ -153,18 +155,18 @@ class WorldModel(nn.Module):
         return Observed(Latent(stoch, change, deter, hidden, start), post, self.prior(deter, prev_stoch))
 
     def observe_step(
-        self, obs: jax.Array, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
+        self, obs: Any, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
     ) -> Latent:
         """Take one step while acting.
 
         Args:
-          obs: (E, *obs_shape).
+          obs: arrays (E, *shape).
           prev_action: (E, A), zeroed here where is_first.
           is_first: (E,) bool.
           carry: latent before the step, replaced where is_first.
           key: for the posterior sample; None takes the most likely latent.
         """
-        stoch = self._posterior_sample(key, jnp.exp(self.encode(obs))).reshape(obs.shape[0], -1)
+        stoch = self._posterior_sample(key, jnp.exp(self.encode(obs))).reshape(is_first.shape[0], -1)
         carry = self.restarted(carry, is_first)
         deter, hidden = self._advance(self.stack.discrete(), carry, prev_action, is_first)
         return Latent(stoch, self._change(stoch, carry.stoch), deter, hidden, is_first.astype(jnp.float32))
@@ -212,18 +214,33 @@ class WorldModel(nn.Module):
         x = (latent.deter, latent.stoch, latent.change) if self.reads_change else (latent.deter, latent.stoch)
         return self.reward_head(*x), self.continue_head(*x)[..., 0]
 
-    def reconstruct(self, latent: Latent) -> jax.Array:
-        """Return the decoder's raw output (..., D), or an image (..., height, width, channels) in [-0.5, 0.5].
+    def reconstruct(self, latent: Latent) -> Any:
+        """Return the decoders' raw output for each array: (..., D), or (..., height, width, channels) in [-0.5, 0.5].
 
         Where the latent is the observation, it is what the latent says, as logits.
         """
+        given = (latent.deter, latent.stoch)
+        if images(self.parts) and not numbers(self.parts) and len(images(self.parts)) == 1:
+            return self.decoder(*given)
         if self.is_given:
-            return _IMPOSSIBLE * (1.0 - from_groups(self.parts, self._groups(latent.stoch)))
-        return self.decoder(latent.deter, latent.stoch)
+            flat = _IMPOSSIBLE * (1.0 - from_groups(numbers(self.parts), self._groups(latent.stoch)))
+        elif numbers(self.parts):
+            flat = self.decoder(*given)
+        if not isinstance(self.parts[0], tuple):
+            return flat
+        painters, offset, made = iter(() if self.is_given else self.image_decoders), 0, []
+        for array in self.parts:
+            if isinstance(array[0], Image):
+                made.append(next(painters)(*given))
+            else:
+                size = sum(part.size for part in array)
+                made.append(flat[..., offset : offset + size])
+                offset += size
+        return tuple(made)
 
     def __call__(self, obs, prev_action, is_first, key):
         """Touch every parameter, for initialisation."""
-        carry = self.initial(obs.shape[0])
+        carry = self.initial(is_first.shape[0])
         observed = self.observe(obs, prev_action, is_first, carry, key)
         return self.heads(observed.latent), self.reconstruct(observed.latent)
 

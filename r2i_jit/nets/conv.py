@@ -28,8 +28,8 @@ PATCH = 8  # side of a patch
 class ImageEncoder(nn.Module):
     """(..., height, width, channels) to (..., D).
 
-    "convolutions" go through depths d, 2d, 4d, 8d, and sides must divide by 16; "patches" become d numbers each, and
-    sides must divide by 8.
+    "convolutions" go through depths d, 2d, 4d, 8d and halve the sides four times; "patches" of 8x8 become d numbers
+    each. Sides that do not divide by 16, or by 8, are filled up with black.
     """
 
     net: ImageNet
@@ -40,7 +40,7 @@ class ImageEncoder(nn.Module):
     def __call__(self, image: jax.Array) -> jax.Array:
         """Encode images, uint8 or in [-0.5, 0.5]."""
         lead = image.shape[:-3]
-        x = image.reshape(-1, *image.shape[-3:])
+        x = _filled(image.reshape(-1, *image.shape[-3:]), padded(self.net, image.shape[-3:]))
         if self.net == "patches":
             x = Linear(self.depth, self.dtype)(_centred(to_patches(x)).astype(self.dtype))
         else:
@@ -53,7 +53,7 @@ class ImageEncoder(nn.Module):
 class ImageDecoder(nn.Module):
     """(..., D_i) to an image (..., height, width, channels) in [-0.5, 0.5].
 
-    The encoder's mirror image; "patches" have a layer of `units` before that.
+    The encoder's mirror image; "patches" have a layer of `units` before that. What the encoder fills up is cut off.
     """
 
     net: ImageNet
@@ -65,7 +65,7 @@ class ImageDecoder(nn.Module):
     @nn.compact
     def __call__(self, *features: jax.Array) -> jax.Array:
         """Decode features."""
-        lead, (height, width, channels) = features[0].shape[:-1], self.shape
+        lead, (height, width, channels) = features[0].shape[:-1], padded(self.net, self.shape)
         flat = [x.reshape(-1, x.shape[-1]) for x in features]
         if self.net == "patches":
             small = (height // PATCH, width // PATCH, self.depth)
@@ -80,6 +80,7 @@ class ImageDecoder(nn.Module):
             for stage in reversed(range(STAGES - 1)):
                 x = _norm_act(Upsample(self.depth * 2**stage, dtype=self.dtype)(x), self.dtype)
             x = Upsample(channels, use_bias=True, dtype=self.dtype)(x)
+        x = x[:, : self.shape[0], : self.shape[1]]
         return x.reshape(*lead, *self.shape).astype(jnp.float32)
 
 
@@ -175,6 +176,22 @@ def from_patches(x: jax.Array) -> jax.Array:
     count, height, width, size = x.shape
     x = x.reshape(count, height, width, PATCH, PATCH, size // PATCH**2).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(count, height * PATCH, width * PATCH, -1)
+
+
+def padded(net: ImageNet, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return (height, width, channels) with the sides that the networks work on."""
+    side = PATCH if net == "patches" else 2**STAGES
+    height, width, channels = shape
+    return -(-height // side) * side, -(-width // side) * side, channels
+
+
+def _filled(x: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
+    """Return images (N, ...) with black below and on the right, up to a height and a width."""
+    below, right = shape[0] - x.shape[1], shape[1] - x.shape[2]
+    if not (below or right):
+        return x
+    black = jnp.asarray(0 if x.dtype == jnp.uint8 else -0.5, x.dtype)
+    return jnp.pad(x, ((0, 0), (0, below), (0, right), (0, 0)), constant_values=black)
 
 
 def _centred(x: jax.Array) -> jax.Array:

@@ -168,7 +168,7 @@ def test_the_null_action_lies_in_the_space():
 def test_what_cannot_be_flattened_is_refused():
     class Images(Grid):
         def observation_space(self, params):
-            return spaces.Box(0, 255, (8, 8, 3), jnp.uint8)
+            return spaces.Box(0, 255, (16, 16, 3), jnp.uint8)
 
     class Nested(Grid):
         def action_space(self, params):
