@@ -154,7 +154,7 @@ def is_class_number(parts: Parts) -> bool:
 def arrange(leaves: tuple[Leaf, ...], obs: Any, lead: int = 0) -> Any:
     """Return the arrays of an observation as an agent takes them: a tuple, or the one array if there is one.
 
-    So a Dict that comes as a dict, an OrderedDict or a dataclass is the same to it, and there are three kinds of arrays:
+    So a Dict that comes as a dict, an OrderedDict or a dataclass is the same to it. There are three kinds of arrays:
     images (..., height, width, channels), numbers of a class (...), and vectors (..., n).
 
     Args:
@@ -173,7 +173,7 @@ def arrange(leaves: tuple[Leaf, ...], obs: Any, lead: int = 0) -> Any:
         first = leaf.parts[0]
         if isinstance(first, Image) and first.channels_first:
             value = value.transpose(*range(lead), lead + 1, lead + 2, lead)
-        found.append(value.reshape(*value.shape[:lead], *leaf.arranged_shape))
+        found.append(value.reshape((*value.shape[:lead], *leaf.arranged_shape)))
     return tuple(found) if len(found) > 1 else found[0]
 
 

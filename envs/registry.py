@@ -1,7 +1,8 @@
 """Names for environments: `make(id)` builds one, `register(id, factory)` adds one.
 
-An id is `suite/Name`. The suites that come with the package are listed in `_SUITES` and imported on first use, so that
-importing `envs` costs nothing and a suite whose optional dependency is missing does not stand in the way of the others.
+An id is `suite/Name`; or `package.module:Name`, which is imported when it is asked for and needs no registering. The
+suites that come with the package are listed in `_SUITES` and imported on first use, so that importing `envs` costs
+nothing and a suite whose optional dependency is missing does not stand in the way of the others.
 """
 
 import difflib
@@ -23,6 +24,11 @@ _SUITES = {
     "popgym": "envs.popgym",
     "memory_maze": "envs.memory_maze",
 }
+
+
+# What the loop asks of a gymnax 1.0 environment.
+_NEEDED = ("reset_env", "step_env", "is_truncated", "observation_space", "action_space")
+_OURS = ("envs", "experiments", "r2i_jit")
 
 
 @dataclass(frozen=True)
@@ -97,26 +103,85 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
     """Build the environment registered as `env_id`.
 
     Args:
-      env_id: one of `registered()`.
+      env_id: one of `registered()`; or `package.module:Name`, a class, a function or whatever `register` takes.
 
     Returns:
       The environment, which has a float `reward_scale`, and its parameters.
 
     Raises:
-      ValueError: if there is no such id (the message names the nearest ones), or its suite is not installed.
+      ValueError: if there is no such id (the message names the nearest ones), its suite is not installed, or it cannot
+        be imported.
     """
+    if ":" in env_id:
+        return _built(_Entry(imported(env_id), 1.0), env_id)
     try:
         _load(env_id.partition("/")[0])
     except ModuleNotFoundError as error:
         raise ValueError(f"environment {env_id!r} needs the package {error.name!r}, which is not installed") from error
     if env_id not in _entries:
         raise ValueError(_unknown(env_id))
-    entry = _entries[env_id]
+    return _built(_entries[env_id], env_id)
+
+
+def _built(entry: _Entry, env_id: str) -> tuple["Environment", "EnvParams"]:
     made = entry.factory()
-    env, params = made if isinstance(made, tuple) else (made, made.default_params)
+    env, params = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    missing = [name for name in _NEEDED if not hasattr(env, name)]
+    if missing:
+        raise ValueError(
+            f"environment {env_id!r} is no gymnax 1.0 environment: {type(env).__name__} has no {', '.join(missing)}; "
+            "envs.adapters.classic adapts one whose step returns obs, state, reward, done, info"
+        )
     if not hasattr(env, "reward_scale"):
         env.reward_scale = entry.reward_scale
-    return env, params
+    return env, env.default_params if params is None else params
+
+
+def imported(target: str) -> Factory:
+    """Return the factory that `package.module:Name` names: a class, a function, or an environment as it is.
+
+    Raises:
+      ValueError: if there is no such module or name, or the module cannot be imported, in one line.
+    """
+    module_name, _, name = target.partition(":")
+    if not re.fullmatch(r"\w+(\.\w+)*", module_name) or not re.fullmatch(r"\w+(\.\w+)*", name):
+        file = " (a module's name, no file's)" if module_name.endswith(".py") or "/" in module_name else ""
+        raise ValueError(f"environment {target!r} should be of the form package.module:Name{file}")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not (error.name and f"{module_name}.".startswith(f"{error.name}.")):
+            raise ValueError(
+                f"environment {target!r} needs the package {error.name!r}, which is not installed"
+            ) from error
+        ours = " in this project's package of that name" if module_name.split(".")[0] in _OURS else ""
+        raise ValueError(f"environment {target!r}: there is no module {error.name!r}{ours}") from error
+    except Exception as error:
+        text = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"environment {target!r}: importing {module_name} raised {type(error).__name__}: {text}"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, [other for other in dir(found) if not other.startswith("_")], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"environment {target!r}: {module_name} has no {part!r}{hint}")
+        found = getattr(found, part)
+    if isinstance(found, tuple) or not callable(found):
+        return lambda: found
+    factory = found
+
+    def build() -> Any:
+        try:
+            return factory()
+        except Exception as error:
+            text = (str(error).splitlines() or [""])[0]
+            raise ValueError(
+                f"environment {target!r}: {name}() raised {type(error).__name__}: {text}; it should build an "
+                "environment without arguments"
+            ) from error
+
+    return build
 
 
 def registered() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.drawing.terminal import Ask, InPlace, KeyAsker, Pages, ask_line
-from experiments.running import cli, process, startup
+from experiments.running import cli, importing, process, startup
 
 _MOST_STEPS = 10_000  # of random play where the environment does not say how long an episode is
 _COMMANDS = "h hidden state, o observation, ? help, q quit"
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _arguments(argv)
     startup.prepare()
+    importing.prepare(args.imports)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     heading = f"{args.env}, seed {seed}"
     ask: Ask = ask_line
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> Any:
     """Parse the command line."""
     parser = cli.Parser(cli.program("play"), __doc__)
-    parser.add_argument("env", metavar="ENV", help="environment id, such as popgym/RepeatPreviousEasy")
+    parser.add_argument("env", metavar="ENV", help="an environment: popgym/RepeatPreviousEasy, or your MODULE:NAME")
+    cli.add_import_argument(parser)
     parser.add_argument(
         "--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="of the episodes (default: a new one, printed)"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.drawing.pictures import Frame, save_gif, save_mp4, save_strip
-from experiments.running import cli, process, restoring, startup
+from experiments.running import cli, importing, process, restoring, startup
 
 _SUFFIXES = (".gif", ".mp4", ".png")
 _MOST_FRAMES = 500
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     args.out = out = _checked(args)
     startup.prepare()
+    importing.prepare(args.imports)
     match = _match(args)
     try:
         frames = _frames(args, match)
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.program("record"), __doc__)
     restoring.add_agent_arguments(parser)
-    parser.add_argument("--env", metavar="ID", help="environment id, in the place of a run directory")
+    parser.add_argument("--env", metavar="ID|MODULE:NAME", help="an environment, in the place of a run directory")
+    cli.add_import_argument(parser)
     parser.add_argument(
         "--policy", choices=("agent", "oracle", "random"),
         help="who plays; oracle: the best reference player (default: agent of a run, random play with --env)",
@@ -118,10 +120,10 @@ def _match(args: Any) -> Any:
     from experiments.running import rundir
 
     if args.policy != players.AGENT and args.imagine is None:
-        env_id = args.env or rundir.load(args.run_dir)[0].env
+        env_id = args.env or rundir.load_playable(args.run_dir)[0].env
         return players.without_run(env_id, args.policy, args.seed)
     if args.imagine is not None:
-        _check_images(rundir.load(args.run_dir)[0].env)
+        _check_images(rundir.load_playable(args.run_dir)[0].env)
     return players.of_run(args.run_dir, args.step, args.member, args.policy, args.seed)
 
 

@@ -1,4 +1,4 @@
-"""Let the agent run on every environment of a suite: `python -m experiments.smoke popgym`.
+"""Let the agent run on every environment of a suite, or on your own: `python -m experiments.smoke popgym`.
 
 A small agent collects, learns for a few updates and plays an evaluation on each; losses must be finite. It shows that
 an environment and the agent fit together, not that anything is learned. Takes about ten seconds an environment on one
@@ -16,21 +16,26 @@ from experiments.running import cli, process, startup
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("smoke"), __doc__)
-    parser.add_argument("suite", help="a suite of environments, such as popgym")
+    parser.add_argument("suite", nargs="?", help="a suite of environments, such as popgym")
+    parser.add_argument("--env", nargs="+", metavar="ID|MODULE:NAME", help="environments, in the place of a suite")
+    cli.add_import_argument(parser)
     parser.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to run, such as '*Easy' (default: all)"
     )
     args = parser.parse_args(argv)
+    if (args.suite is None) == (args.env is None):
+        parser.error("give a suite or --env, not both" if args.env else "give a suite or --env")
     startup.prepare()
     import jax
 
-    from experiments.running import asking
+    from experiments.running import asking, importing
 
+    importing.prepare(args.imports)
     failed = []
-    for env_id in asking.environments(args.suite, args.only):
+    for env_id in args.env or asking.environments(args.suite, args.only):
         begin = time.monotonic()
         try:
-            metrics = run(args.suite, env_id)
+            metrics = run(env_id)
             bad = [name for name, value in metrics.items() if value != value or abs(value) == float("inf")]
             outcome = f"not finite: {', '.join(bad)}" if bad else f"loss {metrics['model/loss']:.2f}"
         except Exception as error:  # Whatever goes wrong with one is said, and the others still run.
@@ -43,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def small(suite: str, env_id: str) -> Any:
+def small(env_id: str) -> Any:
     """Return the tiny preset with everything that costs time cut down."""
     from experiments.presets import preset
 
-    config = preset(suite, size="tiny", env=env_id)
+    config = preset(size="tiny", env=env_id)
     length = min(32, config.replay.sequence_length)
     return dataclasses.replace(
         config,
@@ -64,14 +69,14 @@ def small(suite: str, env_id: str) -> Any:
     )
 
 
-def run(suite: str, env_id: str) -> dict[str, float]:
+def run(env_id: str) -> dict[str, float]:
     """Train for one chunk, play two episodes, and return the chunk's metrics and the evaluation's mean return."""
     import jax
     import numpy as np
 
     from r2i_jit import Trainer
 
-    trainer = Trainer(small(suite, env_id), quick_compile=True)
+    trainer = Trainer(small(env_id), quick_compile=True)
     state = trainer.init(jax.random.split(jax.random.key(0), 1))
     state, metrics = trainer.train_chunk(state)
     played = trainer.evaluate(state, jax.random.key(1), 2)

@@ -3,14 +3,14 @@
 `paper` is the published agent's configuration, corrected where the release says it is wrong. `tiny` learns on two CPU
 cores while a person waits; `small` is for one GPU. docs/results.md has what they reach. One module a suite, with
 `PRESETS` (size -> function of the environment), `DEFAULT_ENV`, and the steps of a full run: `SUITE_STEPS` by size and
-`STEPS` by environment, where that differs.
+`STEPS` by environment, where that differs. Any other environment has its configuration by `rule`.
 """
 
 import dataclasses
 from types import ModuleType
 
 import envs
-from experiments.presets import memory_maze, popgym
+from experiments.presets import memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
 
 _MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze}
@@ -18,34 +18,49 @@ SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
 
 
-def preset(suite: str, size: str = "tiny", env: str | None = None) -> Config:
-    """Return the configuration for a suite's environment at a size.
+def preset(suite: str | None = None, size: str = "tiny", env: str | None = None) -> Config:
+    """Return the configuration for an environment at a size.
 
     Args:
-      suite: "popgym" or "memory_maze".
+      suite: "popgym" or "memory_maze"; None: that of `env`, which may also be in none.
       size: "tiny", "small" or "paper".
-      env: an id of the suite; by default the suite's first example.
+      env: what `envs.make` takes; by default the suite's first example.
 
     Raises:
-      ConfigError: for an unknown suite, size or environment, naming what there is.
+      ConfigError: for an unknown suite, size or environment, naming what there is, or one that is not supported.
     """
-    if suite not in SUITES:
-        raise ConfigError(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
+    if suite is None and env is None:
+        raise ConfigError(f"give a suite ({', '.join(SUITES)}) or an environment")
+    if suite is not None and suite not in SUITES:
+        hint = f"; an environment is given by --env {suite}" if "/" in suite or ":" in suite else ""
+        raise ConfigError(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}{hint}")
     if size not in SIZES:
         raise ConfigError(f"unknown size {size!r}: expected one of {', '.join(SIZES)}")
-    env = env or _MODULES[suite].DEFAULT_ENV
-    if not env.startswith(f"{suite}/"):
+    env = env or _MODULES[suite or ""].DEFAULT_ENV
+    if suite is not None and suite_of(env) != suite:
         raise ConfigError(f"environment {env!r} is not of suite {suite!r}; its ids start with {suite}/")
     try:
-        environment, _ = envs.make(env)
+        environment, params = envs.make(env)
+        if (found := suite_of(env)) is None:
+            config = rule.configuration(env, environment, params, size)
+        else:
+            config = _MODULES[found].PRESETS[size](env, environment)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
-    config = _MODULES[suite].PRESETS[size](env, environment)
+        raise ConfigError(str(error)) from error
     hypers = config.hypers.replace(reward_scale=config.hypers.reward_scale * float(environment.reward_scale))
     return dataclasses.replace(config, hypers=hypers)
 
 
+def suite_of(env: str) -> str | None:
+    """Return the suite that an environment's id names, None if it is in none that is known here."""
+    found = env.partition("/")[0] if ":" not in env else ""
+    return found if found in SUITES else None
+
+
 def default_steps(config: Config, size: str) -> int:
     """Return how many environment steps a full run of this configuration takes."""
-    module = _MODULES[config.env.partition("/")[0]]
+    suite = suite_of(config.env)
+    if suite is None:
+        return rule.SUITE_STEPS[size]
+    module = _MODULES[suite]
     return module.STEPS.get(config.env) or module.SUITE_STEPS[size]

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-from envs.observation import Categorical, observation_parts
+from envs.observation import Categorical, observation_leaves
 from r2i_jit.config import BehaviorConfig, Config, Hypers, LoopConfig, ModelConfig, ReplayConfig
 
 DEFAULT_ENV = "popgym/RepeatPreviousEasy"
@@ -59,9 +59,15 @@ TINY_GAMES = {
 
 def _tiny(env: str, environment: Any) -> Config:
     """About 0.3M parameters; a training sequence is one whole episode (the final observation included)."""
-    length = min(environment.max_episode_steps + 1, 1024)
+    config = tiny(env, min(environment.max_episode_steps + 1, 1024), latents(environment, environment.default_params))
+    game = env.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
+    return config.override(TINY_GAMES.get(env) or TINY_GAMES.get(game, ()))
+
+
+def tiny(env: str, length: int, stoch: int) -> Config:
+    """Return the settings of `tiny` that no game has its own of, for sequences of `length` and `stoch` latents."""
     batch, num_envs = max(1, 832 // length), 16
-    config = Config(
+    return Config(
         env=env,
         model=ModelConfig(
             ssm_layers=3,
@@ -71,7 +77,7 @@ def _tiny(env: str, environment: Any) -> Config:
             deter=96,
             dt_min=0.01,
             dt_max=1.0,
-            stoch=_latents(environment),
+            stoch=stoch,
             classes=8,
             action_scale=3.0,
             head_layers=2,
@@ -83,20 +89,22 @@ def _tiny(env: str, environment: Any) -> Config:
             capacity=500_000,
             batch_size=batch,
             sequence_length=length,
-            train_ratio=_train_ratio(32.0, batch * length, num_envs),
+            train_ratio=train_ratio(32.0, batch * length, num_envs),
         ),
         loop=LoopConfig(num_envs=num_envs, chunk_updates=64),
         hypers=Hypers(
             model_lr=1e-3, ssm_lr=1e-3, actor_lr=3e-4, critic_lr=3e-4, rep_scale=0.03, entropy_scale=2e-2, discount=0.95
         ),
     )
-    game = env.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
-    return config.override(TINY_GAMES.get(env) or TINY_GAMES.get(game, ()))
 
 
 def _small(env: str, environment: Any) -> Config:
     """About 5M parameters, for one GPU."""
-    length = min(environment.max_episode_steps + 1, 1024)
+    return small(env, min(environment.max_episode_steps + 1, 1024))
+
+
+def small(env: str, length: int) -> Config:
+    """Return the settings of `small` for sequences of `length`."""
     batch, num_envs = max(1, 4096 // length), 64
     return Config(
         env=env,
@@ -117,7 +125,7 @@ def _small(env: str, environment: Any) -> Config:
             capacity=1_000_000,
             batch_size=batch,
             sequence_length=length,
-            train_ratio=_train_ratio(64.0, batch * length, num_envs),
+            train_ratio=train_ratio(64.0, batch * length, num_envs),
         ),
         loop=LoopConfig(num_envs=num_envs, chunk_updates=64),
         hypers=Hypers(model_lr=6e-4, ssm_lr=6e-4, actor_lr=2e-4, critic_lr=2e-4, entropy_scale=3e-3),
@@ -125,6 +133,11 @@ def _small(env: str, environment: Any) -> Config:
 
 
 def _paper(env: str, environment: Any) -> Config:
+    """As `paper`."""
+    return paper(env)
+
+
+def paper(env: str) -> Config:
     """Return R2I's POPGym configuration with the authors' correction of its network sizes.
 
     Ref: R2I release, branch popgym (pull request 4): 5 layers, P = 512, H = 1024, deter = 512; B x T = 4 x 1024, 8
@@ -140,7 +153,7 @@ def _paper(env: str, environment: Any) -> Config:
     )
 
 
-def _train_ratio(wanted: float, tokens: int, num_envs: int) -> float:
+def train_ratio(wanted: float, tokens: int, num_envs: int) -> float:
     """Return the train ratio next to `wanted` for which collecting and at most eight updates can take turns.
 
     Batches hold whole episodes, so `tokens` is seldom round: a ratio to the letter can mean 512 updates at a time.
@@ -149,13 +162,14 @@ def _train_ratio(wanted: float, tokens: int, num_envs: int) -> float:
     return float(tokens / (num_envs * steps_per_update))
 
 
-def _latents(environment: Any) -> int:
+def latents(environment: Any, params: Any) -> int:
     """Return how many categorical latents a tiny model gets: as many as the observation has one-hot groups, in [2, 32].
 
-    Spare latents encode the same thing again, each with its own sampling noise, and recall is learned later: on
-    RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with 2 (docs/decisions/005-tiny-preset.md).
+    A number or a bit counts as one. Spare latents encode the same thing again, each with its own sampling noise, and
+    recall is learned later: on RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with 2
+    (docs/decisions/005-tiny-preset.md).
     """
-    parts = observation_parts(environment, environment.default_params)
+    parts = [part for leaf in observation_leaves(environment, params) for part in leaf.parts]
     groups = sum(part.count if isinstance(part, Categorical) else part.size for part in parts)
     return min(32, max(2, groups))
 

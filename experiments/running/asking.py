@@ -11,7 +11,7 @@ from experiments.running.runinfo import RunInfo
 from r2i_jit.config import Config, ConfigError
 
 
-def config(suite: str, size: str, env: str | None, assignments: Sequence[str]) -> Config:
+def config(suite: str | None, size: str, env: str | None, assignments: Sequence[str]) -> Config:
     """Return a preset with assignments such as `model.units=128`.
 
     Raises:
@@ -33,7 +33,7 @@ def asked_config(args: Any, size: str, env: str | None) -> Config:
 def typed_config(args: Any, saved: Config, info: RunInfo) -> Config:
     """Return a saved run's Config with what the command line says of it; exit 2 with one line if that is wrong."""
     env = args.env
-    if env is None and info.suite != args.suite:  # another suite was typed, and with it another environment
+    if env is None and args.suite not in (None, info.suite):  # another suite was typed, and with it another environment
         env = asked_config(args, resolved_size(args.size), None).env
     try:
         return dataclasses.replace(saved, env=env or saved.env).override(args.assignments)

@@ -86,10 +86,19 @@ def seconds(text: str) -> float:
     return number
 
 
+def add_import_argument(parser: Parser) -> None:
+    """Add the option that names modules to import, such as those that register environments."""
+    parser.add_argument(
+        "--import", dest="imports", nargs="+", action="extend", default=[], metavar="MODULE",
+        help="import these first: they may register environments",
+    )  # fmt: skip
+
+
 def add_run_arguments(parser: Parser) -> None:
     """Add the options that `train` and `sweep` share."""
-    parser.add_argument("suite", help="a suite of environments, such as popgym")
-    parser.add_argument("--env", metavar="ID", help="environment id (default: the preset's)")
+    parser.add_argument("suite", nargs="?", help="a suite of environments, such as popgym; not needed with --env")
+    parser.add_argument("--env", metavar="ID|MODULE:NAME", help="an environment (default: the suite's first)")
+    add_import_argument(parser)
     parser.add_argument("--size", choices=SIZES, help="preset (default: auto = small with an accelerator, else tiny)")
     parser.add_argument("--seeds", type=whole(1, 4096), metavar="N", help="seeds, trained at once (default: 1)")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="S", help="the run's root seed (default: 0)")

@@ -110,7 +110,8 @@ def execute(
 def _say_stopped(run: Run, when: str = "") -> None:
     """Say where a signal has stopped a run, and how it goes on."""
     where = f"stopped at step {run.step:,}" if run.saved >= 0 else "stopped before anything was learned"
-    command = f"{cli.program(run.info.kind)} {run.info.suite} --run-dir {shlex.quote(str(run.path))} --resume"
+    suite = f" {run.info.suite}" if run.info.suite else ""
+    command = f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume"
     note(f"{where}{' ' * bool(when)}{when}; go on with: {command}")
 
 

@@ -42,7 +42,7 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     from r2i_jit.checkpoint import CheckpointError
     from r2i_jit.config import ConfigError
 
-    config, info = rundir.load(run_dir)
+    config, info = rundir.load_playable(run_dir)
     try:
         trainer = Trainer(config)
         restored = rundir.restore(run_dir, config, info, lambda: _asked(run_dir, step, trainer, len(info.members)))

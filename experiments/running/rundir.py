@@ -10,12 +10,13 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from experiments.running import cli, runinfo
+from experiments.running import cli, importing, runinfo
 from experiments.running.cli import LOCKED, SAVE_FAILED, fail
 from experiments.running.runinfo import RunFileError, RunInfo
 from r2i_jit.config import Config, ConfigError, differences
@@ -29,7 +30,7 @@ _UNBORN = {"run.lock", "config.json", "config.json.tmp", "run.json.tmp"}
 
 def new_path(env: str, size: str, kind: str = "train") -> Path:
     """Return a run directory that does not exist yet: runs/<env>-<size>-<time>."""
-    stem = f"{env.replace('/', '-')}-{size}-{'sweep-' if kind == 'sweep' else ''}{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = f"{re.sub('[/:]', '-', env)}-{size}-{'sweep-' if kind == 'sweep' else ''}{time.strftime('%Y%m%d-%H%M%S')}"
     path, count = RUNS / stem, 1
     while path.exists():
         count += 1
@@ -124,6 +125,13 @@ def load(path: Path) -> tuple[Config, RunInfo]:
         fail(error)
 
 
+def load_playable(path: Path) -> tuple[Config, RunInfo]:
+    """As `load`, with the modules imported that the run's environment comes from."""
+    config, info = load(path)
+    importing.prepare(info.imports, info.folder)
+    return config, info
+
+
 def _read(path: Path) -> tuple[Config, RunInfo]:
     values = runinfo.read_object(path / "config.json")
     try:
@@ -168,7 +176,7 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
 def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: Config, kind: str) -> None:
     """Exit 2 naming every difference between a saved run and what the command line asks for."""
     if info.kind != kind:
-        fail(f"{path} is a {info.kind} run; resume it with `{cli.program(info.kind)} {info.suite} --resume`")
+        fail(f"{path} is a {info.kind} run; resume it with `{cli.program(info.kind)} --run-dir {path} --resume`")
     if changed := changes(args, saved, info, asked):
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 

@@ -24,11 +24,14 @@ class RunInfo:
 
     Attributes:
       kind: `train` or `sweep`.
+      suite: of the environment; empty if it is in none.
       members: one per row of the vmapped state; `{"seed": 0}`, in a sweep with its `hypers.*` values.
       steps: environment steps per seed to reach.
       eval_every: steps between evaluations.
       created: seconds since 1970.
       versions: what bit-exactness depends on.
+      imports: modules that were imported before, such as those that register environments.
+      folder: where the run was started: modules are looked for there, too.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -41,6 +44,8 @@ class RunInfo:
     eval_every: int
     created: float
     versions: dict[str, str]
+    imports: list[str] = dataclasses.field(default_factory=list)
+    folder: str = ""
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -83,7 +88,7 @@ def read(path: Path) -> RunInfo:
     """
     found = read_object(path)
     fields = {field.name: field for field in dataclasses.fields(RunInfo)}
-    needed = {name for name, field in fields.items() if field.default_factory is dataclasses.MISSING}
+    needed = {name for name, field in fields.items() if _is_needed(field)}
     for name in sorted(needed - found.keys()):
         raise RunFileError(f"{path}: key {name!r} is missing")
     for name in sorted(found.keys() - fields.keys()):
@@ -98,6 +103,8 @@ def read(path: Path) -> RunInfo:
         "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
         "created": (_number(found["created"]), "a number of seconds"),
         "versions": (_is_map_of_texts(found["versions"]), "an object of texts"),
+        "imports": (_are_texts(found.get("imports", [])), "a list of texts"),
+        "folder": (isinstance(found.get("folder", ""), str), "a text"),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():
@@ -134,6 +141,14 @@ def warn_versions(info: RunInfo) -> None:
     changed = [f"{name} {old or 'unset'} -> {now[name] or 'unset'}" for name, old in known.items() if old != now[name]]
     if changed:
         note(f"resuming under other conditions, so not bit-exact: {'; '.join(changed)}")
+
+
+def _is_needed(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _whole(value: Any, low: int, high: int) -> bool:

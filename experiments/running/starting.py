@@ -5,6 +5,7 @@ Nothing is created on disk before everything that the user typed has been found 
 
 import dataclasses
 import importlib.util
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,9 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
     startup.prepare(all_cores=True)
-    from experiments.running import loop, rundir
+    from experiments.running import importing, loop, rundir
+
+    importing.prepare(args.imports)
 
     wandb = importlib.util.find_spec("wandb")
     if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
@@ -57,7 +60,7 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
 
 def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     """Return the Config and RunInfo of a run that starts now."""
-    from experiments.presets import default_steps
+    from experiments.presets import default_steps, suite_of
     from experiments.running import asking, runinfo
 
     size = asking.resolved_size(args.size)
@@ -67,8 +70,9 @@ def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     members = members_of(config, args.seeds or 1)
     versions = runinfo.versions()
     return config, runinfo.RunInfo(
-        kind, args.suite, size, args.seed or 0, members, steps, eval_every, time.time(), versions
-    )
+        kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
+        args.imports, os.getcwd(),
+    )  # fmt: skip
 
 
 def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
@@ -84,10 +88,11 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
             rundir.refuse_occupied(args.run_dir)
         cli.note(f"nothing to resume in {args.run_dir}: starting the run there")
         return None
-    # Checks the suite, --env, --size and --set before any run is looked at.
-    asked = asking.asked_config(args, asking.resolved_size(args.size), args.env)
+    if args.run_dir is None or args.suite or args.env:
+        # Checks the suite, --env, --size and --set before any run is looked at.
+        asked = asking.asked_config(args, asking.resolved_size(args.size), args.env)
     path = args.run_dir or rundir.newest(asked.env, kind)
-    saved, info = rundir.load(path)
+    saved, info = rundir.load_playable(path)
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
     runinfo.warn_versions(info)
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every

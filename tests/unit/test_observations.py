@@ -13,13 +13,12 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams
 
 import envs
-from envs.observation import Categorical, Continuous, Image, observation_parts
+from envs.observation import Binary, Categorical, Continuous, Image, arrange, observation_leaves, observation_parts
 from envs.spaces import MultiDiscrete
-from envs.wrappers import PreviousActionAndStart, Wrapper
+from envs.wrappers import ArrangeObservations, PreviousActionAndStart, Wrapper, arranged
 from r2i_jit.config import ConfigError
 from r2i_jit.observations import (
     check_environment,
-    check_parts,
     flatten_observation,
     from_groups,
     latent_groups,
@@ -86,6 +85,10 @@ def refused(function, *args, error=ConfigError) -> str:
     return message
 
 
+def checked(env, params):
+    return check_environment(env, params, observation_leaves(env, params))
+
+
 @pytest.mark.parametrize("shape", [(), (N,), (N, N), (N, N, N)])
 def test_class_numbers_become_one_hot_whatever_the_batch(shape):
     obs = jax.random.randint(jax.random.key(0), shape, 0, N)
@@ -144,20 +147,131 @@ def test_parts_come_from_the_space_whatever_the_environment_declares():
     assert observation_parts(lake, params) == (Categorical(16, one_hot=False),)
 
 
+BYTES, UNIT = ((0, 255), jnp.uint8), ((0, 1), jnp.float32)
+
+
+def box(shape, bounds=(-1, 1), dtype=jnp.float32):
+    return spaces.Box(*bounds, shape, dtype)
+
+
+HANDLED = {
+    "scalar": (box(()), (Continuous(1),)),
+    "vector": (box((4,)), (Continuous(4),)),
+    "half": (box((4,), dtype=jnp.float16), (Continuous(4),)),
+    "unbounded": (box((4,), (-np.inf, np.inf)), (Continuous(4),)),
+    "integers": (box((4,), (0, 9), jnp.int32), (Continuous(4),)),
+    "bytes": (box((4,), *BYTES), (Continuous(4),)),
+    "unit vector": (box((4,), *UNIT), (Continuous(4),)),
+    "bits": (box((4,), (0, 1), jnp.int32), (Binary(4),)),
+    "bits of bytes": (box((5, 5, 2), (0, 1), jnp.uint8), (Binary(50),)),
+    "bools": (box((2, 3), (0, 1), jnp.bool_), (Binary(6),)),
+    "matrix": (box((9, 9), *UNIT), (Continuous(81),)),
+    "rank 4": (box((2, 16, 16, 3), *BYTES), (Continuous(1536),)),
+    "codes": (box((7, 7, 3), *BYTES), (Continuous(147),)),
+    "large codes": (box((20, 20, 3), (0, 10), jnp.uint8), (Continuous(1200),)),
+    "flat picture": (box((64, 4, 3), *BYTES), (Continuous(768),)),
+    "picture": (box((84, 65, 4), *BYTES), (Image((84, 65, 4)),)),
+    "float picture": (box((84, 65, 3), *UNIT), (Image((84, 65, 3)),)),
+    "grey picture": (box((84, 65), *BYTES), (Image((84, 65)),)),
+    "classes": (spaces.Discrete(N), NUMBER),
+    "several classes": (
+        MultiDiscrete([2, 3]),
+        (Categorical(2, one_hot=False), Categorical(3, one_hot=False)),
+    ),
+    "dict": (
+        spaces.Dict({"eye": box((32, 20, 3), *BYTES), "body": spaces.Tuple((box((2, 2)), spaces.Discrete(N)))}),
+        ((Image((32, 20, 3)),), (Continuous(4),), NUMBER),
+    ),
+    "one in a dict": (spaces.Dict({"only": box((4,))}), (Continuous(4),)),
+}
+
+
+@pytest.mark.parametrize("kind", HANDLED)
+def test_a_space_says_what_an_observation_is(kind):
+    space, parts = HANDLED[kind]
+    env = with_(space=space)
+    for tried in (env, Wrapper(env)):
+        assert observation_parts(tried, env.default_params) == parts
+
+
+DECLARED = {
+    "bits in floats": (box((4,), *UNIT), (Binary(4),), (Binary(4),)),
+    "grey floats": (box((20, 20), *UNIT), (Image((20, 20)),), (Image((20, 20, 1)),)),
+    "small": (box((7, 5, 3), *BYTES), (Image((7, 5, 3)),), (Image((7, 5, 3)),)),
+    "channels first": (
+        box((3, 24, 20), *BYTES), (Image((3, 24, 20), channels_first=True),), (Image((24, 20, 3)),),
+    ),
+    "class numbers": (box((2,), (0, 3), jnp.int32), (Categorical(4, 2, one_hot=False),), None),
+    "a class number": (box((1,), (0, 3), jnp.int32), (Categorical(4, one_hot=False),), None),
+    "mixed": (box((3, 3)), (Categorical(3), Continuous(4), Binary(2)), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DECLARED)
+def test_an_environment_says_what_its_space_cannot(kind):
+    space, parts, arranged_parts = DECLARED[kind]
+    env = with_(space=space, observation_parts=lambda self, params: parts)
+    (leaf,) = observation_leaves(env, env.default_params)
+    assert leaf.parts == parts and leaf.arranged_parts == (arranged_parts or parts)
+    inside = with_(
+        space=spaces.Dict({"a": spaces.Tuple((space, spaces.Discrete(2))), "b": box((2,))}),
+        observation_parts=lambda self, params: {"a": (parts, None)},
+    )
+    for tried in (inside, Wrapper(inside)):
+        assert observation_parts(tried, None) == (parts, (Categorical(2, one_hot=False),), (Continuous(2),))
+
+
+@pytest.mark.parametrize("kind", HANDLED | DECLARED)
+@pytest.mark.parametrize("lead", [(), (1,), (3, 2)])
+def test_observations_are_arranged_as_their_parts_say(kind, lead):
+    space = {**HANDLED, **DECLARED}[kind][0]
+    attributes = {"observation_parts": lambda self, params: DECLARED[kind][1]} if kind in DECLARED else {}
+    env = with_(space=space, **attributes)
+    leaves = observation_leaves(env, env.default_params)
+
+    def made(space):
+        if isinstance(space, spaces.Dict):
+            return {name: made(inner) for name, inner in space.spaces.items()}
+        if isinstance(space, spaces.Tuple):
+            return [made(inner) for inner in space.spaces]
+        return np.arange(int(np.prod((*lead, *space.shape)))).reshape((*lead, *space.shape)).astype(space.dtype)
+
+    found = arrange(leaves, made(space), len(lead))
+    for leaf, array in zip(leaves, found if len(leaves) > 1 else (found,), strict=True):
+        assert (array.shape, array.dtype.name) == ((*lead, *leaf.arranged_shape), leaf.dtype)
+        flat = flatten_observation(leaf.arranged_parts, jnp.asarray(array))
+        sizes = sum(part.size for part in leaf.arranged_parts)
+        assert flat.dtype == jnp.float32 and flat.reshape(*lead, -1).shape == (*lead, sizes)
+    wrapped = ArrangeObservations(env)
+    inner = wrapped.observation_space(None)
+    members = inner.spaces if isinstance(inner, spaces.Tuple) else (inner,)
+    assert [tuple(member.shape) for member in members] == [leaf.arranged_shape for leaf in leaves]
+    assert observation_parts(wrapped, None) == wrapped.observation_parts(None)  # its space agrees
+
+
+def test_channels_that_come_first_are_moved_and_grey_pictures_get_one():
+    obs = np.arange(2 * 3 * 17 * 18).reshape(2, 3, 17, 18).astype(np.uint8)
+    env = with_(space=box((3, 17, 18), *BYTES), observation_parts=lambda s, p: Image((3, 17, 18), channels_first=True))
+    np.testing.assert_array_equal(arrange(observation_leaves(env, None), obs, 1), np.moveaxis(obs, 1, -1))
+    env = with_(space=box((17, 18), *BYTES))
+    np.testing.assert_array_equal(arrange(observation_leaves(env, None), obs[0], 1), obs[0][..., None])
+    plain = with_(space=box((17, 18, 3), *BYTES))
+    assert arranged(plain, None) is plain and arranged(env, None) is not env
+
+
 UNUSABLE = {
-    "rank 0": (spaces.Box(-1, 1, ()), "shape should be"),
-    "rank 2": (spaces.Box(np.zeros((9, 9)), np.ones((9, 9)), (9, 9)), "shape should be"),
-    "rank 4": (spaces.Box(0, 255, (2, 16, 16, 3), jnp.uint8), "shape should be"),
-    "empty": (spaces.Box(-1, 1, (0,)), "shape should be"),
-    "float picture": (spaces.Box(0, 1, (16, 16, 3)), "should be uint8"),
-    "channels first": (spaces.Box(0, 255, (3, 64, 64), jnp.uint8), "channels should come last"),
-    "stacked channels first": (spaces.Box(0, 255, (12, 84, 96), jnp.uint8), "channels should come last"),
-    "bool": (spaces.Box(0, 1, (4,), jnp.bool_), "float or an integer"),
-    "complex": (spaces.Box(0, 1, (4,), jnp.complex64), "float or an integer"),
-    "nothing": (spaces.Discrete(0), "give a Box or a Discrete"),
-    "several": (MultiDiscrete([2, 3]), "give a Box or a Discrete"),
-    "dict": (spaces.Dict({"a": spaces.Discrete(2)}), "give a Box or a Discrete"),
-    "tuple": (spaces.Tuple((spaces.Discrete(2),)), "give a Box or a Discrete"),
+    "empty": (box((0,)), "should be 0"),
+    "channels first": (box((3, 64, 64), *BYTES), "channels should come last"),
+    "floats, channels first": (box((3, 64, 64), *UNIT), "channels_first=True"),
+    "stacked channels first": (box((12, 84, 96), *BYTES), "channels should come last"),
+    "complex": (spaces.Box(0, 1, (4,), jnp.complex64), "float, an integer or bool"),
+    "nothing": (spaces.Discrete(0), "give a Box, a Discrete"),
+    "no space": (spaces.Space(), "give a Box, a Discrete"),
+    "no array": (spaces.Dict({}), "holds no array"),
+    "in a dict": (
+        spaces.Dict({"ok": box((3,)), "bad": spaces.Tuple((spaces.Discrete(0),))}),
+        "['bad'][0]: observation",
+    ),
 }
 
 
@@ -167,13 +281,19 @@ def test_a_space_that_nothing_can_handle_is_refused_in_a_line(kind):
     env = with_(space=space)
     for tried in (env, Wrapper(env)):
         message = refused(observation_parts, tried, env.default_params, error=ValueError)
-        assert message.startswith("Any: observation space ") and rule in message
-        assert type(space).__name__ in message
+        assert message.startswith("Any") and ": observation space " in message and rule in message
+        assert type(space).__name__ in message or kind == "in a dict"
 
 
 @pytest.mark.parametrize(
     "parts",
-    [(Categorical(3),), (Continuous(2), Continuous(3)), (Image((2, 2, 1)),), (Categorical(4, one_hot=False),), ()],
+    [
+        (Categorical(3),),
+        (Continuous(2), Continuous(3)),
+        (Image((2, 2, 1)),),
+        (Categorical(4, 4, one_hot=False),),
+        ("x",),
+    ],
 )
 def test_parts_that_are_not_those_of_the_space_are_refused(parts):
     env = with_(space=spaces.Box(0, 1, (4,)), observation_parts=lambda self, params: parts)
@@ -182,28 +302,10 @@ def test_parts_that_are_not_those_of_the_space_are_refused(parts):
     )
 
 
-@pytest.mark.parametrize("space", [spaces.Box(0, 1, (4,), dtype) for dtype in (jnp.float16, jnp.int32, jnp.uint8)])
-def test_vectors_of_numbers_and_pictures_are_taken(space):
-    env = with_(space=space)
-    assert observation_parts(env, env.default_params) == (Continuous(4),)
-    env = with_(space=spaces.Box(0, 255, (84, 64, 4), jnp.uint8))
-    assert observation_parts(env, env.default_params) == (Image((84, 64, 4)),)
-
-
 def test_what_makes_a_vector_itself_takes_boxes_of_any_shape():
     env = PreviousActionAndStart(with_(space=spaces.Box(-1, 1, (3, 3)), shown=lambda self, state: jnp.zeros((3, 3))))
     assert observation_parts(env, env.default_params) == (Continuous(9), Categorical(2), Categorical(2))
-    check_environment(env, env.default_params)
-
-
-@pytest.mark.parametrize(("net", "multiple"), [("convolutions", 16), ("patches", 8)])
-def test_images_that_the_networks_cannot_halve_are_refused(net, multiple):
-    model = small_config(model__image_net=net).model
-    check_parts("Any", (Image((multiple, 3 * multiple, 3)),), model)
-    for shape in ((84, 84, 3), (64, 4, 3), (12, 64, 1)):
-        message = refused(check_parts, "Any", (Image(shape),), model)
-        assert f"divide by {multiple}" in message and str(shape) in message and net in message
-    check_parts("Any", (Continuous(3), Categorical(5)), model)
+    checked(env, env.default_params)
 
 
 @contextlib.contextmanager
@@ -229,8 +331,9 @@ def test_every_known_environment_keeps_its_word(env_id):
         pytest.skip("with x64 some of gymnax's games have other dtypes after a step than after a reset")
     with contextlib.nullcontext() if ours else promoting():
         env, params = known(env_id)
-        obs = check_environment(env, params)
-    assert obs.shape == env.observation_space(params).shape
+        obs = checked(env, params)
+    (leaf,) = observation_leaves(env, params)
+    assert obs.shape == leaf.arranged_shape
 
 
 BROKEN = {
@@ -244,12 +347,15 @@ BROKEN = {
     ),
     "class": ({"shown": lambda s, state: state.time.astype(jnp.float32)}, ["float32", "int32"]),
     "one-hot class": ({"shown": lambda s, state: jax.nn.one_hot(state.time, N)}, ["(4,)", "()"]),
-    "tree": ({"shown": lambda s, state: {"a": state.time}}, ["'a'", "one array"]),
+    "tree": ({"shown": lambda s, state: {"a": state.time}}, ["'a'", "one array", "reset_env's observation has leaves"]),
     "complex": (
         {"space": spaces.Box(0, 1, (3,)), "shown": lambda s, _: jnp.zeros(3, jnp.complex64)},
         ["complex64", "float32"],
     ),
-    "no shape": ({"space": spaces.Dict({})}, ["no shape"]),
+    "no such array": (
+        {"space": spaces.Dict({"b": spaces.Discrete(N)}), "shown": lambda s, state: {"a": state.time}},
+        ["there is no ['b']"],
+    ),
 }
 
 
@@ -257,7 +363,7 @@ BROKEN = {
 def test_an_observation_that_is_not_of_its_space_is_refused_in_a_line(kind):
     attributes, words = BROKEN[kind]
     env = with_(**attributes)
-    message = refused(check_environment, env, env.default_params)
+    message = refused(checked, env, env.default_params)
     assert message.startswith("env='Any': ") and all(word in message for word in words), message
 
 
@@ -294,15 +400,15 @@ def test_what_no_loop_could_carry_is_refused_in_a_line(attributes, words):
     if "step_env" in kind and kind["step_env"].__closure__:
         kind["is_truncated"] = lambda self, state, params: jnp.zeros((), bool)
     env = with_(**kind)
-    message = refused(check_environment, env, env.default_params)
+    message = refused(checked, env, env.default_params)
     assert message.startswith("env='Any': ") and all(word in message for word in words), message
 
 
 def test_what_does_no_harm_is_taken():
     env = with_(**stepping(State(jnp.int32(1)), reward=jnp.int32(1), terminated=jnp.int32(0)))
-    check_environment(env, env.default_params)
+    checked(env, env.default_params)
     env = with_(space=spaces.Box(0, 1, (2,)), shown=lambda self, state: jnp.zeros(2, bool))
-    check_environment(env, env.default_params)
+    checked(env, env.default_params)
     for actions in (spaces.Box(-1, 1, (2,)), MultiDiscrete([2, 3])):
         env = with_(actions=actions)
-        check_environment(env, env.default_params)
+        checked(env, env.default_params)

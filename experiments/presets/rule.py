@@ -1,0 +1,77 @@
+"""The configuration of an environment that no suite knows: by rule from its spaces, its episode's length and the size.
+
+It begins with what was measured on the suites: POPGym's settings for vectors, Memory Maze's where there are images.
+What those have for one game alone is left out. docs/own.md says what the rule reached on games not used to make it.
+"""
+
+import dataclasses
+from typing import Any
+
+from gymnax.environments import spaces
+
+from envs.episodes import longest_episode
+from envs.observation import Image, observation_leaves
+from experiments.presets import memory_maze, popgym
+from r2i_jit.config import Config
+
+SUITE_STEPS = {"tiny": 200_000, "small": 2_000_000, "paper": 10_000_000}
+# Steps of a training sequence at most. A whole episode, where it is not longer: then nothing is asked for that was not
+# shown. Of longer ones an update sees a part, and memory is trained over that.
+_LONGEST = {"tiny": 256, "small": 1024, "paper": 1024}
+_LONGEST_OF_IMAGES = {"tiny": 64, "small": 256, "paper": 1024}
+
+
+def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
+    """Return the configuration of `environment` under the id `env` at a size.
+
+    Raises:
+      ValueError: if its observation space is not supported.
+    """
+    leaves = observation_leaves(environment, params)
+    images = any(isinstance(leaf.parts[0], Image) for leaf in leaves)
+    steps = longest_episode(environment, params)
+    longest = (_LONGEST_OF_IMAGES if images else _LONGEST)[size]
+    length = longest if steps is None else min(steps + 1, longest)
+    config = (_of_images if images else _of_vectors)(env, environment, params, size, length)
+    continuous = isinstance(environment.action_space(params), spaces.Box)
+    hypers = config.hypers.replace(discount=_discount(steps))
+    if continuous:  # its entropy is of another size, and falls with every number of the action
+        hypers = hypers.replace(entropy_scale=min(hypers.entropy_scale, 3e-3))
+    return dataclasses.replace(config, hypers=hypers)
+
+
+def _discount(steps: int | None) -> float:
+    """Return the discount whose horizon is the episode's length, between 20 and the paper's 333 steps."""
+    return 1.0 - 1.0 / min(333, max(20, steps or 333))
+
+
+def _of_vectors(env: str, environment: Any, params: Any, size: str, length: int) -> Config:
+    if size == "paper":
+        return popgym.paper(env)
+    if size == "small":
+        return popgym.small(env, length)
+    config = popgym.tiny(env, length, popgym.latents(environment, params))
+    return dataclasses.replace(config, behavior=dataclasses.replace(config.behavior, horizon=12))
+
+
+def _of_images(env: str, environment: Any, params: Any, size: str, length: int) -> Config:
+    """Images as in the maze; what random play shows first is as much as two batches, not the maze's long strolls."""
+    config = memory_maze.PRESETS[size](env, environment)
+    if size == "paper":
+        return config
+    replay = config.replay
+    tokens = {"tiny": 256, "small": 8192}[size]
+    batch = max(1, tokens // length)
+    ratio = popgym.train_ratio(replay.train_ratio, batch * length, config.loop.num_envs)
+    replay = dataclasses.replace(
+        replay,
+        sequence_length=length,
+        batch_size=batch,
+        train_ratio=ratio,
+        prefill=max(2 * batch * length, 2 * length * config.loop.num_envs),
+        prefill_repeat=0.0,
+    )
+    hypers = config.hypers.replace(reward_scale=1.0)
+    model = dataclasses.replace(config.model, decoded_steps=min(config.model.decoded_steps, length // 4))
+    loop = dataclasses.replace(config.loop, evaluation_greedy=True)
+    return dataclasses.replace(config, model=model, replay=replay, hypers=hypers, loop=loop)

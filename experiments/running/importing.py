@@ -1,0 +1,29 @@
+"""A user's own modules: found from where the person stands, and again from where a run was started."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from experiments.running import cli
+
+
+def prepare(imports: Sequence[str], folder: str = "") -> None:
+    """Import modules, such as those that register environments; exit 2 with one line if one cannot be.
+
+    Args:
+      imports: their names.
+      folder: a folder in which modules are looked for, after the current one. Both come last, so that nothing in them
+        shadows an installed package.
+    """
+    for place in (os.getcwd(), folder):
+        if place and place not in sys.path:
+            sys.path.append(place)
+    for name in imports:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            missing = f"there is no module {error.name!r}; it is looked for in {os.getcwd()}"
+            cli.fail(f"--import {name}: {missing}{f' and {folder}' if folder and folder != os.getcwd() else ''}")
+        except Exception as error:
+            cli.fail(f"--import {name} raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
