@@ -89,18 +89,21 @@ def _entry(curve: curves.Curve, final: dict[str, Any] | None) -> dict[str, Any]:
         "final": None,
     }
     if final is not None:
-        keys = ("mean", "stderr")
-        rows = [row for row in final.get("members", []) if any(_same(row, member) for member in curve.members)]
         entry["final"] = {
             "env_steps": final["env_steps"],
             "episodes": final.get("episodes"),
-            **{key: _short([row.get(key) for row in rows]) for key in keys},
+            **{key: _short([_said(final, member, key) for member in curve.members]) for key in ("mean", "stderr")},
         }
     return entry
 
 
-def _same(row: dict[str, Any], member: dict[str, Any]) -> bool:
-    return all(row.get(key) == value for key, value in member.items())
+def _said(final: dict[str, Any], member: dict[str, Any], key: str) -> float | None:
+    """Return a number that an evaluation has for a member; None where it has none, as of one that diverged."""
+    rows = final.get("members")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict) and member.items() <= row.items():
+            return row.get(key) if isinstance(row.get(key), int | float) else None
+    return None
 
 
 def _short(values: Any) -> list[float | int | None]:

@@ -63,6 +63,13 @@ def test_a_file_says_who_made_the_curve_and_how(capsys):
     assert kept["final"] == {"env_steps": 400, "episodes": 128, "mean": [0.2, None], "stderr": [0.01, None]}
 
 
+@pytest.mark.parametrize("members", [None, "x", [7], [{"seed": 1, "mean": "high"}]])
+def test_a_damaged_evaluation_says_nothing_of_a_seed(members):
+    run = make_run(Path("run"), SEEDS)
+    (run / "evaluation.json").write_text(json.dumps({**FINAL, "members": members}))
+    assert keep(run)[0]["final"] == {"env_steps": 400, "episodes": 128, "mean": [None, None], "stderr": [None, None]}
+
+
 def test_a_figure_from_a_file_is_the_figure_from_the_run(monkeypatch, capsys):
     run = make_run(Path("runs/mine"), SEEDS)
     keep(run)
