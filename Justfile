@@ -93,6 +93,12 @@ check: _dev
     @.venv/bin/ruff format --check .
     @.venv/bin/mypy
 
+# Build the documentation into site/; a warning is an error
+[group("develop")]
+[no-exit-message]
+docs: _docs
+    @NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 # Use an NVIDIA GPU: install JAX's CUDA libraries into .venv
 [group("develop")]
 cuda: _run
@@ -107,6 +113,8 @@ lock: _run
 _run: (_install "run" ".")
 
 _dev: (_install "dev" ".[dev]")
+
+_docs: (_install "docs" ".[docs]")
 
 # Install the package unless .venv holds it already, newer than what it was made from.
 _install stamp target:

@@ -8,21 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.running.machine import cores
+from experiments.running.machine import cores, processor
 
 
 def describe() -> str:
     """Return one line: processor, cores this process may use, device, versions, date."""
-    model = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
-    except OSError:
-        pass
     device = jax.devices()[0]
     return (
-        f"{model}, {cores()} core(s) used; device {device.platform} ({device.device_kind}); jax {jax.__version__}, "
-        f"Python {platform.python_version()}; {time.strftime('%Y-%m-%d')}"
+        f"{processor()}, {cores()} core(s) used; device {device.platform} ({device.device_kind}); "
+        f"jax {jax.__version__}, Python {platform.python_version()}; {time.strftime('%Y-%m-%d')}"
     )
 
 

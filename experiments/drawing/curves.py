@@ -1,4 +1,4 @@
-"""Learning curves as one figure, from the metrics of one or more runs.
+"""Learning curves as one figure, from the metrics of one or more runs or from what `scores` kept of them.
 
 Thin lines are seeds, the thick line is their mean, the band its 95 % confidence interval over seeds (Student's t, so
 it is honestly wide with few seeds), dots are the evaluations. Dashed lines are known returns of the environment, grey
@@ -30,6 +30,7 @@ class Curve:
       steps: environment steps, shape (points,).
       returns: training returns, shape (seeds, points); NaN where no episode ended.
       eval_steps, evaluations: the same for evaluations; (evaluations,) and (seeds, evaluations).
+      members: what identifies each seed, such as `{"seed": 0}`, in a sweep with its `hypers.*` values.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Curve:
     returns: np.ndarray
     eval_steps: np.ndarray
     evaluations: np.ndarray
+    members: tuple[dict[str, Any], ...] = ()
 
 
 def plot_runs(run_dirs: Sequence[Path], out: Path) -> Path:
@@ -49,10 +51,8 @@ def plot_runs(run_dirs: Sequence[Path], out: Path) -> Path:
     for run_dir in run_dirs:
         config, info = rundir.load(run_dir)
         envs.append(config.env)
-        curves += _curves(run_dir, info, several=len(run_dirs) > 1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _draw(curves, sorted(set(envs)), out)
-    return out
+        curves += of_run(run_dir, info, several=len(run_dirs) > 1)
+    return draw(curves, envs, out)
 
 
 def show_run(run_dir: Path) -> None:
@@ -63,8 +63,13 @@ def show_run(run_dir: Path) -> None:
         note(f"no learning curve: {error.strerror or error}")
 
 
-def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:
-    """Return one curve per setting of hyper-parameters: one for a training run, several for a sweep."""
+def of_run(run_dir: Path, info: Any, several: bool) -> list[Curve]:
+    """Return one curve per setting of hyper-parameters: one for a training run, several for a sweep.
+
+    Args:
+      run_dir: the run directory, whose name is part of the labels if there are `several` in the figure.
+      info: its RunInfo.
+    """
     from r2i_jit.metrics import identity, read
 
     log = run_dir / "metrics.jsonl"
@@ -72,18 +77,21 @@ def _curves(run_dir: Path, info: Any, several: bool) -> list[Curve]:
         rows = read(log)
     except OSError as error:
         fail(f"cannot read {log}: {error.strerror or error}")
-    names = {identity(member): _setting(member) for member in info.members}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for member in info.members:
+        groups.setdefault(_setting(member), []).append(member)
     curves = []
-    for setting in dict.fromkeys(names.values()):
-        seeds = [name for name, owner in names.items() if owner == setting]
-        own = {name: [row for row in rows if identity(row) == name] for name in seeds}
-        label = ", ".join(part for part in (run_dir.name if several else "", setting) if part)
-        curves.append(_curve(label or _seeds(len(seeds)), list(own.values())))
+    for members in groups.values():
+        own = [[row for row in rows if identity(row) == identity(member)] for member in members]
+        curve = _curve(label(run_dir.name if several else "", members), own)
+        curves.append(dataclasses.replace(curve, members=tuple(members)))
     return curves
 
 
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"mean of {count} seeds, 95 % interval"
+def label(name: str, members: Sequence[dict[str, Any]]) -> str:
+    """Return what a curve is called: its run, if a name is given, and its setting; else how many seeds it has."""
+    text = ", ".join(part for part in (name, _setting(members[0])) if part)
+    return text or ("1 seed" if len(members) == 1 else f"mean of {len(members)} seeds, 95 % interval")
 
 
 def _setting(member: dict[str, Any]) -> str:
@@ -106,7 +114,9 @@ def _curve(label: str, seeds: list[list[dict[str, Any]]]) -> Curve:
     summed = np.stack([(weights[:, b] * np.nan_to_num(returns[:, b])).sum(1) for b in bins], 1) if length else total
     averaged = np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
     evaluated = [i for i in range(length) if any("eval_return" in rows[i] for rows in aligned)]
-    evaluations = np.array([[_number(rows[i].get("eval_return")) for i in evaluated] for rows in aligned])
+    evaluations = np.array([[_number(rows[i].get("eval_return")) for i in evaluated] for rows in aligned]).reshape(
+        len(seeds), len(evaluated)
+    )
     return Curve(label, np.array([steps[b].mean() for b in bins]), averaged, steps[evaluated], evaluations)
 
 
@@ -127,10 +137,13 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(count > 1, width, 0.0)
 
 
-def _draw(curves: list[Curve], envs: list[str], out: Path) -> None:
+def draw(curves: Sequence[Curve], envs: Sequence[str], out: Path) -> Path:
+    """Draw curves of the given environments into the PNG file `out` and return its path."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    envs = sorted(set(envs))
+    out.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(7.5, 4.4), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -142,6 +155,7 @@ def _draw(curves: list[Curve], envs: list[str], out: Path) -> None:
     temporary = out.with_name(out.name + ".tmp")
     figure.savefig(temporary, format="png")
     temporary.replace(out)
+    return out
 
 
 def _draw_curve(axes: Any, curve: Curve, colour: str, style: str) -> None:
@@ -161,7 +175,7 @@ def _draw_curve(axes: Any, curve: Curve, colour: str, style: str) -> None:
         )
 
 
-def _draw_references(axes: Any, envs: list[str], steps: float) -> None:
+def _draw_references(axes: Any, envs: Sequence[str], steps: float) -> None:
     """Draw known returns; with several environments in one figure they would say nothing."""
     if len(envs) != 1:
         return
@@ -177,7 +191,7 @@ def _draw_references(axes: Any, envs: list[str], steps: float) -> None:
             axes.plot(x, y, "s:", color="0.45", markersize=5, linewidth=1, label=agent)
 
 
-def _style(axes: Any, curves: list[Curve], envs: list[str]) -> None:
+def _style(axes: Any, curves: Sequence[Curve], envs: Sequence[str]) -> None:
     from matplotlib.ticker import EngFormatter
 
     values = [curve.returns[np.isfinite(curve.returns)] for curve in curves]

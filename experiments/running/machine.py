@@ -1,7 +1,8 @@
-"""What this process may use of the machine: cores and memory, within its control group where there is one."""
+"""What this process may use of the machine: cores and memory, within its control group where there is one; its name."""
 
 import math
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,16 @@ def cores() -> int:
     """Return how many cores this process may use: its affinity, or its control group's quota where that is less."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas())]))
+
+
+def processor() -> str:
+    """Return the name of the processor's model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
 
 
 def memory_bytes() -> int:

@@ -98,7 +98,7 @@ def read(path: Path) -> RunInfo:
         "suite": (isinstance(found["suite"], str), "a text"),
         "size": (isinstance(found["size"], str), "a text"),
         "seed": (_whole(found["seed"], 0, 2**32 - 1), "a whole number from 0 to 4294967295"),
-        "members": (_are_members(found["members"]), 'a list such as [{"seed": 0}], in a sweep with hypers.* numbers'),
+        "members": (are_members(found["members"]), 'a list such as [{"seed": 0}], in a sweep with hypers.* numbers'),
         "steps": (_whole(found["steps"], 1, 2**31 - 1), "a whole number of at least 1"),
         "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
         "created": (_number(found["created"]), "a number of seconds"),
@@ -159,7 +159,8 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
-def _are_members(value: Any) -> bool:
+def are_members(value: Any) -> bool:
+    """Return whether a value is a list of members: what identifies each row of a run's state, no two alike."""
     if not isinstance(value, list) or not value or not all(isinstance(member, dict) for member in value):
         return False
     from r2i_jit.config import Hypers

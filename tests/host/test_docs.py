@@ -39,3 +39,35 @@ else:
         [sys.executable, "-c", code + check], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_decision_is_in_the_index():
+    folder = DOCS / "decisions"
+    listed = re.findall(r"^\| (\d{3}) \| \[(.*)\]\((.*)\) \| .+ \|$", (folder / "index.md").read_text(), re.M)
+    pages = sorted(path for path in folder.glob("*.md") if path.name != "index.md")
+    assert [f"# {number}. {title}" for number, title, _ in listed] == [
+        page.read_text().split("\n")[0] for page in pages
+    ]
+    assert [name for _, _, name in listed] == [page.name for page in pages]
+
+
+def test_what_the_sources_say_of_the_docs_is_there():
+    """A path such as docs/runs.md, or docs/decisions/012 for the page of that number."""
+    root = DOCS.parent
+    sources = [
+        path
+        for name in ("r2i_jit", "envs", "experiments", "benchmarks", "tests")
+        for path in (root / name).rglob("*.py")
+    ]
+    pages = [root / "README.md", root / "CONTRIBUTING.md", root / "CHANGELOG.md", *DOCS.rglob("*.md")]
+    for path in [*sources, *pages]:
+        for found in re.findall(r"docs/(?:decisions/\d{3}[\w-]*(?:\.md)?|[\w/]+\.(?:md|png))", path.read_text()):
+            if not found.endswith("/x.png"):
+                assert list(root.glob(found if found.endswith((".md", ".png")) else f"{found}*.md")), (path, found)
+
+
+def test_the_two_commands_are_the_same_everywhere():
+    commands = re.findall(r"^python3 -m venv .*$", (DOCS.parent / "README.md").read_text(), re.M)
+    assert len(commands) == 2
+    assert re.findall(r"^python3 -m venv .*$", (DOCS / "index.md").read_text(), re.M) == commands
+    assert commands[1] in (DOCS.parent / "CONTRIBUTING.md").read_text()

@@ -67,7 +67,7 @@ def test_a_curve_averages_its_seeds_and_ignores_a_torn_end(tmp_path):
     run = make_run(tmp_path / "run", [{"seed": 0}, {"seed": 1}])
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"env_steps": 410, "seed": 0, "episode_return": 99.0}\n{"env_steps": 410, "se')
-    (curve,) = curves._curves(run, rundir.load(run)[1], several=False)
+    (curve,) = curves.of_run(run, rundir.load(run)[1], several=False)
     assert curve.returns.shape == (2, 40) and curve.steps[0] == 10 and curve.steps[-1] == 400
     np.testing.assert_array_equal(np.isnan(curve.returns[0]), np.arange(40) % 3 == 0)
     np.testing.assert_allclose(np.nanmax(curve.returns, 1), [39 / 40, 39 / 40 + 0.1])
