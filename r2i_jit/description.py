@@ -132,7 +132,8 @@ def of_trainer(trainer: Any) -> Description:
 def build_agent(config: Config, description: Description) -> Agent:
     """Return the agent of a configuration, for an environment of this description."""
     seen = description.observation
-    return Agent(config, seen.parts, description.action.spec, jax.ShapeDtypeStruct(seen.shape, np.dtype(seen.dtype)))
+    example: Any = jax.ShapeDtypeStruct(seen.shape, np.dtype(seen.dtype))  # stands for an array
+    return Agent(config, seen.parts, description.action.spec, example)
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def _fitting(name: str, given: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """Return an array in the dtype wanted.
 
     Raises:
-      ValueError: if its shape is another, or its dtype of another kind: int64 does for int32, and no float for an image.
+      ValueError: if its shape is another, or its dtype of another kind: int64 does for int32, no float for an image.
     """
     array = given if isinstance(given, jax.Array) else np.asarray(given)
     exact = dtype in ("bool", "uint8")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.running import cli
+from experiments.running.runinfo import EXAMPLE
 
 NEWEST, BEST = "latest", "best"
-EXAMPLE = "example"  # as `r2i_jit.trained` has it, which JAX would have to be imported for
 WHAT = "a run directory, a file of `export`, or: example"
 
 

@@ -12,6 +12,7 @@ from experiments.running import machine
 from experiments.running.cli import note
 
 KINDS = ("train", "sweep")
+EXAMPLE = "example"  # names an agent, as in `r2i_jit.trained`, which would import JAX
 
 
 class RunFileError(ValueError):
@@ -29,6 +30,7 @@ class RunInfo:
       eval_every: steps between evaluations.
       created: seconds since 1970.
       versions: what bit-exactness depends on.
+      init_from: the agent whose parameters it starts from, {"path", "step", "crc"}; empty for random ones.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -41,6 +43,7 @@ class RunInfo:
     eval_every: int
     created: float
     versions: dict[str, str]
+    init_from: dict[str, Any] = dataclasses.field(default_factory=dict)
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -51,6 +54,11 @@ class RunInfo:
     def to_json(self) -> str:
         """Return the text of run.json."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def source_name(path: Path) -> str:
+    """Return how an agent to start from is noted: wherever the run is resumed from, it is the same."""
+    return str(path) if str(path) == EXAMPLE else str(path.absolute())
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -98,6 +106,7 @@ def read(path: Path) -> RunInfo:
         "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
         "created": (_number(found["created"]), "a number of seconds"),
         "versions": (_is_map_of_texts(found["versions"]), "an object of texts"),
+        "init_from": (_is_source(found.get("init_from", {})), "an object of path, step and crc, or an empty one"),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():
@@ -158,6 +167,13 @@ def _are_members(value: Any) -> bool:
         if not _whole(member.get("seed"), 0, 4095):
             return False
     return len({json.dumps(member, sort_keys=True) for member in value}) == len(value)
+
+
+def _is_source(value: Any) -> bool:
+    if value == {}:
+        return True
+    kinds = {"path": str, "step": int, "crc": int}
+    return isinstance(value, dict) and {name: type(part) for name, part in value.items()} == kinds
 
 
 def _is_map_of_texts(value: Any) -> bool:

@@ -28,7 +28,7 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
     startup.prepare(all_cores=True)
-    from experiments.running import loop, rundir
+    from experiments.running import initial, loop, rundir
 
     wandb = importlib.util.find_spec("wandb")
     if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
@@ -41,6 +41,7 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
     else:
         config, info = _new_run(args, kind, members_of)
         trainer = _trainer(config, args, len(info.members), new=True)
+        info = initial.noted(info, args.init_from, trainer)
         config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
         rundir.claim(path)
