@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
+import envs
 from envs.observation import Categorical, Continuous, Image, Part
-from envs.wrappers import FlattenActions
+from envs.spaces import MultiDiscrete
 from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import Agent
 from r2i_jit.config import Config
@@ -123,9 +124,11 @@ class Description:
 
 def of_trainer(trainer: Any) -> Description:
     """Describe the environment that a `Trainer` has built."""
-    agent, env = trainer.agent, trainer.env
+    agent = trainer.agent
     obs = Observation(tuple(agent.obs_example.shape), np.dtype(agent.obs_example.dtype).name, tuple(trainer.parts))
-    sizes = env.env.action_space(trainer.env_params).nvec if isinstance(env, FlattenActions) else None
+    env, params = envs.make(trainer.config.env)  # the trainer's may number its actions, or it may do so by itself
+    space = env.action_space(params)
+    sizes = space.nvec if isinstance(space, MultiDiscrete) else None
     return Description(obs, Action(agent.spec, sizes))
 
 
