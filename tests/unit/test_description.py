@@ -18,7 +18,7 @@ KINDS = {
     "little/Guess": ((5,), "float32", (Categorical(4), Continuous(1)), (), "int32"),
     "little/Pair": ((5,), "float32", (Categorical(4), Continuous(1)), (2,), "int32"),
     "little/Numbered": ((5,), "float32", (Categorical(4), Continuous(1)), (), "int32"),
-    "little/Steered": ((5,), "float32", (Categorical(4), Continuous(1)), (1,), "float32"),
+    "popgym/PositionOnlyPendulumEasy": ((2,), "float32", (Continuous(2),), (1,), "float32"),
     "memory_maze/9x9": ((64, 64, 3), "uint8", (Image((64, 64, 3)),), (), "int32"),
 }
 
