@@ -88,13 +88,15 @@ def read(source: str | os.PathLike[str], step: int | str = LATEST, member: int =
 
 
 def located(source: str | os.PathLike[str]) -> Path:
-    """Return where an agent lies.
+    """Return where an agent lies; a run or a file called "example" comes before the one of this package.
 
     Raises:
       LoadError: if there is nothing of that name.
     """
-    path = _SHIPPED if str(source) == EXAMPLE else Path(source)
+    path = Path(source)
     try:
+        if str(source) == EXAMPLE and not path.is_file() and not (path / "run.json").is_file():
+            return _SHIPPED
         there = path.exists()
     except (OSError, ValueError) as error:
         raise LoadError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -263,7 +265,7 @@ def _chosen(folder: Path, checkpoints: Checkpoints, step: int | str) -> int | No
     """Return the step asked for, None for the newest sound one."""
     if step == LATEST:
         return None
-    if step != BEST and (not isinstance(step, int) or isinstance(step, bool)):
+    if step != BEST and (not isinstance(step, int | np.integer) or isinstance(step, bool)):
         raise LoadError(f"step={step!r}: expected {LATEST!r}, {BEST!r} or a whole number of environment steps")
     steps = checkpoints.steps()
     held = f"it has steps {', '.join(map(str, steps))}" if steps else "it has none that can be read"
@@ -285,7 +287,7 @@ def _refuse_edited(folder: Path, config: Config, metadata: dict[str, Any]) -> No
 
 
 def _check_member(folder: Path, member: int, members: list[dict[str, Any]]) -> None:
-    if not isinstance(member, int) or not 0 <= member < len(members):
+    if not isinstance(member, int | np.integer) or not 0 <= member < len(members):
         raise LoadError(f"member={member!r}: {folder} has agents 0 to {len(members) - 1}")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.running import cli
-from experiments.running.runinfo import EXAMPLE
+from experiments.running.runinfo import is_example
 
 NEWEST, BEST = "latest", "best"
 WHAT = "a run directory, a file of `export`, or: example"
@@ -66,7 +66,7 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
 
 def is_exported(path: Path) -> bool:
     """Return whether a path names one exported agent: a file, or the example."""
-    return str(path) == EXAMPLE or path.is_file()
+    return is_example(path) or path.is_file()
 
 
 def described(path: Path) -> tuple[str, int]:

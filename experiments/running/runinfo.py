@@ -58,7 +58,12 @@ class RunInfo:
 
 def source_name(path: Path) -> str:
     """Return how an agent to start from is noted: wherever the run is resumed from, it is the same."""
-    return str(path) if str(path) == EXAMPLE else str(path.absolute())
+    return EXAMPLE if is_example(path) else str(path.absolute())
+
+
+def is_example(path: Path) -> bool:
+    """Return whether a path names the agent that comes with the package: not where a run or a file has that name."""
+    return str(path) == EXAMPLE and not path.is_file() and not (path / "run.json").is_file()
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -2,6 +2,11 @@
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import types
 from pathlib import Path
 
@@ -138,3 +143,33 @@ def test_an_agent_of_another_environment_than_is_registered_is_refused(file, cap
         assert error.value.code == 2 and "does not fit popgym/CountRecallEasy as it is here" in error_line(capsys)
     finally:
         assert r2i_jit.load(file).env_id == "popgym/CountRecallEasy"  # the networks need no environment
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_starts_from_the_agent_once(tmp_path):
+    """The last part goes on from a checkpoint, and the agent is not there any more."""
+    sizes = ["behavior.actor_units=48", "behavior.critic_units=48", "replay.capacity=2000", "loop.chunk_updates=4"]
+    agent = tmp_path / "agent"
+    agent.write_bytes(trained.located("example").read_bytes())
+
+    def start(run_dir: str, steps: int, *more: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "experiments.train", "popgym", "--size", "tiny", "--eval-every", "500"]
+        command += ["--steps", str(steps), "--run-dir", run_dir, *more, "--set", *sizes]
+        root = str(Path(__file__).parents[2])
+        return subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root})
+
+    def rows(run_dir: str) -> list[dict]:
+        lines = (tmp_path / run_dir / "metrics.jsonl").read_text().splitlines()
+        return [{name: value for name, value in json.loads(line).items() if name != "wall_seconds"} for line in lines]
+
+    assert start("whole", 2000, "--init-from", "agent").wait(300) == 0
+    process, end = start("broken", 1200, "--init-from", "agent"), time.monotonic() + 200
+    while not (tmp_path / "broken" / "run.json").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL and not list((tmp_path / "broken").glob("checkpoints/[0-9]*"))
+    assert start("broken", 1200, "--resume").wait(300) == 0
+    agent.unlink()
+    assert start("broken", 2000, "--resume").wait(300) == 0
+    assert rows("broken") == rows("whole")
+    assert rows("whole")[0]["eval_return"] > 0.9

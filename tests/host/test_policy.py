@@ -75,9 +75,8 @@ def test_a_run_and_an_export_that_lacks_it_act_as_the_run_does(run_dir, file, pl
     np.testing.assert_array_equal(replayed(r2i_jit.load(run_dir, member=1), found.step)[0], expected)
     np.savez(tmp_path / "seen.npz", obs=found.step.obs, is_first=found.step.is_first)
     code = """
-import sys, numpy as np, r2i_jit
-from envs import registry
-registry.make = None  # no environment is made
+import sys, numpy as np, envs, r2i_jit
+envs.make = None  # no environment is made
 policy, seen = r2i_jit.load(sys.argv[1]), np.load("seen.npz")
 memory, actions = policy.start(seen["obs"].shape[1]), []
 for obs, is_first in zip(seen["obs"], seen["is_first"]):
@@ -255,6 +254,15 @@ def test_the_command_line_says_what_it_wrote_and_what_it_could_not(run_dir, tmp_
         with pytest.raises(SystemExit) as error:
             export.main([str(word) for word in words])
         assert error.value.code == code and text in error_line(capsys)
+
+
+def test_a_run_called_example_comes_before_the_one_that_ships(run_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("example").mkdir()
+    assert trained.located("example").suffix == ".safetensors" and restoring.is_exported(Path("example"))
+    Path("example").rmdir()
+    Path("example").symlink_to(run_dir)
+    assert r2i_jit.load("example").env_id == ENV and not restoring.is_exported(Path("example"))
 
 
 def test_what_ships_is_small_and_knows_its_game():
