@@ -38,6 +38,13 @@ suite *args: _run
 evaluate *args: _run
     @"{{ venv }}/r2i" evaluate "$@"
 
+# Write an agent into a file by itself, e.g. `just export runs/… agent.safetensors`
+[group("run")]
+[no-cd]
+[no-exit-message]
+export *args: _run
+    @"{{ venv }}/r2i" export "$@"
+
 # Play an environment yourself, e.g. `just play popgym/ConcentrationEasy`
 [group("run")]
 [no-cd]

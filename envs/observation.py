@@ -284,7 +284,7 @@ def _parts(name: str, space: spaces.Space, declared: Any) -> Parts:
         return _read_off(refused, space)
     if isinstance(declared, Part):
         declared = (declared,)
-    if not _fit(tuple(declared), shape, dtype):
+    if not fit(tuple(declared), shape, dtype):
         raise ValueError(
             f"{name}: observation_parts are {declared}; they should describe the observation space {line(space)}: one "
             f"Image of its shape, or groups, bits and numbers of {math.prod(shape)} entries together"
@@ -309,7 +309,7 @@ def _read_off(refused: str, space: spaces.Box) -> Parts:
     return (Image(shape),) if min(shape[:2]) >= _LEAST_SIDE else (Continuous(math.prod(shape)),)
 
 
-def _fit(parts: tuple[Any, ...], shape: tuple[int, ...], dtype: jnp.dtype) -> bool:
+def fit(parts: tuple[Any, ...], shape: tuple[int, ...], dtype: jnp.dtype) -> bool:
     """Return whether declared parts can be those of a Box of this shape and dtype."""
     if not parts or not all(isinstance(part, Part) for part in parts):
         return False

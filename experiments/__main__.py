@@ -11,6 +11,7 @@ COMMANDS = {
     "sweep": "train a grid of hyper-parameters in one program",
     "suite": "train on every environment of a suite into one table",
     "evaluate": "play fresh episodes with a run's checkpoint",
+    "export": "write an agent into a file by itself",
     "plot": "draw or compare learning curves",
     "record": "draw episodes of a run's agent, of random play or of a reference player",
     "play": "play an environment yourself",

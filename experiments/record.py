@@ -105,7 +105,8 @@ def _checked(args: Any) -> Path:
             cli.fail("give --imagine or --max-steps, not both: --context and --imagine say how many steps are drawn")
         args.context = args.context or _CONTEXT
         args.max_steps = args.context + args.imagine - 1  # The first observation is before any step.
-    folder = Path() if args.run_dir is None else args.run_dir / "plots"
+    no_folder = args.run_dir is None or restoring.is_exported(args.run_dir)
+    folder = Path() if no_folder else args.run_dir / "plots"
     out = args.out or folder / ("episode.gif" if args.imagine is None else "imagined.gif")
     if out.suffix not in _SUFFIXES:
         cli.fail(f"--out {out}: the name should end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
@@ -117,13 +118,12 @@ def _checked(args: Any) -> Path:
 def _match(args: Any) -> Any:
     """Return the `players.Match` asked for."""
     from experiments.drawing import players
-    from experiments.running import rundir
 
     if args.policy != players.AGENT and args.imagine is None:
-        env_id = args.env or rundir.load_playable(args.run_dir)[0].env
+        env_id = args.env or restoring.described(args.run_dir)[0]
         return players.without_run(env_id, args.policy, args.seed)
     if args.imagine is not None:
-        _check_images(rundir.load_playable(args.run_dir)[0].env)
+        _check_images(restoring.described(args.run_dir)[0])
     return players.of_run(args.run_dir, args.step, args.member, args.policy, args.seed)
 
 

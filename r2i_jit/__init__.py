@@ -7,9 +7,10 @@ from r2i_jit.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from r2i_jit.config import Config, ConfigError, Hypers
+    from r2i_jit.policy import LoadError, TrainedPolicy, load
     from r2i_jit.trainer import Trainer, TrainState
 
-__all__ = ["Config", "ConfigError", "Hypers", "TrainState", "Trainer"]
+__all__ = ["Config", "ConfigError", "Hypers", "LoadError", "TrainState", "TrainedPolicy", "Trainer", "load"]
 
 # Imported when they are first asked for: the trainer brings in the environments, a config JAX, and neither may be there
 # to read a line that says what is wrong.
@@ -17,6 +18,9 @@ _HOMES = {
     "Config": "config",
     "ConfigError": "config",
     "Hypers": "config",
+    "LoadError": "policy",
+    "TrainedPolicy": "policy",
+    "load": "policy",
     "TrainState": "trainer",
     "Trainer": "trainer",
 }

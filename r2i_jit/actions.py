@@ -63,6 +63,16 @@ class ActionSpec:
         return (self.size,) if self.joint else self.nvec
 
     @property
+    def env_shape(self) -> tuple[int, ...]:
+        """The shape of one action as the environment takes it."""
+        return self.shape if self.low is None else self.low.shape
+
+    @property
+    def env_dtype(self) -> str:
+        """The dtype of that."""
+        return self.dtype if self.discrete else "float32"
+
+    @property
     def stored_shape(self) -> tuple[int, ...]:
         """The shape of the agent's action: (), (G,) or (A,)."""
         return (self.size,) if not self.discrete else () if self.joint else (len(self.nvec),)

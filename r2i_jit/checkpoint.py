@@ -7,7 +7,7 @@ flushed to the disk before anything older is deleted. Nothing is ever unpickled.
 (`experiments.running.rundir.lock` sees to that).
 
 Here is which steps are saved, kept, restored and fallen back to; `r2i_jit.checkpoint_files` has what a step is on the
-disk.
+disk, `r2i_jit.checkpoint_reading` how its arrays are read.
 
 `tests/host/test_checkpoint.py` holds the damage, `tests/host/test_kill.py` the kills.
 """
@@ -28,15 +28,22 @@ import jax
 import orbax.checkpoint as ocp
 
 from r2i_jit import checkpoint_files as files
+from r2i_jit import checkpoint_reading as reading
 from r2i_jit.checkpoint_files import RECORD, STATE, Damaged, Record
+from r2i_jit.checkpoint_reading import CheckpointError, CheckpointMismatch
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointMismatch",
+    "CheckpointNotFinite",
+    "CheckpointSaveError",
+    "Checkpoints",
+    "Restored",
+]
 
 _LEFTOVER = re.compile(r"\d+\.(deleted|orbax-checkpoint-tmp).*")
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-
-
-class CheckpointError(RuntimeError):
-    """No checkpoint could be read; the message is one line for the user."""
 
 
 class CheckpointSaveError(CheckpointError):
@@ -45,19 +52,6 @@ class CheckpointSaveError(CheckpointError):
 
 class CheckpointNotFinite(CheckpointError):
     """The state has diverged; it was not saved."""
-
-
-class CheckpointMismatch(CheckpointError):
-    """A sound checkpoint of another program: other leaves, shapes or dtypes than the ones asked for.
-
-    Attributes:
-      step: the checkpoint's.
-      metadata: what was saved beside its state; empty if another version of this package saved it.
-    """
-
-    def __init__(self, message: str, step: int, metadata: dict[str, Any]):
-        super().__init__(message)
-        self.step, self.metadata = step, metadata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +207,30 @@ class Checkpoints:
           CheckpointMismatch: if the checkpoint is sound and belongs to another program.
           CheckpointError: if checkpoints exist and none can be read, or the one asked for cannot.
         """
-        restored, damaged = self._newest(step, lambda candidate: self._restore(candidate, shapes))
+        return self._settled(step, *self._newest(step, lambda candidate: self._restore(candidate, shapes)))
+
+    def restore_part(
+        self, prefix: str, shapes_of: Callable[[dict[str, Any]], Any], step: int | None = None
+    ) -> Restored | None:
+        """As `restore`, of one part of the state, such as the agent without a replay of gigabytes; onto the host.
+
+        Args:
+          prefix: where the part is: names of attributes from the root, such as `.seeds.agent`.
+          shapes_of: metadata of a step -> pytree of the part's shapes and dtypes, without typed PRNG keys.
+          step: a certain step; no other is tried.
+
+        Returns:
+          As `restore`, with the part's NumPy arrays as the state. Only they are read, and their checksums compared.
+
+        Raises:
+          CheckpointMismatch: if the part has other leaves, shapes or dtypes.
+          CheckpointError: as `restore`.
+        """
+        attempt = lambda candidate: self._restore_part(candidate, prefix, shapes_of)
+        return self._settled(step, *self._newest(step, attempt))
+
+    def _settled(self, step: int | None, restored: Restored | None, damaged: dict[int, str]) -> Restored | None:
+        """Return what was read, having said what was passed over for it, and set that aside."""
         if restored is None:
             return None
         for bad, reason in damaged.items():
@@ -237,35 +254,27 @@ class Checkpoints:
             raise CheckpointError(f"no checkpoint in {self._directory} can be restored ({'; '.join(reasons)})")
         return None, damaged
 
-    def _matching(self, step: int, shapes: Any) -> Record:
-        """Return the record of a step that is of this program."""
-        record = self._read(step)
-        if (difference := files.mismatch(record, shapes)) is not None:
-            metadata = record.metadata if record.format == files.FORMAT else {}
-            raise CheckpointMismatch(f"{self._directory / str(step)} {difference}", step, metadata)
-        return record
-
     def _restore(self, step: int, shapes: Any) -> Restored:
-        record = self._matching(step, shapes)
+        record, folder = self._read(step), self._directory / str(step)
+        reading.refuse_other(folder, record, shapes)
         first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or first), shapes
         )
         arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(target)})
-        try:
-            with files.quiet():
-                state = self._opened().restore(step, args=arguments)[STATE]
-        except Exception as error:
-            # What is no fault of the checkpoint must not cost it its place.
-            folder, text = self._directory / str(step), str(error)
-            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
-                raise CheckpointError(f"{folder} cannot be read: there is not enough memory") from error
-            if isinstance(error, PermissionError) or "PERMISSION_DENIED" in text:
-                raise CheckpointError(f"{folder} cannot be read: permission denied") from error
-            raise Damaged(f"{type(error).__name__} while reading it") from error
-        for path, leaf in files.leaves(state):
-            if files.describe(leaf) != record.leaves[path]:
-                raise Damaged(f"the checksum of {path} differs")
+        with reading.read_errors(folder):
+            state = self._opened().restore(step, args=arguments)[STATE]
+        reading.check_sums(state, record)
+        return Restored(step, state, record.metadata)
+
+    def _restore_part(self, step: int, prefix: str, shapes_of: Callable[[dict[str, Any]], Any]) -> Restored:
+        record, folder = self._read(step), self._directory / str(step)
+        reading.refuse_other_format(folder, record)
+        shapes = shapes_of(record.metadata)
+        part = reading.below(record, prefix)
+        reading.refuse_other(folder, part, shapes)
+        state = reading.read_part(folder, prefix, shapes)
+        reading.check_sums(state, part)
         return Restored(step, state, record.metadata)
 
     def _entries(self) -> tuple[list[int], list[str]]:

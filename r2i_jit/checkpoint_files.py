@@ -152,7 +152,7 @@ def leaves(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
-def describe(leaf: jax.Array) -> list[Any]:
+def describe(leaf: jax.Array | np.ndarray) -> list[Any]:
     """Return the shape, dtype and CRC-32 of a leaf's bytes, as JSON values."""
     flat = np.ascontiguousarray(_host(leaf)).reshape(-1)
     return [list(leaf.shape), str(leaf.dtype), zlib.crc32(flat.view(np.uint8).data)]
@@ -166,7 +166,7 @@ def is_finite(leaf: jax.Array, without: tuple[int, ...] = ()) -> bool:
     return bool(np.all(np.delete(finite, without, axis=0) if without and finite.ndim else finite))
 
 
-def _host(leaf: jax.Array) -> np.ndarray:
+def _host(leaf: jax.Array | np.ndarray) -> np.ndarray:
     is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 

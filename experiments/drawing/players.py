@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 import envs
 from experiments.oracles import Oracle, oracles
-from experiments.running import cli, restoring, rundir
+from experiments.running import cli, restoring
 from experiments.running.evaluation import SEPARATE, evaluation_key
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.recording import Policy, agent_policy, random_policy
@@ -52,15 +52,15 @@ def of_run(run_dir: Path, step: int | str, member: int, player: str, seed: int) 
     """Return a match with a run's agent at hand, whoever plays; exit as `restoring.restore`.
 
     Args:
-      run_dir: a run directory.
+      run_dir: a run directory, or one exported agent.
       step: environment steps, "best" or "latest".
       member: which of the run's agents.
       player: one of the three.
       seed: of the episodes; the agent plays those of `experiments.evaluate`.
     """
-    members = rundir.load(run_dir)[1].members
-    if member >= len(members):
-        cli.fail(f"--member {member}: the run has agents 0 to {len(members) - 1}")
+    members = restoring.described(run_dir)[1]
+    if member >= members:
+        cli.fail(f"--member {member}: the run has agents 0 to {members - 1}")
     trainer, _, step, state = restoring.restore(run_dir, step)
     env_id, env, params, agent = trainer.config.env, trainer.env, trainer.env_params, trainer.agent
     agent_state = jax.tree.map(lambda leaf: leaf[member], state.seeds.agent)

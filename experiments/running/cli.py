@@ -106,6 +106,10 @@ def add_run_arguments(parser: Parser) -> None:
         "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"
     )
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
+    parser.add_argument(
+        "--init-from", type=Path, metavar="AGENT",
+        help="start from the parameters of a trained agent: a file of `export`, a run directory, or: example",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with --run-dir, or with the env's newest run")
     parser.add_argument(
         "--set", dest="assignments", nargs="+", action="extend", default=[], metavar="KEY=VALUE",

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.running import cli, evaluation, memory, rundir, runinfo
+from experiments.running import cli, evaluation, initial, memory, rundir, runinfo
 from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail, note
 from experiments.running.display import Display, Rates, clock, display
 from experiments.running.signals import StopSignal
@@ -129,6 +129,7 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
     """
     members = len(run.info.members)
     _restore(run)
+    weights = initial.weights(run.info, run.trainer) if run.state is None else None
     consequence = "stopping; nothing has changed" if run.saved >= 0 else "stopping; nothing is learned yet"
     compile_ = lambda: run.trainer.compile(members, init=run.state is None)
     seconds = wait_for(compile_, "compiling", run.stop, consequence)
@@ -142,7 +143,7 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
         _open(run, logs, sinks.wandb(run.path, run.path.name, run.config.to_dict(), run.info.id))
     if run.state is None:
         begin = time.monotonic()
-        run.state = wait_for(lambda: _initial(run, keys, hypers), "playing at random", run.stop, consequence)
+        run.state = wait_for(lambda: _initial(run, keys, hypers, weights), "playing at random", run.stop, consequence)
         run.step = run.trainer.prefill_steps
         note(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s")
         _save(run)
@@ -154,9 +155,11 @@ def _open(run: Run, logs: contextlib.ExitStack, sink: sinks.Sink) -> None:
     run.sinks.append(sink)
 
 
-def _initial(run: Run, keys: Any, hypers: Any) -> Any:
-    """Return the state that a run begins with, computed."""
+def _initial(run: Run, keys: Any, hypers: Any, weights: Any) -> Any:
+    """Return the state that a run begins with, computed; its agents have these weights, if there are any."""
     state = run.trainer.init(keys) if hypers is None else run.trainer.init(keys, hypers)
+    if weights is not None:
+        state = initial.put(weights, state)
     return jax.block_until_ready(state)
 
 

@@ -1,12 +1,14 @@
-"""Restoring a run's agent from one of its checkpoints, as `evaluate` and `record` do."""
+"""Restoring a run's agent from one of its checkpoints, or an exported one, as `evaluate` and `record` do."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from experiments.running import cli
+from experiments.running.runinfo import is_example
 
 NEWEST, BEST = "latest", "best"
+WHAT = "a run directory, a file of `export`, or: example"
 
 
 def add_step_argument(parser: cli.Parser) -> None:
@@ -18,7 +20,12 @@ def add_step_argument(parser: cli.Parser) -> None:
 
 def add_agent_arguments(parser: cli.Parser) -> None:
     """Add the arguments that name one agent of a run."""
-    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="a run directory")
+    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help=WHAT)
+    add_choice_arguments(parser)
+
+
+def add_choice_arguments(parser: cli.Parser) -> None:
+    """Add the options that name one agent of a run directory."""
     add_step_argument(parser)
     parser.add_argument(
         "--member", type=cli.whole(0), default=0, metavar="I", help="which of the run's agents (default: %(default)s)"
@@ -26,12 +33,13 @@ def add_agent_arguments(parser: cli.Parser) -> None:
 
 
 def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
-    """Read a run and one of its checkpoints, changing nothing on the disk.
+    """Read a run and one of its checkpoints, or an exported agent, changing nothing on the disk.
 
     Exits with 2 if the folder is no run or has no such step, with 3 if no checkpoint can be used.
 
     Args:
-      run_dir: a run directory.
+      run_dir: a run directory, or what `is_exported` says is one agent: its state then has no replay and no players,
+        which an evaluation does not read, and its RunInfo nothing but the members.
       step: environment steps, "best" or "latest".
 
     Returns:
@@ -42,6 +50,8 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     from r2i_jit.checkpoint import CheckpointError
     from r2i_jit.config import ConfigError
 
+    if is_exported(run_dir):
+        return _exported(run_dir, step)
     config, info = rundir.load_playable(run_dir)
     try:
         trainer = Trainer(config)
@@ -52,6 +62,60 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
         cli.fail(error, cli.BAD_CHECKPOINT)
     assert restored is not None  # there are steps, and damage raises
     return trainer, info, restored.step, restored.state
+
+
+def is_exported(path: Path) -> bool:
+    """Return whether a path names one exported agent: a file, or the example."""
+    return is_example(path) or path.is_file()
+
+
+def described(path: Path) -> tuple[str, int]:
+    """Return the environment of a run or an exported agent, and how many agents there are; exit 2 if it is none."""
+    from experiments.running import rundir
+
+    if is_exported(path):
+        return read_agent(path, NEWEST, 0).config.env, 1
+    config, info = rundir.load_playable(path)
+    return config.env, len(info.members)
+
+
+def read_agent(path: Path, step: int | str, member: int) -> Any:
+    """Return one agent of a run directory or a file, a `Trained`; exit 2 if there is none, 3 if no checkpoint reads."""
+    from r2i_jit import trained
+    from r2i_jit.checkpoint import CheckpointError
+
+    try:
+        return trained.read(path, step, member)
+    except trained.LoadError as error:
+        cli.fail(error, cli.BAD_CHECKPOINT if isinstance(error.__cause__, CheckpointError) else cli.USAGE)
+
+
+def _exported(path: Path, step: int | str) -> tuple[Any, Any, int, Any]:
+    """Return what `restore` does."""
+    import jax
+    import numpy as np
+
+    from experiments.running.runinfo import RunInfo
+    from r2i_jit import Trainer, trained
+    from r2i_jit.config import ConfigError
+    from r2i_jit.trainer import SeedState, TrainState
+
+    found = read_agent(path, step, 0)
+    try:
+        trainer = Trainer(found.config)
+    except ConfigError as error:
+        cli.fail(error)
+    if (difference := trained.mismatch(found.weights, trainer.agent)) is not None:
+        cli.fail(f"{path} does not fit {found.config.env} as it is here: {difference}")
+    rows = jax.tree.map(lambda leaf: leaf[None], trained.as_state(found.weights))
+    nothing: Any = ()
+    seeds = SeedState(
+        agent=jax.device_put(rows), player=nothing, replay=nothing, hypers=nothing,
+        key=jax.random.split(jax.random.key(0), 1), diverged=np.zeros(1, bool),
+    )  # fmt: skip
+    state = TrainState(seeds=seeds, written=np.int32(0), env_steps=np.int32(found.step))
+    info = RunInfo("train", "", "", 0, [found.member], max(1, found.step), 1, 0.0, found.versions)
+    return trainer, info, found.step, state
 
 
 def _asked(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any:

@@ -170,6 +170,9 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
         changed.append(f"seeds: {info.num_seeds} -> {args.seeds}")
     if args.seed is not None and args.seed != info.seed:
         changed.append(f"seed: {info.seed} -> {args.seed}")
+    source, began = getattr(args, "init_from", None), info.init_from.get("path", "random parameters")
+    if source is not None and began != runinfo.source_name(source):
+        changed.append(f"init-from: {began} -> {source}")
     return changed
 
 

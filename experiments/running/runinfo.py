@@ -12,6 +12,7 @@ from experiments.running import machine
 from experiments.running.cli import note
 
 KINDS = ("train", "sweep")
+EXAMPLE = "example"  # names an agent, as in `r2i_jit.trained`, which would import JAX
 
 
 class RunFileError(ValueError):
@@ -32,6 +33,7 @@ class RunInfo:
       versions: what bit-exactness depends on.
       imports: modules that were imported before, such as those that register environments.
       folder: where the run was started: modules are looked for there, too.
+      init_from: the agent whose parameters it starts from, {"path", "step", "crc"}; empty for random ones.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -46,6 +48,7 @@ class RunInfo:
     versions: dict[str, str]
     imports: list[str] = dataclasses.field(default_factory=list)
     folder: str = ""
+    init_from: dict[str, Any] = dataclasses.field(default_factory=dict)
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -56,6 +59,16 @@ class RunInfo:
     def to_json(self) -> str:
         """Return the text of run.json."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def source_name(path: Path) -> str:
+    """Return how an agent to start from is noted: wherever the run is resumed from, it is the same."""
+    return EXAMPLE if is_example(path) else str(path.absolute())
+
+
+def is_example(path: Path) -> bool:
+    """Return whether a path names the agent that comes with the package: not where a run or a file has that name."""
+    return str(path) == EXAMPLE and not path.is_file() and not (path / "run.json").is_file()
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -105,6 +118,7 @@ def read(path: Path) -> RunInfo:
         "versions": (_is_map_of_texts(found["versions"]), "an object of texts"),
         "imports": (_are_texts(found.get("imports", [])), "a list of texts"),
         "folder": (isinstance(found.get("folder", ""), str), "a text"),
+        "init_from": (_is_source(found.get("init_from", {})), "an object of path, step and crc, or an empty one"),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():
@@ -174,6 +188,13 @@ def are_members(value: Any) -> bool:
         if not _whole(member.get("seed"), 0, 4095):
             return False
     return len({json.dumps(member, sort_keys=True) for member in value}) == len(value)
+
+
+def _is_source(value: Any) -> bool:
+    if value == {}:
+        return True
+    kinds = {"path": str, "step": int, "crc": int}
+    return isinstance(value, dict) and {name: type(part) for name, part in value.items()} == kinds
 
 
 def _is_map_of_texts(value: Any) -> bool:

@@ -29,7 +29,7 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
     startup.prepare(all_cores=True)
-    from experiments.running import importing, loop, rundir
+    from experiments.running import importing, initial, loop, rundir
 
     importing.prepare(args.imports)
 
@@ -44,6 +44,7 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
     else:
         config, info = _new_run(args, kind, members_of)
         trainer = _trainer(config, args, len(info.members), new=True)
+        info = initial.noted(info, args.init_from, trainer)
         config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
         rundir.claim(path)

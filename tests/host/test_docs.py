@@ -12,6 +12,26 @@ import numpy as np
 from r2i_jit.checkpoint import Checkpoints
 
 DOCS = Path(__file__).parents[2] / "docs"
+# A game with the methods of gymnasium: +1 for the colour of three steps before, else -1, as in RepeatPreviousEasy.
+GYMNASIUM_GAME = """
+import numpy as np
+
+class Game:
+    def reset(self, seed=None):
+        self.rng = np.random.default_rng(seed)
+        self.seen = []
+        return self.look(), {}
+
+    def look(self):
+        self.seen.append(self.rng.integers(4))
+        return np.eye(4, dtype=np.uint8)[self.seen[-1]]
+
+    def step(self, action):
+        assert isinstance(action, np.int32)
+        asked = len(self.seen) > 3
+        reward = (1.0 if action == self.seen[-4] else -1.0) if asked else 0.0
+        return self.look(), reward, len(self.seen) == 52, False, {}
+"""
 
 
 def test_plain_orbax_reads_a_checkpoint_elsewhere_as_the_docs_say(tmp_path):
@@ -71,3 +91,20 @@ def test_the_two_commands_are_the_same_everywhere():
     assert len(commands) == 2
     assert re.findall(r"^python3 -m venv .*$", (DOCS / "index.md").read_text(), re.M) == commands
     assert commands[1] in (DOCS.parent / "CONTRIBUTING.md").read_text()
+
+
+def test_the_code_that_uses_an_agent_runs_and_plays_well(tmp_path):
+    """All of docs/agent.md from top to bottom, with the agent that ships; the gymnasium loop with a game made here."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "agent.md").read_text(), re.S))
+    check = """
+assert total > 0.9, total
+assert play(Game(), policy, 2 * 51) > 90
+assert future.obs.shape == (1, 3, 4) and policy.value(memory).shape == (1,)
+"""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code + GYMNASIUM_GAME + check],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("popgym/RepeatPreviousEasy: return ")

@@ -1,0 +1,65 @@
+"""Starting from the parameters of an agent that is trained already: `--init-from`.
+
+Noted in run.json is which agent it was. Its parameters are put in place once, before anything is learned; from the
+first checkpoint on they are part of the state. Optimisers, the scale of returns and the count of updates start anew,
+and with that count the slow critic, which the first update makes a copy of the critic.
+"""
+
+import dataclasses
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from experiments.running import cli, restoring, runinfo
+from experiments.running.runinfo import RunInfo
+
+
+def noted(info: RunInfo, source: Path | None, trainer: Any) -> RunInfo:
+    """Return what a new run is, with the agent that it starts from; exit 2 or 3 if there is none that fits it."""
+    if source is None:
+        return info
+    found = restoring.read_agent(source, restoring.NEWEST, 0)
+    _refuse_mismatch(source, found, trainer)
+    note = {"path": runinfo.source_name(source), "step": found.step, "crc": _crc(found.weights)}
+    return dataclasses.replace(info, init_from=note)
+
+
+def weights(info: RunInfo, trainer: Any) -> Any:
+    """Return the `Weights` that a run starts from, None for random ones; exit 2 or 3 if they are no longer there."""
+    if not info.init_from:
+        return None
+    source = Path(info.init_from["path"])
+    step = restoring.NEWEST if restoring.is_exported(source) else info.init_from["step"]
+    found = restoring.read_agent(source, step, 0)
+    if _crc(found.weights) != info.init_from["crc"]:
+        cli.fail(f"{source} holds another agent than when this run was started from it; start a new run")
+    _refuse_mismatch(source, found, trainer)
+    return found.weights
+
+
+def put(weights: Any, state: Any) -> Any:
+    """Return a `TrainState` whose every member has these parameters, where those of `state` lie."""
+    import jax
+    import jax.numpy as jnp
+
+    def placed(new, old):
+        return jax.device_put(jnp.broadcast_to(jnp.array(new), old.shape), old.sharding)
+
+    agent = state.seeds.agent
+    parts = {name: jax.tree.map(placed, getattr(weights, name), getattr(agent, name)) for name in weights._fields}
+    return state.replace(seeds=state.seeds.replace(agent=agent._replace(**parts)))
+
+
+def _refuse_mismatch(source: Path, found: Any, trainer: Any) -> None:
+    from r2i_jit import trained
+
+    if (difference := trained.mismatch(found.weights, trainer.agent)) is not None:
+        cli.fail(f"--init-from {source}: its sizes are not this run's: {difference}")
+
+
+def _crc(weights: Any) -> int:
+    from r2i_jit import checkpoint_files, trained
+
+    described = {name: checkpoint_files.describe(leaf) for name, leaf in trained.named(weights).items()}
+    return zlib.crc32(json.dumps(described, sort_keys=True).encode())
