@@ -1,7 +1,7 @@
 """Draw episodes of a trained agent: `python -m experiments.record runs/...`, or without one with --env.
 
-An animated GIF or an MP4 shows every step (of long episodes, every second one or fewer); a PNG shows a few of them. A
-maze is drawn from above beside what the agent sees of it. The episodes are the ones that `experiments.evaluate` plays
+An animated GIF or an MP4 shows every step (of long episodes, every second one or fewer); a PNG shows a few of them. What
+a game hides (its board, its deck, a maze from above) is drawn beside what the agent sees of it. The episodes are the ones that `experiments.evaluate` plays
 with the same seed and number of episodes. Writes nothing but the picture.
 
 With --imagine N the picture shows what the agent's world model makes of an episode of images: of the first C steps
@@ -31,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.out = out = _checked(args)
     startup.prepare()
     match = _match(args)
+    from experiments.drawing import scene
+
     try:
         frames = _frames(args, match)
     except ValueError as error:
         cli.fail(error)
-    fps = args.fps or (_IMAGE_FPS if frames[0].panels else _TEXT_FPS)
+    fps = args.fps or (_IMAGE_FPS if scene.is_image(match.env, match.params) else _TEXT_FPS)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".png":
@@ -64,7 +66,7 @@ def _parser() -> cli.Parser:
     parser.add_argument(
         "--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="of the episodes (default: %(default)s)"
     )
-    parser.add_argument("--hidden", action="store_true", help="show the hidden state, too")
+    parser.add_argument("--hidden", action="store_true", help="write the hidden state below it, too")
     parser.add_argument("--imagine", type=cli.whole(1), metavar="N", help="let the world model predict N steps")
     parser.add_argument(
         "--context", type=cli.whole(1), metavar="C", help=f"steps that it sees before (default: {_CONTEXT})"
