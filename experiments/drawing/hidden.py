@@ -114,7 +114,7 @@ def _labyrinth(env: Labyrinth, params: Any, state: Any, obs: np.ndarray, action:
     y, x = (min(coordinate, 1) for coordinate in agent)
     window[y][x] = window[y][x]._replace(label="@", ring=NOW)
     walls = unpacked(state.walls)
-    explored = unpacked(getattr(state, "explored", 0 * np.asarray(state.walls)))
+    explored = unpacked(getattr(state, "explored", 0 * state.walls))
     special = {tuple(np.asarray(state.start).tolist()): kinds[labyrinth.START]}
     if hasattr(state, "goal"):
         special[tuple(np.asarray(state.goal).tolist())] = kinds[labyrinth.GOAL]
@@ -151,7 +151,7 @@ def _dealt(env: DealtGame, params: Any, state: Any, obs: np.ndarray, action: Any
         said.insert(0, Cell("watch" if classes[0] == autoencode.WATCH else "play", boards.FAINT))
     asked = time + 1
     if isinstance(env, SuitGame):
-        position, paid = env.asked(np.int32(time))
+        position, paid = env.asked(state.time)
         asked = int(position) if bool(paid) else -1
     asked = -1 if bool(env.is_terminated(state, params)) else asked
     return View(boards.said(SEEN, *said), (_deck(env, _DECK, state.cards, time, asked),), _right(env, params, state))

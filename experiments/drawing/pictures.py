@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+TEXT_FPS, IMAGE_FPS = 4, 15  # unless told otherwise; words are to be read
 _FONT_SIZE = 16
 _MARGIN = 12
 _LONGER_SIDE = 256  # pixels of an image observation, about

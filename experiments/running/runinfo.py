@@ -29,6 +29,7 @@ class RunInfo:
       eval_every: steps between evaluations.
       created: seconds since 1970.
       versions: what bit-exactness depends on.
+      record_every: steps between films of an episode; None for none.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -41,6 +42,7 @@ class RunInfo:
     eval_every: int
     created: float
     versions: dict[str, str]
+    record_every: int | None = None
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -83,7 +85,8 @@ def read(path: Path) -> RunInfo:
     """
     found = read_object(path)
     fields = {field.name: field for field in dataclasses.fields(RunInfo)}
-    needed = {name for name, field in fields.items() if field.default_factory is dataclasses.MISSING}
+    missing = dataclasses.MISSING
+    needed = {name for name, field in fields.items() if field.default is missing and field.default_factory is missing}
     for name in sorted(needed - found.keys()):
         raise RunFileError(f"{path}: key {name!r} is missing")
     for name in sorted(found.keys() - fields.keys()):
@@ -98,6 +101,10 @@ def read(path: Path) -> RunInfo:
         "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
         "created": (_number(found["created"]), "a number of seconds"),
         "versions": (_is_map_of_texts(found["versions"]), "an object of texts"),
+        "record_every": (
+            found.get("record_every") is None or _whole(found["record_every"], 1, 2**31 - 1),
+            "a whole number of at least 1, or null",
+        ),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():
