@@ -132,13 +132,13 @@ def _labyrinth(env: Labyrinth, params: Any, state: Any, obs: np.ndarray, action:
 def _concentration(env: Concentration, params: Any, state: Any, obs: np.ndarray, action: Any) -> View:
     turned = [int(place) for place in np.asarray(state.turned) if place >= 0]
     ring = lambda place: NOW if place in turned else None
-    columns = RANKS if env.num_cards <= CARDS else 2 * RANKS
+    columns, shape = _rows_of_cards(env)
     face = lambda card: Cell("", boards.GREY) if card == env.num_types else _card(env, card)
     up = np.asarray(state.face_up)
     table = [face(card)._replace(ring=ring(i)) for i, card in enumerate(_classes(env, params, obs))]
     cards = [_card(env, card)._replace(ring=ring(i)) for i, card in enumerate(np.asarray(state.cards))]
     firsts = [str(i) for i in range(0, env.num_cards, columns)]
-    lying = lambda heading, cells: Board(heading, boards.in_rows(cells, columns), left=firsts)
+    lying = lambda heading, cells: Board(heading, boards.in_rows(cells, columns), left=firsts, shape=shape)
     seen, every = lying(SEEN, table), lying("all cards", cards)
     return View(seen, (every,), f"{int(up.sum())} of {env.num_cards} cards stay up; blue: turned over in this turn")
 
@@ -242,7 +242,7 @@ def _card(env: Any, card: int) -> Cell:
 
 def _deck(env: DealtGame, heading: str, cards: Sequence[int], shown: int, asked: int) -> Board:
     """Return a deck in dealing order; what was not dealt yet is on grey."""
-    columns = RANKS if env.num_cards <= CARDS else 2 * RANKS
+    columns, shape = _rows_of_cards(env)
     cells = []
     for i, card in enumerate(np.asarray(cards)):
         cell = _card(env, card)
@@ -250,7 +250,12 @@ def _deck(env: DealtGame, heading: str, cards: Sequence[int], shown: int, asked:
             cell = cell._replace(fill="#dcdcdc")
         cells.append(cell._replace(ring=ASKED if i == asked else NOW if i == shown else None))
     firsts = [str(i + 1) for i in range(0, env.num_cards, columns)]
-    return Board(heading, boards.in_rows(cells, columns), left=firsts)
+    return Board(heading, boards.in_rows(cells, columns), left=firsts, shape=shape)
+
+
+def _rows_of_cards(env: Any) -> tuple[int, tuple[int, int]]:
+    """Return the cards in a row, and the width and height of one in pixels."""
+    return (RANKS, (28, 32)) if env.num_cards <= CARDS else (2 * RANKS, (22, 26))
 
 
 def _right(env: DealtGame, params: Any, state: Any) -> str:

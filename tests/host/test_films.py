@@ -1,4 +1,4 @@
-"""Films that are made while a run trains: at which steps, where they go, and that they change and stop nothing. About 60 s."""
+"""Films made while a run trains: at which steps, where they go; they change and stop nothing. About 60 s."""
 
 import errno
 import json
