@@ -99,6 +99,15 @@ def test_a_resumed_run_has_the_films_of_one_that_was_not(fake, drawn):
     assert films_of("run")[-2:] == [1600, 99999]
 
 
+def test_a_run_of_before_there_were_films_goes_on(fake, drawn):
+    assert fake("fake", "--steps", 200, "--run-dir", "run") == 0
+    info = json.loads(Path("run/run.json").read_text())
+    assert info.pop("record_every") is None
+    Path("run/run.json").write_text(json.dumps(info))
+    assert fake("fake", "--steps", 400, "--run-dir", "run", "--resume") == 0
+    assert films_of("run") == []
+
+
 def test_a_chunk_longer_than_the_distance_makes_one_film(fake, drawn):
     assert fake("fake", "--steps", 200, "--run-dir", "run", "--record-every", 1) == 0
     assert films_of("run") == [120, 160, 200]
