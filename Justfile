@@ -73,6 +73,13 @@ cross-evaluate *args: _run
 plot *args: _run
     @"{{ venv }}/r2i" plot "$@"
 
+# Say what this machine and this installation are, and what is wrong with them (--json for programs)
+[group("run")]
+[no-cd]
+[no-exit-message]
+doctor *args: _run
+    @"{{ venv }}/r2i" doctor "$@"
+
 # Let the agent take a few updates on every environment of a suite, e.g. `just smoke popgym`
 [group("develop")]
 [no-cd]

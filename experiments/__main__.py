@@ -17,6 +17,7 @@ COMMANDS = {
     "play": "play an environment yourself",
     "cross-evaluate": "play in the original Memory Maze and in ours",
     "smoke": "let the agent take a few updates on every environment of a suite",
+    "doctor": "say what this machine and this installation are, and what is wrong with them",
     "environments": "list the environments",
     "oracles": "play the reference players",
 }

@@ -1,8 +1,8 @@
 """Draw episodes of a trained agent: `python -m experiments.record runs/...`, or without one with --env.
 
-An animated GIF or an MP4 shows every step (of long episodes, every second one or fewer); a PNG shows a few of them. A
-maze is drawn from above beside what the agent sees of it. The episodes are the ones that `experiments.evaluate` plays
-with the same seed and number of episodes. Writes nothing but the picture.
+An animated GIF or an MP4 shows every step (of long episodes, every second one or fewer); a PNG shows a few of them.
+What a game hides (its board, its deck, a maze from above) is drawn beside what the agent sees of it. The episodes are
+the ones that `experiments.evaluate` plays with the same seed and number of episodes. Writes nothing but the picture.
 
 With --imagine N the picture shows what the agent's world model makes of an episode of images: of the first C steps
 (--context C) what it remembers of each image that it sees; of the next N, told only the actions, what it predicts.
@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.drawing.pictures import Frame, save_gif, save_mp4, save_strip
+from experiments.drawing.filming import CONTEXT
+from experiments.drawing.pictures import IMAGE_FPS, TEXT_FPS, Frame, save_gif, save_mp4, save_strip
 from experiments.running import cli, importing, process, restoring, startup
 
 _SUFFIXES = (".gif", ".mp4", ".png")
 _MOST_FRAMES = 500
-_CONTEXT = 50  # steps
-_TEXT_FPS, _IMAGE_FPS = 4, 15
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     startup.prepare()
     importing.prepare(args.imports)
     match = _match(args)
+    from experiments.drawing import film
+
     try:
         frames = _frames(args, match)
     except ValueError as error:
         cli.fail(error)
-    fps = args.fps or (_IMAGE_FPS if frames[0].panels else _TEXT_FPS)
+    fps = args.fps or film.frames_per_second(match.env, match.params)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".png":
@@ -66,10 +67,10 @@ def _parser() -> cli.Parser:
     parser.add_argument(
         "--seed", type=cli.whole(0, 2**32 - 1), default=0, metavar="S", help="of the episodes (default: %(default)s)"
     )
-    parser.add_argument("--hidden", action="store_true", help="show the hidden state, too")
+    parser.add_argument("--hidden", action="store_true", help="write the hidden state below it, too")
     parser.add_argument("--imagine", type=cli.whole(1), metavar="N", help="let the world model predict N steps")
     parser.add_argument(
-        "--context", type=cli.whole(1), metavar="C", help=f"steps that it sees before (default: {_CONTEXT})"
+        "--context", type=cli.whole(1), metavar="C", help=f"steps that it sees before (default: {CONTEXT})"
     )
     parser.add_argument("--sampled", action="store_true", help="draw samples of the world model's latents")
     parser.add_argument(
@@ -77,7 +78,7 @@ def _parser() -> cli.Parser:
     )
     parser.add_argument(
         "--fps", type=cli.whole(1, 50), metavar="N",
-        help=f"frames per second of a GIF or MP4 (default: {_TEXT_FPS}, of images {_IMAGE_FPS})",
+        help=f"frames per second of a GIF or MP4 (default: {TEXT_FPS}, of images {IMAGE_FPS})",
     )  # fmt: skip
     parser.add_argument(
         "--every", type=cli.whole(1), metavar="N",
@@ -103,7 +104,7 @@ def _checked(args: Any) -> Path:
     if args.imagine is not None:
         if args.max_steps is not None:
             cli.fail("give --imagine or --max-steps, not both: --context and --imagine say how many steps are drawn")
-        args.context = args.context or _CONTEXT
+        args.context = args.context or CONTEXT
         args.max_steps = args.context + args.imagine - 1  # The first observation is before any step.
     no_folder = args.run_dir is None or restoring.is_exported(args.run_dir)
     folder = Path() if no_folder else args.run_dir / "plots"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.drawing.filming import filmer
 from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.grid and not args.resume:
         parser.error("give at least one --grid hypers.KEY=V1,V2,...")
     with signals.StopSignal() as stop:
-        code, path, result = start(args, stop, "sweep", lambda config, seeds: members(config, args.grid, seeds))
+        code, path, result = start(args, stop, "sweep", lambda config, seeds: members(config, args.grid, seeds), filmer)
     if result is not None:
         from experiments.drawing.curves import show_run
 

@@ -8,6 +8,7 @@ directory in use, 128 + number of the signal that stopped it (130 for Ctrl-C). d
 
 from collections.abc import Sequence
 
+from experiments.drawing.filming import filmer
 from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
@@ -18,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_run_arguments(parser)
     args = parser.parse_args(argv)
     with signals.StopSignal() as stop:
-        code, path, result = start(args, stop, "train", lambda config, seeds: [{"seed": seed} for seed in range(seeds)])
+        members_of = lambda config, seeds: [{"seed": seed} for seed in range(seeds)]
+        code, path, result = start(args, stop, "train", members_of, filmer)
     if result is not None:
         from experiments.drawing.curves import show_run
 

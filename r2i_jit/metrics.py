@@ -29,6 +29,7 @@ __all__ = [
 _FIRST = (STEP, "updates", "episode_return", "episode_length", "episodes")  # for whoever reads the file
 _NOT_DRAWN = frozenset({STEP, "seed", WALL})
 _DIVERGED = "diverged"
+_FILM = "episode"
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +38,9 @@ class Sink(Protocol):
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append one chunk's rows."""
+
+    def show(self, row: Row, film: Path) -> None:
+        """Add an animated GIF of an episode of the member that a row is of, at its step, where pictures are shown."""
 
     def flush(self) -> None:
         """Hand everything written so far to the disk."""
@@ -117,6 +121,12 @@ class Forgiving:
             if self._sink is not None:
                 self._sink.write(rows)
 
+    def show(self, row: Row, film: Path) -> None:
+        """Add a film, if all has gone well so far."""
+        with self._forgiven():
+            if self._sink is not None:
+                self._sink.show(row, film)
+
     def flush(self) -> None:
         """Hand everything written so far to the disk, if all has gone well so far."""
         with self._forgiven():
@@ -185,20 +195,34 @@ class TensorBoard:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Add every number of every row as a scalar at its environment step."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        for row in rows:
+            self._add(row, [Summary.Value(tag=key, simple_value=float(value)) for key, value in _drawn(row)])
+        if time.monotonic() - self._flushed > 30:  # for whoever is looking on
+            self.flush()
+
+    def show(self, row: Row, film: Path) -> None:
+        """Add a GIF as an image, which TensorBoard plays."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        data = film.read_bytes()
+        width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))  # of a GIF's header
+        image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=data)
+        self._add(row, [Summary.Value(tag=_FILM, image=image)])
+
+    def _add(self, row: Row, values: list[Any]) -> None:
+        """Write one event at a row's step to the file of its member."""
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
-        for row in rows:
-            name = identity(row)
-            if name not in self._writers:
-                (self._directory / name).mkdir(parents=True, exist_ok=True)
-                self._writers[name] = EventsWriter(str(self._directory / name / "events"))
-            values = [Summary.Value(tag=key, simple_value=float(value)) for key, value in _drawn(row)]
-            wall = self._created + row.get(WALL, 0.0)
-            self._writers[name].write_event(Event(wall_time=wall, step=row[STEP], summary=Summary(value=values)))
-        if time.monotonic() - self._flushed > 30:  # for whoever is looking on
-            self.flush()
+        name = identity(row)
+        if name not in self._writers:
+            (self._directory / name).mkdir(parents=True, exist_ok=True)
+            self._writers[name] = EventsWriter(str(self._directory / name / "events"))
+        wall = self._created + row.get(WALL, 0.0)
+        self._writers[name].write_event(Event(wall_time=wall, step=row[STEP], summary=Summary(value=values)))
 
     def flush(self) -> None:
         """Write what is buffered."""
@@ -231,6 +255,7 @@ class Wandb:
     def __init__(self, run_dir: Path | str, name: str, config: Mapping[str, Any], identifier: str) -> None:
         import wandb
 
+        self._wandb = wandb
         self._run = wandb.init(
             project="r2i-jit", id=identifier, name=name, dir=str(run_dir), config=dict(config), resume="allow"
         )
@@ -251,6 +276,11 @@ class Wandb:
         for row in rows:
             record.update((f"{identity(row)}/{key}", value) for key, value in _drawn(row))
         self._run.log(record)
+
+    def show(self, row: Row, film: Path) -> None:
+        """Send a film unless its step was sent before."""
+        if row[STEP] > self._sent:
+            self._run.log({STEP: row[STEP], f"{identity(row)}/{_FILM}": self._wandb.Video(str(film))})
 
     def flush(self) -> None:
         """Nothing to do: wandb sends from its own process."""

@@ -101,6 +101,9 @@ class JsonLines:
             while data:
                 data = data[os.write(self._file, data) :]
 
+    def show(self, row: Row, film: Path) -> None:
+        """Nothing to do: a film is a file of its own."""
+
     def flush(self) -> None:
         """Force the lines to the disk, as before a checkpoint that claims them."""
         with _log_errors(self._path):

@@ -85,7 +85,19 @@ def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: 
       The recording, leading axes (T, E).
     """
 
-    @partial(jax.jit, compiler_options=compiling.quick())  # run once
+    return program(env, params, policy, num_episodes, num_steps)(policy.weights, key)
+
+
+def program(
+    env: Any, params: Any, policy: Policy, num_episodes: int, num_steps: int
+) -> Callable[[Any, jax.Array], Recording]:
+    """Return what `record` runs, (weights, key) -> Recording, compiled when it is first called; arguments as there.
+
+    Args:
+      policy: its weights are not used.
+    """
+
+    @partial(jax.jit, compiler_options=compiling.quick())  # run a few times, at most
     def play(weights, key):
         key_start, key_play = jax.random.split(key)
         stream = episodes.start(env, params, key_start, num_episodes)
@@ -101,7 +113,7 @@ def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: 
         carry = (stream, policy.start(weights, num_episodes), key_play)
         return jax.lax.scan(step, carry, None, length=num_steps + 1)[1]
 
-    return play(policy.weights, key)
+    return play
 
 
 def separate(recording: Recording) -> list[Recording]:

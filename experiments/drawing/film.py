@@ -1,6 +1,7 @@
 """From recorded episodes to frames: what was seen with what it was in truth, or with what a world model made of it."""
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,8 @@ import numpy as np
 
 from envs.memory_maze.environment import MemoryMaze
 from experiments.drawing import scene
-from experiments.drawing.pictures import Frame, Panel
+from experiments.drawing.hidden import SEEN, look_of
+from experiments.drawing.pictures import IMAGE_FPS, TEXT_FPS, Frame, Panel
 from r2i_jit.open_loop import as_images, open_loop
 from r2i_jit.recording import Recording
 
@@ -30,7 +32,7 @@ class Style(NamedTuple):
 
 
 def episode_frames(title: str, env: Any, params: Any, episode: Recording, style: Style) -> Iterator[Frame]:
-    """Yield the frames of one episode; a maze is seen from above, beside what the agent sees of it.
+    """Yield the frames of one episode: what is hidden beside what the agent sees of it, a maze from above.
 
     Args:
       title: first line of every frame.
@@ -39,14 +41,22 @@ def episode_frames(title: str, env: Any, params: Any, episode: Recording, style:
       episode: on the host, without an axis of episodes.
       style: see there.
     """
-    is_image, draw_map = scene.is_image(env, params), _map_of(env, params)
+    is_image, draw_map, look = scene.is_image(env, params), _map_of(env, params), look_of(env, params)
     for t, row, caption in _captions(env, params, episode, style.every):
         panels: tuple[Panel, ...] = ()
+        text = scene.revealed(env, params, row.env_state) if style.hidden else ""
+        view = (
+            None
+            if look is None
+            else look(row.env_state, np.asarray(row.step.obs), episode.action[t - 1] if t else None)
+        )
         if is_image:
-            text = scene.revealed(env, params, row.env_state) if style.hidden else ""
-            panels = (("what the agent sees", scene.colour(np.asarray(row.step.obs))),)
-        else:
+            panels = ((SEEN, scene.colour(np.asarray(row.step.obs))),)
+        elif view is None or view.seen is None:
             text = scene.scene(env, params, row.env_state, row.step.obs, style.hidden)
+        if view is not None:
+            panels += view.panels
+            text = "\n".join(filter(None, (view.text, text)))
         if draw_map is not None:
             panels += (("the maze from above", draw_map(row.env_state)),)
         yield Frame(title, panels, text, caption, t == len(episode.action) - 1)
@@ -73,6 +83,17 @@ def account_frames(
         blind = f" | {ahead} step{'s' * (ahead > 1)} unseen" if ahead > 0 else ""
         text = scene.revealed(env, params, row.env_state) if style.hidden else ""
         yield Frame(title, panels, text, caption + blind, t == len(episode.action) - 1)
+
+
+def beside(frames: Iterable[Frame], accounts: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield the frames of `episode_frames` with what `account_frames` adds to the truth, and its captions."""
+    for frame, account in zip(frames, accounts, strict=True):
+        yield dataclasses.replace(frame, panels=(*frame.panels, *account.panels[1:]), caption=account.caption)
+
+
+def frames_per_second(env: Any, params: Any) -> int:
+    """Return how fast an environment is shown: images move, words and boards are to be read."""
+    return IMAGE_FPS if scene.is_image(env, params) else TEXT_FPS
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -2,18 +2,20 @@
 
 import contextlib
 import dataclasses
+import functools
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+TEXT_FPS, IMAGE_FPS = 4, 15  # unless told otherwise; words are to be read
 _FONT_SIZE = 16
 _MARGIN = 12
 _LONGER_SIDE = 256  # pixels of an image observation, about
 _STRIP_WIDTH = 1600  # pixels of a PNG, unless one frame is wider
 _LAST_SECONDS = 2.0
 _TITLE, _TEXT, _CAPTION = "#666666", "#000000", "#01579b"
-_RED, _RED_SUITS = "#c62828", "♥♦"
+_RED, RED_SUITS = "#c62828", "♥♦"
 _PALETTE_FRAMES = 24  # from which the colours of a GIF with images are taken
 _VIDEO_LOSS = 20  # the encoder's measure, 0 for none; text stays sharp
 
@@ -146,12 +148,12 @@ class _Layout:
 
     def __init__(self, frames: Sequence[Frame], stacked: bool):
         self.stacked = stacked
-        self.font = _font()
+        self.font = font()
         self.line_height = sum(self.font.getmetrics()) + 2
         self.heading_height = self.line_height if len(frames[0].panels) > 1 else 0
         self.places, x, y, right, bottom = [], _MARGIN, _MARGIN + self.line_height + _MARGIN, 0, 0
-        # The greatest size of each panel.
-        for sizes in zip(*([_enlarged_size(image) for _, image in frame.panels] for frame in frames), strict=True):
+        # The greatest size of each panel, its heading included.
+        for sizes in zip(*map(self._sizes, frames), strict=True):
             width, height = (max(lengths) for lengths in zip(*sizes, strict=True))
             self.places.append((x, y + self.heading_height))
             right, bottom = x + width, y + self.heading_height + height
@@ -164,6 +166,14 @@ class _Layout:
         self.caption_top = self.text_top + (lines * self.line_height + _MARGIN if lines else 0)
         captions = max(len(self.caption_lines(frame)) for frame in frames)
         self.size = _even(right + _MARGIN), _even(self.caption_top + captions * self.line_height + _MARGIN)
+
+    def _sizes(self, frame: Frame) -> list[tuple[int, int]]:
+        """Return the width and height that each panel of a frame needs."""
+        sizes = [_enlarged_size(image) for _, image in frame.panels]
+        if not self.heading_height:
+            return sizes
+        headings = (round(self.font.getlength(heading + " ")) for heading, _ in frame.panels)
+        return [(max(width, least), height) for (width, height), least in zip(sizes, headings, strict=True)]
 
     def caption_lines(self, frame: Frame) -> list[str]:
         """Return the caption, a part a line where width is what there is least of."""
@@ -188,7 +198,7 @@ def _palette(frames: Sequence[Frame]) -> Any:
 
 def _write(pen: Any, position: tuple[int, int], line: str, font: Any) -> None:
     """Draw a line in black, its red suits in red."""
-    is_red = [character in _RED_SUITS for character in line]
+    is_red = [character in RED_SUITS for character in line]
     for ink, wanted in ((_TEXT, False), (_RED, True)):
         layer = "".join(character if red == wanted else " " for character, red in zip(line, is_red, strict=True))
         if layer.strip():
@@ -207,9 +217,10 @@ def _enlarged_size(image: Any) -> tuple[int, int]:
     return width * factor, height * factor
 
 
-def _font() -> Any:
-    """Return matplotlib's monospaced font, which has box drawing and the suits."""
+@functools.cache
+def font(size: int = _FONT_SIZE) -> Any:
+    """Return matplotlib's monospaced font in a size in pixels; it has box drawing and the suits."""
     import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono.ttf"), _FONT_SIZE)
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono.ttf"), size)

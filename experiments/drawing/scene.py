@@ -1,7 +1,8 @@
 """How a person sees an environment: its state as text, its actions by name, its observations with their parts.
 
-`experiments.play` and `experiments.record` share this. An environment may help with two things that gymnax lacks:
-`render(state, params, hidden=False)` returns lines of text, and `action_names` names the actions of a `Discrete` space.
+`experiments.play` and `experiments.record` share this. An environment may help with three things that gymnax lacks:
+`render(state, params, hidden=False)` returns lines of text, `action_names` names the actions of a `Discrete` space, and
+`board(state, params)` returns rows of short texts for what is hidden, which `experiments.record` draws.
 """
 
 import itertools

@@ -122,4 +122,8 @@ def add_run_arguments(parser: Parser) -> None:
         "--checkpoint-every", type=seconds, metavar="SECONDS",
         help="default: 60, longer for a large state (200 s per GB); a run that is stopped saves in any case",
     )  # fmt: skip
+    parser.add_argument(
+        "--record-every", type=whole(0), metavar="STEPS",
+        help="draw an episode each time so many steps have passed: plots/episode-STEP.gif (default: 0, none)",
+    )  # fmt: skip
     parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (needs the extra 'wandb')")

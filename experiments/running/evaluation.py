@@ -12,10 +12,11 @@ from experiments.running.display import table
 from experiments.running.references import references, summary
 from r2i_jit.metrics import identity
 
-# Streams of evaluation keys: one for the evaluations inside a run, one for the last, one for `experiments.evaluate`.
+# Streams of evaluation keys: one for the evaluations inside a run, one for the last, one for `experiments.evaluate`,
+# one for the films.
 # Training's keys are what `split` makes of the same root key, which is `fold_in` of the seed's index: these are larger
 # than any.
-DURING, FINAL, SEPARATE = 2**32 - 1, 2**32 - 2, 2**32 - 3
+DURING, FINAL, SEPARATE, FILMED = 2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 4
 FINAL_EPISODES = 128
 QUANTILES = 0.1, 0.5, 0.9  # of a seed's returns
 

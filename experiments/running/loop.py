@@ -18,6 +18,7 @@ import numpy as np
 from experiments.running import cli, evaluation, initial, memory, rundir, runinfo
 from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail, note
 from experiments.running.display import Display, Rates, clock, display
+from experiments.running.films import Films
 from experiments.running.signals import StopSignal
 from experiments.running.waiting import Stopped, wait_for
 from r2i_jit import metrics as sinks
@@ -37,6 +38,7 @@ class Run:
     sinks: list[sinks.Sink]
     stop: StopSignal
     checkpoint_every: float
+    films: Films
 
     state: Any = None
     step: int = 0
@@ -61,7 +63,15 @@ class Run:
 
 
 def execute(
-    trainer: Any, config: Config, info: runinfo.RunInfo, path: Path, stop: StopSignal, args: Any, keys: Any, hypers: Any
+    trainer: Any,
+    config: Config,
+    info: runinfo.RunInfo,
+    path: Path,
+    stop: StopSignal,
+    args: Any,
+    keys: Any,
+    hypers: Any,
+    films: Films,
 ) -> tuple[int, dict[str, Any] | None]:
     """Train until `info.steps`, from the newest checkpoint of `path` if it has one.
 
@@ -73,6 +83,7 @@ def execute(
       stop: says when to stop.
       args: the command line; read are `checkpoint_every` and `wandb`.
       keys: one PRNG key per member; hypers: their Hypers, or None for the config's.
+      films: makes the films of episodes.
 
     Returns:
       The exit code (0, or 128 and the number of the signal that stopped it) and the final evaluation, if it came to it.
@@ -82,7 +93,7 @@ def execute(
             Checkpoints(path / "checkpoints", finite=(".seeds.agent",), needed=rundir.NEEDED) as checkpoints,
             contextlib.ExitStack() as logs,
         ):
-            run = Run(trainer, config, info, path, checkpoints, [], stop, _save_interval(trainer, info, args))
+            run = Run(trainer, config, info, path, checkpoints, [], stop, _save_interval(trainer, info, args), films)
             try:
                 _begin(run, args, keys, hypers, logs)
                 _train(run)
@@ -138,7 +149,8 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
     logged = run.info.members if run.step > run.trainer.prefill_steps else ()
     earlier = sinks.truncate(log, run.step if run.saved >= 0 else -1, logged)
     _open(run, logs, sinks.JsonLines(log))
-    _open(run, logs, sinks.tensorboard(run.path / "tensorboard", earlier, run.info.created))
+    _open(run, logs, board := sinks.tensorboard(run.path / "tensorboard", earlier, run.info.created))
+    run.films.show_again(earlier, board)
     if args.wandb:
         _open(run, logs, sinks.wandb(run.path, run.path.name, run.config.to_dict(), run.info.id))
     if run.state is None:
@@ -205,8 +217,9 @@ def _train(run: Run) -> None:
             run.wall = wall + now - start
             if before == first:
                 run.checkpoints.wait()  # a log without any checkpoint is one whose checkpoints were lost
-            _log(run, chunk, evaluated)
+            rows = _log(run, chunk, evaluated)
             _show(run, screen, chunk, evaluated, run.step - first, training, now - start)
+            run.films.film_if_due(before, run.state, rows, run.diverged, run.sinks)
             score = None if evaluated is None else float(run.of_the_sound(evaluated).mean())
             if (score is not None and score > run.best) or now - last_save >= run.checkpoint_every:
                 _save(run, score)
@@ -227,11 +240,13 @@ def _evaluate_if_due(run: Run, before: int) -> np.ndarray | None:
     return np.asarray(played["episode_return"], np.float64).mean(axis=1)
 
 
-def _log(run: Run, chunk: dict[str, np.ndarray], evaluated: np.ndarray | None) -> None:
+def _log(run: Run, chunk: dict[str, np.ndarray], evaluated: np.ndarray | None) -> list[sinks.Row]:
+    """Write a chunk's rows to all sinks and return them."""
     extra = {} if evaluated is None else {"eval_return": evaluated}
     rows = sinks.rows(chunk, run.info.members, **extra, wall_seconds=round(run.wall, 3))
     for sink in run.sinks:
         sink.write(rows)
+    return rows
 
 
 def _show(

@@ -34,6 +34,7 @@ class RunInfo:
       imports: modules that were imported before, such as those that register environments.
       folder: where the run was started: modules are looked for there, too.
       init_from: the agent whose parameters it starts from, {"path", "step", "crc"}; empty for random ones.
+      record_every: steps between films of an episode; None for none.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -49,6 +50,7 @@ class RunInfo:
     imports: list[str] = dataclasses.field(default_factory=list)
     folder: str = ""
     init_from: dict[str, Any] = dataclasses.field(default_factory=dict)
+    record_every: int | None = None
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -119,6 +121,10 @@ def read(path: Path) -> RunInfo:
         "imports": (_are_texts(found.get("imports", [])), "a list of texts"),
         "folder": (isinstance(found.get("folder", ""), str), "a text"),
         "init_from": (_is_source(found.get("init_from", {})), "an object of path, step and crc, or an empty one"),
+        "record_every": (
+            found.get("record_every") is None or _whole(found["record_every"], 1, 2**31 - 1),
+            "a whole number of at least 1, or null",
+        ),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():

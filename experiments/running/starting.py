@@ -14,9 +14,12 @@ from typing import Any, NoReturn
 from experiments.running import cli, signals, startup
 
 MembersOf = Callable[[Any, int], list[dict[str, Any]]]
+Filmer = Callable[[Any, Any], Callable[[Any, int, Any, Path], None]]
 
 
-def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf) -> tuple[int, Path, Any]:
+def start(
+    args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf, filmer: Filmer
+) -> tuple[int, Path, Any]:
     """Start or resume the run that the command line asks for.
 
     Args:
@@ -24,12 +27,13 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
       stop: says when to stop.
       kind: `train` or `sweep`.
       members_of: (config, number of seeds) -> the identity of each row of the state.
+      filmer: (trainer, RunInfo) -> what draws an episode, for --record-every.
 
     Returns:
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
     startup.prepare(all_cores=True)
-    from experiments.running import importing, initial, loop, rundir
+    from experiments.running import films, importing, initial, loop, rundir
 
     importing.prepare(args.imports)
 
@@ -55,7 +59,8 @@ def start(args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf)
         rundir.write(path, config, info)
         seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
         cli.note(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}")
-        code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers)
+        filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
+        code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result
 
 
@@ -72,7 +77,7 @@ def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     versions = runinfo.versions()
     return config, runinfo.RunInfo(
         kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
-        args.imports, os.getcwd(),
+        imports=args.imports, folder=os.getcwd(), record_every=args.record_every or None,
     )  # fmt: skip
 
 
@@ -97,7 +102,8 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
     runinfo.warn_versions(info)
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
-    return path, saved, dataclasses.replace(info, steps=steps, eval_every=eval_every)
+    record_every = info.record_every if args.record_every is None else args.record_every or None
+    return path, saved, dataclasses.replace(info, steps=steps, eval_every=eval_every, record_every=record_every)
 
 
 def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: MembersOf) -> None:

@@ -31,17 +31,28 @@ def use_compilation_cache() -> None:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = home / "r2i-jit" / "xla"
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(f"{folder} cannot be written to")
+        folder = cache_folder()
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         note(f"no compilation cache ({reason}): every run compiles anew; set JAX_COMPILATION_CACHE_DIR to keep one")
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled programs in the user's cache folder, made if need be.
+
+    Raises:
+      OSError: if it cannot be made or written to.
+      RuntimeError: if the user has no home.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "r2i-jit" / "xla"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written to")
+    return folder
 
 
 def use_all_cores() -> None:
@@ -56,6 +67,12 @@ def use_all_cores() -> None:
 
 def refuse_missing_platform() -> None:
     """Exit 2 if JAX_PLATFORMS asks for what this machine or this JAX does not have."""
+    if problem := missing_platform():
+        fail(problem)
+
+
+def missing_platform() -> str | None:
+    """Return what is wrong with JAX_PLATFORMS, if it is; JAX then uses what there is."""
     import jax
 
     try:
@@ -67,4 +84,5 @@ def refuse_missing_platform() -> None:
         jax.config.update("jax_platforms", None)
         there = ", ".join(sorted({device.platform for device in jax.devices()}))
         reason = (str(error).strip() or "there is no such device, or the extra 'cuda' is missing").splitlines()[0]
-        fail(f"JAX_PLATFORMS={asked}: JAX cannot use it ({reason}); here it can use: {there}")
+        return f"JAX_PLATFORMS={asked}: JAX cannot use it ({reason}); here it can use: {there}"
+    return None

@@ -28,9 +28,9 @@ def test_hearts_are_red_and_suits_and_lines_have_glyphs():
     (picture,) = pictures.draw([pictures.Frame("", (), "♥♦", "", False)])
     ink = {colour for _, colour in picture.getcolors()}
     assert (198, 40, 40) in ink and (0, 0, 0) not in ink
-    missing = pictures._font().getmask("\uffff")
+    missing = pictures.font().getmask("\uffff")
     for glyph in "♠♦♣♥─│┌┐└┘├┤┬┴┼█▓░■□●○←↑→↓":
-        assert bytes(pictures._font().getmask(glyph)) != bytes(missing), glyph
+        assert bytes(pictures.font().getmask(glyph)) != bytes(missing), glyph
 
 
 def test_panels_are_side_by_side_in_films_and_stacked_in_strips():

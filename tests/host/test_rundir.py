@@ -55,6 +55,7 @@ BAD_INFO = {
     "created": ([1], "expected a number of seconds"),
     "versions": ({"jax": 1}, "expected an object of texts"),
     "id": (7, "expected a text"),
+    "record_every": (0, "expected a whole number of at least 1, or null"),
 }
 
 
