@@ -46,9 +46,11 @@ def row(env_id: str, letters: dict[str, str]) -> list[str]:
     import envs
     from envs.observation import observation_parts
     from experiments.running.references import references
+    from r2i_jit.observations import split
 
     env, params = envs.make(env_id)
-    parts = ", ".join(map(_part, observation_parts(env, params)))
+    found = observation_parts(env, params)
+    parts = ", ".join(_part(part) for array, _ in split(found, found) for part in array)
     known = references(env_id)
     figures = [
         f"{known[name]['mean']:.3g} ({letters[known[name]['source']]})" if name in known else "-"
@@ -59,10 +61,12 @@ def row(env_id: str, letters: dict[str, str]) -> list[str]:
 
 
 def _part(part: Any) -> str:
-    from envs.observation import Categorical, Continuous
+    from envs.observation import Binary, Categorical, Continuous
 
     if isinstance(part, Categorical):
         return f"{part.count} x {part.classes}" if part.count > 1 else str(part.classes)
+    if isinstance(part, Binary):
+        return f"{part.size} bits"
     if isinstance(part, Continuous):
         return f"R^{part.size}"
     return "image " + " x ".join(map(str, part.shape))

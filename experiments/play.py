@@ -110,10 +110,12 @@ class Session:
         import jax
 
         import envs
+        from envs.wrappers import arranged
         from experiments.drawing.scene import Actions
 
         self.env_id, self.hidden = env_id, hidden
-        self.env, self.params = envs.make(env_id)
+        env, self.params = envs.make(env_id)
+        self.env = arranged(env, self.params)
         self.actions = Actions(self.env, self.params)
         self._key = jax.random.key(seed)
         self._reset_jit = jax.jit(self.env.reset_env)

@@ -135,9 +135,10 @@ def _check_images(env_id: str) -> None:
 
     try:
         env, params = envs.make(env_id)
+        has_image = is_image(env, params)
     except ValueError as error:
         cli.fail(error)
-    if not is_image(env, params):
+    if not has_image:
         cli.fail(f"--imagine needs an image environment: the observations of {env_id} are no images")
 
 
@@ -174,13 +175,14 @@ def _frames(args: Any, match: Any) -> list[Frame]:
 
 def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: int, key: Any) -> list[Frame]:
     """Ask the world model about an episode, print how far off it is, and return the frames; key as in `open_loop`."""
-    from experiments.drawing import film
+    from experiments.drawing import film, scene
 
     length = len(episode.action)
     if length <= style.context:
         raise ValueError(f"--context {style.context}: episode {number} has {length} steps, none is left to predict")
     images = film.account(match.agent, match.state, episode, style.context, key)
-    errors = film.difference(episode.step.obs, images).reshape(length, -1).mean(1)
+    truth = scene.picture(match.env, match.params, episode.step.obs)
+    errors = film.difference(truth, images).reshape(length, -1).mean(1)
     seen, unseen = errors[: style.context].mean(), errors[style.context :].mean()
     print(f"  mean difference of 255: {seen:.1f} of {style.context} seen, {unseen:.1f} of {length - style.context} not")
     return list(film.account_frames(heading, match.env, match.params, episode, images, style))

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--grid", nargs="+", action="extend", default=[], metavar="KEY=V1,V2,...", help="values of a hypers.* key"
     )
-    args = parser.parse_args(argv)
+    args = cli.parse_run(parser, argv)
     if not args.grid and not args.resume:
         parser.error("give at least one --grid hypers.KEY=V1,V2,...")
     with signals.StopSignal() as stop:

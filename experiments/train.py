@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("train"), __doc__)
     cli.add_run_arguments(parser)
-    args = parser.parse_args(argv)
+    args = cli.parse_run(parser, argv)
     with signals.StopSignal() as stop:
         members_of = lambda config, seeds: [{"seed": seed} for seed in range(seeds)]
         code, path, result = start(args, stop, "train", members_of, filmer)

@@ -45,13 +45,9 @@ def episode_frames(title: str, env: Any, params: Any, episode: Recording, style:
     for t, row, caption in _captions(env, params, episode, style.every):
         panels: tuple[Panel, ...] = ()
         text = scene.revealed(env, params, row.env_state) if style.hidden else ""
-        view = (
-            None
-            if look is None
-            else look(row.env_state, np.asarray(row.step.obs), episode.action[t - 1] if t else None)
-        )
+        view = None if look is None else look(row.env_state, np.asarray(row.step.obs), episode.action[t - 1] if t else None)
         if is_image:
-            panels = ((SEEN, scene.colour(np.asarray(row.step.obs))),)
+            panels = ((SEEN, scene.colour(scene.picture(env, params, row.step.obs))),)
         elif view is None or view.seen is None:
             text = scene.scene(env, params, row.env_state, row.step.obs, style.hidden)
         if view is not None:
@@ -63,9 +59,12 @@ def episode_frames(title: str, env: Any, params: Any, episode: Recording, style:
 
 
 def account(agent: Any, state: Any, episode: Recording, context: int, key: jax.Array | None) -> np.ndarray:
-    """Return what a world model makes of an episode of images, uint8 (T, height, width, channels); see `open_loop`."""
-    obs, actions, is_first = (leaf[None] for leaf in (episode.step.obs, episode.action, episode.step.is_first))
-    return np.asarray(as_images(open_loop(agent, state, obs, actions, is_first, context, key).prediction[0]))
+    """Return what a world model makes of an episode's images, a `scene.picture` (T, ...); see `open_loop`."""
+    steps = (episode.step.obs, episode.action, episode.step.is_first)
+    obs, actions, is_first = jax.tree.map(lambda leaf: leaf[None], steps)
+    made = open_loop(agent, state, obs, actions, is_first, context, key).prediction
+    made = jax.tree.map(lambda leaf: np.asarray(as_images(leaf[0])), made)
+    return scene.pictures_of(agent.model.parts, made)
 
 
 def account_frames(
@@ -73,7 +72,7 @@ def account_frames(
 ) -> Iterator[Frame]:
     """Yield frames that put the truth beside what `account` returned; otherwise as `episode_frames`."""
     for t, row, caption in _captions(env, params, episode, style.every):
-        seen, model = np.asarray(row.step.obs), images[t]
+        seen, model = scene.picture(env, params, row.step.obs), images[t]
         panels = (
             ("truth", scene.colour(seen)),
             ("reconstruction" if t < style.context else "prediction", scene.colour(model)),

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 import envs
+from envs.wrappers import arranged
 from experiments.oracles import Oracle, oracles
 from experiments.running import cli, restoring
 from experiments.running.evaluation import SEPARATE, evaluation_key
@@ -42,6 +43,7 @@ def without_run(env_id: str, player: str, seed: int) -> Match:
     """Return a match of chance or of the environment's best reference player; exit 2 where there is none."""
     try:
         env, params = envs.make(env_id)
+        env = arranged(env, params)
     except ValueError as error:
         cli.fail(error)
     title, policy = _policy(env_id, env, params, player)

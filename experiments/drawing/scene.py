@@ -19,6 +19,7 @@ from gymnax.environments import spaces
 from envs.observation import Categorical, Image, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import Wrapper
+from r2i_jit.observations import flatten_observation, images, split
 
 _WIDTH = 100  # columns of an observation
 _BRIGHTNESS = " .:-=+*#%@"
@@ -136,8 +137,33 @@ def on_host(tree: Any) -> Any:
 
 
 def is_image(env: Any, params: Any) -> bool:
-    """Return whether the observation is one image."""
-    return isinstance(observation_parts(env, params)[0], Image)
+    """Return whether there is an image in an observation."""
+    return bool(images(observation_parts(env, params)))
+
+
+def picture(env: Any, params: Any, obs: Any) -> np.ndarray:
+    """Return the image of an arranged observation, uint8 (..., height, width, channels); see `pictures_of`."""
+    return pictures_of(observation_parts(env, params), obs)
+
+
+def pictures_of(parts: Any, obs: Any) -> np.ndarray:
+    """Return the images of an observation with these parts, side by side if there are several."""
+    found = [as_bytes(np.asarray(leaf)) for array, leaf in split(parts, obs) if isinstance(array[0], Image)]
+    height = max(image.shape[-3] for image in found)
+    sides = [(0, 0)] * (found[0].ndim - 3)
+    filled = (
+        [np.pad(colour(image), [*sides, (0, height - image.shape[-3]), (0, 0), (0, 0)]) for image in found]
+        if len(found) > 1
+        else found
+    )
+    return np.concatenate(filled, -2)
+
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    """Return images of integers from 0 to 255, or of floats from 0 to 1, as uint8."""
+    if np.issubdtype(image.dtype, np.floating):
+        image = np.round(np.clip(image, 0.0, 1.0) * 255.0)
+    return image.astype(np.uint8)
 
 
 def rendered(env: Any, params: Any, state: Any, hidden: bool) -> str | None:
@@ -159,7 +185,9 @@ def scene(env: Any, params: Any, state: Any, obs: Any, hidden: bool, room: tuple
     """
     text = rendered(env, params, state, hidden)
     if is_image(env, params):
-        return _image_scene(np.asarray(obs), (state_text(state) if hidden else "") if text is None else text, room)
+        return _image_scene(
+            picture(env, params, obs), (state_text(state) if hidden else "") if text is None else text, room
+        )
     if text is not None:
         return text
     return observation_text(env, params, obs) + (f"\n{state_text(state)}" if hidden else "")
@@ -205,17 +233,21 @@ def state_text(state: Any) -> str:
 
 def observation_text(env: Any, params: Any, obs: Any) -> str:
     """Return the numbers that the agent gets, part by part; one-hot groups with the classes that they stand for."""
-    obs = np.asarray(obs)
+    members = split(observation_parts(env, params), obs)
+    return "\n".join(_array_text(parts, np.asarray(leaf)) for parts, leaf in members)
+
+
+def _array_text(parts: tuple[Any, ...], obs: np.ndarray) -> str:
     lines, start = [f"observation: {obs.dtype} {obs.shape}"], 0
-    # The agent one-hots a Discrete observation.
-    discrete = isinstance(env.observation_space(params), spaces.Discrete)
-    vector = (np.arange(env.observation_space(params).n) == obs).astype(np.uint8) if discrete else obs.ravel()
-    for part in observation_parts(env, params):
+    vector = obs.ravel()
+    if any(part.entries != part.size for part in parts):  # The agent one-hots the numbers of classes.
+        vector = np.asarray(flatten_observation(parts, jnp.asarray(obs))).astype(np.uint8)
+    for part in parts:
         values = vector[start : start + part.size]
         lines.append(f"  {start}..{start + part.size - 1}: {part}")
         start += part.size
         if isinstance(part, Image):
-            lines.append(image_text(values.reshape(part.shape)))
+            lines.append(image_text(as_bytes(values.reshape(part.shape))))
             continue
         rows = _classes(values.reshape(-1, part.classes)) if isinstance(part, Categorical) else [_numbers(values)]
         lines += [line for row in rows for line in _wrapped(row)]
@@ -255,7 +287,7 @@ def image_text(image: np.ndarray) -> str:
 
 
 def colour(image: np.ndarray) -> np.ndarray:
-    """Return an image (height, width, channels) as red, green and blue; unless it has three channels, the first one."""
+    """Return images (..., height, width, channels) as red, green and blue; of other than three channels the first."""
     return image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, -1)
 
 

@@ -94,6 +94,14 @@ def add_import_argument(parser: Parser) -> None:
     )  # fmt: skip
 
 
+def parse_run(parser: Parser, argv: Sequence[str] | None) -> Any:
+    """Parse the options of `add_run_arguments`; exit 2 if they do not say what is to be trained."""
+    args = parser.parse_args(argv)
+    if args.suite is None and args.env is None and not (args.resume and args.run_dir):
+        parser.error("give a suite, such as popgym, or --env")
+    return args
+
+
 def add_run_arguments(parser: Parser) -> None:
     """Add the options that `train` and `sweep` share."""
     parser.add_argument("suite", nargs="?", help="a suite of environments, such as popgym; not needed with --env")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -196,7 +197,7 @@ def test_resuming_with_another_config_names_every_difference(finished, fake, cap
 
 def test_resuming_as_another_kind_is_refused(finished, fake, capsys):
     assert fake("sweep", "fake", "--run-dir", finished, "--resume") == 2
-    assert "experiments.train fake --resume" in error_line(capsys)
+    assert f"experiments.train --run-dir {shlex.quote(str(finished))} --resume" in error_line(capsys)
 
 
 def test_a_longer_run_equals_one_that_was_extended(finished, fake, tmp_path, capsys):
