@@ -45,7 +45,8 @@ def episode_frames(title: str, env: Any, params: Any, episode: Recording, style:
     for t, row, caption in _captions(env, params, episode, style.every):
         panels: tuple[Panel, ...] = ()
         text = scene.revealed(env, params, row.env_state) if style.hidden else ""
-        view = None if look is None else look(row.env_state, np.asarray(row.step.obs), episode.action[t - 1] if t else None)
+        led_by = episode.action[t - 1] if t else None
+        view = None if look is None else look(row.env_state, np.asarray(row.step.obs), led_by)
         if is_image:
             panels = ((SEEN, scene.colour(scene.picture(env, params, row.step.obs))),)
         elif view is None or view.seen is None:

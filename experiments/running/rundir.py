@@ -180,7 +180,8 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
 def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: Config, kind: str) -> None:
     """Exit 2 naming every difference between a saved run and what the command line asks for."""
     if info.kind != kind:
-        fail(f"{path} is a {info.kind} run; resume it with `{cli.program(info.kind)} --run-dir {shlex.quote(str(path))} --resume`")
+        command = f"{cli.program(info.kind)} --run-dir {shlex.quote(str(path))} --resume"
+        fail(f"{path} is a {info.kind} run; resume it with `{command}`")
     if changed := changes(args, saved, info, asked):
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 
