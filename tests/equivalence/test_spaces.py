@@ -222,7 +222,7 @@ def test_acting_step_by_step_sees_what_training_sees_in_parallel():
     obs = jax.vmap(functools.partial(sample, MIXED))(keys)
     obs = jax.tree.map(lambda leaf: leaf.reshape(batch, steps, *leaf.shape[1:]), obs)
     obs = arrange(trainer.leaves, obs, 2)
-    action = jax.random.uniform(jax.random.key(2), (batch, steps, 3))
+    action = jax.random.uniform(jax.random.key(2), (batch, steps, 3), jnp.float32)
     is_first = jnp.zeros((batch, steps), bool).at[:, 0].set(True).at[1, 3].set(True)
 
     def apply(method, *args):

@@ -46,11 +46,12 @@ class Guess(Environment):
         return Categorical(4), Continuous(1)
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, Secret]:
-        state = Secret(jnp.zeros((), jnp.int32), jax.random.randint(key, (), 0, 3))
+        state = Secret(jnp.zeros((), jnp.int32), jax.random.randint(key, (), 0, 3, jnp.int32))
         return self.observe(key, state, None, params), state
 
     def observe(self, key: jax.Array, state: Secret, action: Any, params: EnvParams) -> jax.Array:
-        return jnp.append(jax.nn.one_hot(state.time, 4), state.time / 4)
+        place = state.time.astype(jnp.float32) / 4
+        return jnp.append(jax.nn.one_hot(state.time, 4, dtype=jnp.float32), place)
 
     def step_env(self, key: jax.Array, state: Secret, action: Any, params: EnvParams) -> tuple:
         reward = jnp.all(action == state.secret).astype(jnp.float32)

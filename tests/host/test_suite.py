@@ -128,15 +128,8 @@ def test_the_page_of_environments_is_up_to_date():
     assert all(f"| {env_id} " in page for env_id in envs.registered())
 
 
-KINDS = {
-    "several one-hot groups, Discrete": "popgym/LabyrinthEscapeEasy",
-    "one-hot, MultiDiscrete": "popgym/MineSweeperEasy",
-    "Box, Box": "popgym/NoisyPositionOnlyPendulumHard",
-}
-
-
-@pytest.mark.parametrize("env_id", KINDS.values(), ids=KINDS)
-def test_the_agent_runs_on_every_kind_of_space(env_id, capsys):
-    """`just smoke popgym` does so on all ids."""
+def test_the_agent_runs_on_a_game(capsys):
+    """`just smoke popgym` does so on all of them; tests/equivalence/test_spaces.py on every kind of space."""
+    env_id = "popgym/MineSweeperEasy"
     assert smoke.main(["popgym", "--only", env_id]) == 0
     assert f"ok     {env_id}" in capsys.readouterr().out

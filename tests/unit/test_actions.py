@@ -137,7 +137,7 @@ def test_entries_without_bounds_reach_far_and_are_fine_near_their_middle():
     np.testing.assert_allclose(ends[2], [100, 97, 4, 1], rtol=1e-4)
     most = float(np.finfo(np.float32).max)
     assert not np.isfinite(action_spec(Acting(spaces.Box(-most, most, (2,), jnp.float32)), None).low).any()
-    slope = jax.grad(lambda x: spec.to_env(x).sum())(jnp.zeros(4))
+    slope = jax.grad(lambda x: spec.to_env(x).sum())(jnp.zeros(4, jnp.float32))
     assert np.isfinite(slope).all() and (np.asarray(slope) > 0).all()
 
 
