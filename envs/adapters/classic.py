@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from gymnax.environments import spaces
-from gymnax.environments.environment import EnvParams
+from gymnax.environments.environment import Environment, EnvParams
 
 from envs.episodes import AutoReset
 from envs.spaces import MultiDiscrete
@@ -175,7 +175,10 @@ def _first(owner: Any, names: tuple[str, ...]) -> Any:
 
 def _own(env: Any, name: str) -> Callable[..., Any]:
     """Return `reset_env` or `step_env` of an environment, or its `reset` or `step` where there is no such."""
-    found = getattr(env, f"{name}_env", None) or getattr(env, name, None)
+    inner = f"{name}_env"
+    # gymnax's own raises, in a class that was derived from gymnax's and has its own `reset` and `step`.
+    inherited = getattr(type(env), inner, None) is getattr(Environment, inner)
+    found = getattr(env, name if inherited else inner, None) or getattr(env, name, None)
     if not callable(found):
         raise ValueError(f"{type(env).__name__} has no {name} and no {name}_env")
     return found

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import struct
 from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
 
 import envs
 from envs import episodes, registry
@@ -308,6 +309,12 @@ def test_an_adapted_environment_can_be_pickled():
         jax.tree.map(key_bits, adapted.reset_env(jax.random.key(0), params)),
         jax.tree.map(key_bits, classic(old_style.Walk())[0].reset_env(jax.random.key(0), params)),
     )
+
+
+def test_functions_that_gymnax_only_promises_are_not_taken_for_the_environments():
+    derived = type("Derived", (old_style.Bare, Environment), {})()
+    adapted, params = classic(derived)
+    assert_same(adapted.reset_env(jax.random.key(0), params)[0], derived.reset(jax.random.key(0))[0])
 
 
 class NotAPytree:

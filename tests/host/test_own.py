@@ -17,6 +17,7 @@ import envs
 from envs import registry
 from experiments import evaluate, play, record, smoke, sweep, train
 from experiments.running import importing
+from r2i_jit import trained
 from tests.host.test_cli import error_line, last_error, read
 
 REPOSITORY = Path(__file__).parents[2]
@@ -106,6 +107,9 @@ def test_a_run_is_started_resumed_and_evaluated_from_anywhere(fakes, home, moved
     capsys.readouterr()
     assert fakes("evaluate", run, "--episodes", 16) == 0
     assert f"{words[1]} at step 320" in capsys.readouterr().out
+    moved()
+    trained._import_environment(run)  # As `r2i_jit.load` does.
+    assert envs.make(words[1])[0].name == "Corridor"
     moved()
     assert fakes("plot", run) == 0
     moved()

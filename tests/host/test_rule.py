@@ -54,7 +54,7 @@ def adapted():
     return classic(old_style.Craft())
 
 
-def lasting(steps, space=spaces.Discrete(4), actions=spaces.Discrete(2), size="tiny") -> Config:
+def lasting(steps, space=Any_.space, actions=Any_.actions, size="tiny") -> Config:
     """Return the configuration of an environment whose episodes last so many steps, of no known number for None."""
     env = type("Game", (Any_,), {"space": space, "actions": actions})()
     return rule.configuration("x:Game", env, EnvParams(max_steps_in_episode=math.inf if steps is None else steps), size)
