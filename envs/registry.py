@@ -144,23 +144,14 @@ def imported(target: str) -> Factory:
       ValueError: if there is no such module or name, or the module cannot be imported, in one line.
     """
     module_name, _, name = target.partition(":")
-    if not re.fullmatch(r"\w+(\.\w+)*", module_name) or not re.fullmatch(r"\w+(\.\w+)*", name):
-        file = " (a module's name, no file's)" if module_name.endswith(".py") or "/" in module_name else ""
-        raise ValueError(f"environment {target!r} should be of the form package.module:Name{file}")
+    is_file = module_name.endswith(".py") or "/" in module_name
+    if is_file or not all(re.fullmatch(r"\w+(\.\w+)*", dotted) for dotted in (module_name, name)):
+        hint = " (a module's name, no file's)" if is_file else ""
+        raise ValueError(f"environment {target!r} should be of the form package.module:Name{hint}")
     try:
         found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not (error.name and f"{module_name}.".startswith(f"{error.name}.")):
-            raise ValueError(
-                f"environment {target!r} needs the package {error.name!r}, which is not installed"
-            ) from error
-        ours = " in this project's package of that name" if module_name.split(".")[0] in _OURS else ""
-        raise ValueError(f"environment {target!r}: there is no module {error.name!r}{ours}") from error
     except Exception as error:
-        text = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"environment {target!r}: importing {module_name} raised {type(error).__name__}: {text}"
-        ) from error
+        raise ValueError(f"environment {target!r}{_not_imported(module_name, error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
             near = difflib.get_close_matches(part, [other for other in dir(found) if not other.startswith("_")], n=1)
@@ -182,6 +173,16 @@ def imported(target: str) -> Factory:
             ) from error
 
     return build
+
+
+def _not_imported(module: str, error: Exception) -> str:
+    """Return why a module could not be imported: the end of a sentence that begins with the environment."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return f": importing {module} raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    if not f"{module}.".startswith(f"{error.name}."):
+        return f" needs the package {error.name!r}, which is not installed"
+    ours = " in this project's package of that name" if module.split(".")[0] in _OURS else ""
+    return f": there is no module {error.name!r}{ours}"
 
 
 def registered() -> tuple[str, ...]:

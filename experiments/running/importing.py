@@ -22,8 +22,8 @@ def prepare(imports: Sequence[str], folder: str = "") -> None:
     for name in imports:
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            missing = f"there is no module {error.name!r}; it is looked for in {os.getcwd()}"
-            cli.fail(f"--import {name}: {missing}{f' and {folder}' if folder and folder != os.getcwd() else ''}")
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name is not None:
+                missing = f"there is no module {error.name!r}; it is looked for in {os.getcwd()}"
+                cli.fail(f"--import {name}: {missing}{f' and {folder}' if folder and folder != os.getcwd() else ''}")
             cli.fail(f"--import {name} raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli
+from experiments.running import cli, importing
 from experiments.running.runinfo import is_example
 
 NEWEST, BEST = "latest", "best"
@@ -84,6 +84,7 @@ def read_agent(path: Path, step: int | str, member: int) -> Any:
     from r2i_jit import trained
     from r2i_jit.checkpoint import CheckpointError
 
+    importing.prepare(())  # A file does not say where its environment's module lies: here, if anywhere.
     try:
         return trained.read(path, step, member)
     except trained.LoadError as error:

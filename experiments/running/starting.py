@@ -94,6 +94,8 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
             rundir.refuse_occupied(args.run_dir)
         cli.note(f"nothing to resume in {args.run_dir}: starting the run there")
         return None
+    if args.run_dir is not None:
+        rundir.load_playable(args.run_dir)  # What --env names may lie where the run was started.
     if args.run_dir is None or args.suite or args.env:
         # Checks the suite, --env, --size and --set before any run is looked at.
         asked = asking.asked_config(args, asking.resolved_size(args.size), args.env)
