@@ -33,12 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="cut an episode that has not ended after N steps (default: its own length, at least 10,000)",
     )
     restoring.add_step_argument(parser)
+    cli.add_import_argument(parser)
     args = parser.parse_args(argv)
 
     startup.prepare()
-    from experiments.running import evaluation
+    from experiments.running import evaluation, importing
     from experiments.running.waiting import wait_for
 
+    importing.prepare(args.imports)
     trainer, info, step, state = restoring.restore(args.run_dir, args.step)
     env = trainer.config.env
     key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)

@@ -90,7 +90,7 @@ def add_import_argument(parser: Parser) -> None:
     """Add the option that names modules to import, such as those that register environments."""
     parser.add_argument(
         "--import", dest="imports", nargs="+", action="extend", default=[], metavar="MODULE",
-        help="import these first: they may register environments",
+        help="import these first: they may register environments (a run remembers its own)",
     )  # fmt: skip
 
 
