@@ -54,10 +54,12 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
 def _child(argv: list[str], environment: dict[str, str]) -> None:
     """Run the stand-in as a process of its own."""
     import os
+    import signal
 
     os.environ.update(environment)
     from tests.host import fake
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, which a run would leave so
     sys.exit(fake.main(argv))
 
 
