@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from r2i_jit.checkpoint import Checkpoints
+from tests.host.test_train import SIZES
 
 DOCS = Path(__file__).parents[2] / "docs"
 # A game with the methods of gymnasium: +1 for the colour of three steps before, else -1, as in RepeatPreviousEasy.
@@ -106,6 +107,7 @@ def own_commands(steps: int | None = None) -> list[list[str]]:
 def r2i(*commands: list[str], cwd: Path, timeout: int = 300) -> str:
     """Run commands as the script `r2i` does, with these sources, and return what they print; all must succeed."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(DOCS.parent)}
+    environment.pop("XLA_FLAGS", None)  # which the tests set
     done = subprocess.run(
         [sys.executable, "-P", "-c", R2I, json.dumps(commands)],
         cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
@@ -191,9 +193,10 @@ assert future.obs.shape == (1, 3, 4) and policy.value(memory).shape == (1,)
 
 
 def test_the_game_of_ones_own_trains_and_is_played(tmp_path):
-    """The file and the three commands of docs/own.md, for fewer steps."""
+    """The file and the three commands of docs/own.md, for fewer steps and with a smaller agent."""
     (tmp_path / "corridor.py").write_text(own_game())
-    out = r2i(*(words[1:] for words in own_commands(steps=2000)), cwd=tmp_path)
+    train, evaluate, record = (words[1:] for words in own_commands(steps=2000))
+    out = r2i([*train, "--set", *SIZES], evaluate, record, cwd=tmp_path)
     run = tmp_path / "corridor-run"
     document = json.loads((run / "evaluation.json").read_text())
     assert document["env"] == "corridor:Corridor" and document["env_steps"] >= 2000

@@ -30,8 +30,9 @@ def call(*words: object, cwd: Path, home: Path | None = None) -> str:
         [str(word) for word in words],
         cwd=cwd, env=variables, capture_output=True, text=True, timeout=1200, check=False,
     )  # fmt: skip
-    print("$", *words, done.stdout, done.stderr, sep="\n")
-    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    print("$", *words)
+    print(done.stdout, done.stderr, sep="")
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -95,11 +96,12 @@ def test_every_command_works_in_an_empty_folder(programs, home, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert "corridor:Corridor at step" in call(r2i, "evaluate", run, "--episodes", 4, cwd=elsewhere, home=home)
-    for words in (["smoke", "memory_maze", "--env", "memory_maze/9x9"], ["environments"]):
-        call(r2i, *words, cwd=elsewhere, home=home)
+    assert "\n| memory_maze/9x9 " in call(r2i, "environments", cwd=elsewhere, home=home)
+    words = ("--env", "memory_maze/9x9", "--max-steps", 4, "--out", "maze.png")
+    call(r2i, "record", *words, cwd=elsewhere, home=home)
     example_is_optimal(call(r2i, "evaluate", "example", "--episodes", 4, cwd=elsewhere, home=home))
     call(r2i, "record", "example", cwd=elsewhere, home=home)
-    assert [path.name for path in elsewhere.iterdir()] == ["episode.gif"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["episode.gif", "maze.png"]
     code = blocks(DOCS / "agent.md", "python")[0]
     out = call(programs / "python", "-c", code, cwd=elsewhere, home=home)
     assert out == "popgym/RepeatPreviousEasy: return 1.00\n"
