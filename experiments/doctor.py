@@ -27,6 +27,7 @@ _PREFIXES = ("JAX_", "XLA_", "R2I_")
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH", "XDG_CACHE_HOME")
 _PLUGIN = re.compile(r"jax-(cuda|rocm)\d*-(plugin|pjrt)")
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
+_RECIPES = Path(__file__).parents[1] / "Justfile"
 _WRONG = 1
 
 Facts = dict[str, Any]
@@ -91,7 +92,7 @@ def versions(doctor: Doctor) -> Facts:
         found[name] = version
         if found["jaxlib"] and version != found["jaxlib"]:
             doctor.wrong(
-                f"{name} {version} is not of jaxlib {found['jaxlib']}, and JAX uses it only if it is: run `just cuda`, "
+                f"{name} {version} is not of jaxlib {found['jaxlib']}, and JAX uses it only if it is: {_with_cuda()}, "
                 "or install both in one version"
             )
     for problem in shadows():
@@ -144,7 +145,7 @@ def devices(doctor: Doctor) -> Facts:
             + (
                 "the CUDA plugin is installed and does not work here (its driver may be too old, or the device hidden)"
                 if plugins()
-                else f"run `just cuda` (without a clone: pip install '{PACKAGE}[cuda]')"
+                else _with_cuda()
             )
         )
     return kinds
@@ -218,6 +219,11 @@ PROBES: dict[str, Callable[[Doctor], Facts]] = {
     "extras": extras,
     "environment": variables,
 }
+
+
+def _with_cuda() -> str:
+    """Return what installs the CUDA libraries: in a clone a recipe does."""
+    return "run `just cuda`" if _RECIPES.is_file() else f"install it with: pip install '{PACKAGE}[cuda]'"
 
 
 def _version(name: str) -> str | None:

@@ -112,7 +112,7 @@ def _checked(args: Any) -> Path:
     if out.suffix not in _SUFFIXES:
         cli.fail(f"--out {out}: the name should end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
     if out.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        cli.fail("an MP4 needs the extra 'video' (pip install -e '.[video]'); a GIF needs nothing")
+        cli.fail("an MP4 needs the extra 'video' (pip install 'r2i-jit[video]'); a GIF needs nothing")
     return out
 
 

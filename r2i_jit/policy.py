@@ -40,7 +40,7 @@ def load(source: str | os.PathLike[str], *, step: int | str = trained.LATEST, me
     """Return a trained agent, ready to act. Changes nothing on the disk.
 
     Args:
-      source: a run directory, a file that `just export` wrote, or "example", the agent that comes with this package.
+      source: a run directory, a file that `export` wrote, or "example", the agent that comes with this package.
       step: of a run directory, which checkpoint: environment steps, "best" or "latest". A damaged latest one is passed
         over with a warning in the log.
       member: of a run directory, which of its agents.

@@ -1,15 +1,19 @@
 """The code in the docs runs as it stands there."""
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from r2i_jit.checkpoint import Checkpoints
+from tests.host.test_train import SIZES
 
 DOCS = Path(__file__).parents[2] / "docs"
 # A game with the methods of gymnasium: +1 for the colour of three steps before, else -1, as in RepeatPreviousEasy.
@@ -32,6 +36,84 @@ class Game:
         reward = (1.0 if action == self.seen[-4] else -1.0) if asked else 0.0
         return self.look(), reward, len(self.seen) == 52, False, {}
 """
+# A game of the older kind: five values, `done` for both ends, a clock in the state and a limit in the parameters.
+CLASSIC_GAME = """
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import spaces
+
+@struct.dataclass
+class State:
+    time: jax.Array
+    seen: jax.Array
+
+@struct.dataclass
+class Params:
+    max_steps_in_episode: int = 12
+
+class Game:
+    name = "Game"
+    default_params = Params()
+
+    def observation_space(self, params):
+        return spaces.Discrete(3)
+
+    def action_space(self, params):
+        return spaces.Discrete(3)
+
+    def reset_env(self, key, params):
+        seen = jax.random.randint(key, (), 0, 3, jnp.int32)
+        return seen, State(jnp.int32(0), seen)
+
+    def step_env(self, key, state, action, params):
+        seen = jax.random.randint(key, (), 0, 3, jnp.int32)
+        new = State(state.time + 1, seen)
+        reward = jnp.where(action == state.seen, 1.0, 0.0)
+        return seen, new, reward, new.time >= params.max_steps_in_episode, {}
+"""
+# Several commands of the script `r2i`, in one process: importing JAX takes seconds.
+R2I = """
+import json, sys
+from experiments.__main__ import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["r2i", *words]
+    assert main() == 0
+"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return a page's blocks of code."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+def own_game() -> str:
+    """Return the file corridor.py of docs/own.md."""
+    return blocks(DOCS / "own.md", "python")[0]
+
+
+def own_commands(steps: int | None = None) -> list[list[str]]:
+    """Return the words of the three commands of docs/own.md, with another number of steps if one is given."""
+    lines = re.findall(r"^r2i (?:train|evaluate|record) .*corridor-run$", (DOCS / "own.md").read_text(), re.M)
+    assert [line.split()[1] for line in lines] == ["train", "evaluate", "record"]
+    if steps is not None:
+        lines[0], changed = re.subn(r"--steps \d+", f"--steps {steps}", lines[0])
+        assert changed == 1
+    return [shlex.split(line) for line in lines]
+
+
+def r2i(*commands: list[str], cwd: Path, timeout: int = 300) -> str:
+    """Run commands as the script `r2i` does, with these sources, and return what they print; all must succeed."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(DOCS.parent)}
+    environment.pop("XLA_FLAGS", None)  # which the tests set
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", R2I, json.dumps(commands)],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_plain_orbax_reads_a_checkpoint_elsewhere_as_the_docs_say(tmp_path):
@@ -95,7 +177,7 @@ def test_the_two_commands_are_the_same_everywhere():
 
 def test_the_code_that_uses_an_agent_runs_and_plays_well(tmp_path):
     """All of docs/agent.md from top to bottom, with the agent that ships; the gymnasium loop with a game made here."""
-    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "agent.md").read_text(), re.S))
+    code = "\n".join(blocks(DOCS / "agent.md", "python"))
     check = """
 assert total > 0.9, total
 assert play(Game(), policy, 2 * 51) > 90
@@ -108,3 +190,42 @@ assert future.obs.shape == (1, 3, 4) and policy.value(memory).shape == (1,)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("popgym/RepeatPreviousEasy: return ")
+
+
+def test_the_game_of_ones_own_trains_and_is_played(tmp_path):
+    """The file and the three commands of docs/own.md, for fewer steps and with a smaller agent."""
+    (tmp_path / "corridor.py").write_text(own_game())
+    train, evaluate, record = (words[1:] for words in own_commands(steps=2000))
+    out = r2i([*train, "--set", *SIZES], evaluate, record, cwd=tmp_path)
+    run = tmp_path / "corridor-run"
+    document = json.loads((run / "evaluation.json").read_text())
+    assert document["env"] == "corridor:Corridor" and document["env_steps"] >= 2000
+    assert -1 <= document["mean"] <= 1 and document["members"][0]["length"] == 10
+    trained, played = out.split("learning curve: corridor-run/plots/learning_curve.png\n")
+    assert trained.startswith("| seed ")
+    assert played.startswith(f"corridor:Corridor at step {document['env_steps']:,} of corridor-run\n")
+    assert "\nmean return " in played and played.endswith("\ncorridor-run/plots/episode.gif\n")
+    assert (run / "plots" / "episode.gif").read_bytes().startswith(b"GIF8")
+
+
+@pytest.mark.slow
+def test_the_game_of_ones_own_is_learned(tmp_path):
+    """As docs/own.md says, to the letter; some minutes."""
+    (tmp_path / "corridor.py").write_text(own_game())
+    r2i(*(words[1:] for words in own_commands()), cwd=tmp_path, timeout=3600)
+    assert json.loads((tmp_path / "corridor-run" / "evaluation.json").read_text())["mean"] > 0.9
+
+
+def test_what_the_docs_register_can_be_played(tmp_path):
+    """The other two blocks of docs/own.md, each a module for --import."""
+    game, by_name, adapted = blocks(DOCS / "own.md", "python")
+    (tmp_path / "corridor.py").write_text(game)
+    (tmp_path / "my_module.py").write_text(by_name)
+    (tmp_path / "older.py").write_text(CLASSIC_GAME + adapted)
+    commands = [
+        ["record", "--env", env_id, "--import", module, "--out", f"{module}.png"]
+        for env_id, module in (("mine/Corridor", "my_module"), ("mine/Game", "older"))
+    ]
+    out = r2i(*commands, cwd=tmp_path)
+    assert "(terminated)" in out and "(truncated)" in out and "in 12 steps" in out, out
+    assert all((tmp_path / f"{module}.png").is_file() for module in ("my_module", "older"))

@@ -62,6 +62,9 @@ def test_a_gpu_that_jax_does_not_use_names_the_command(sound, capsys, monkeypatc
         pytest.skip("JAX uses one here")
     monkeypatch.setattr(doctor, "nvidia_gpus", lambda: 2)
     assert "JAX runs on the CPU: run `just cuda`" in problem(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr(doctor, "_RECIPES", doctor._RECIPES.with_name("nowhere"))
+        assert problem(capsys).endswith("JAX runs on the CPU: install it with: pip install 'r2i-jit[cuda]'")
     monkeypatch.setattr(doctor, "plugins", lambda: {"jax-cuda12-plugin": metadata.version("jaxlib")})
     assert "its driver may be too old" in problem(capsys)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # as asked for
