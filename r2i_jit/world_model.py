@@ -60,8 +60,9 @@ class WorldModel(nn.Module):
         pictures, size = images(self.parts), sum(part.size for part in numbers(self.parts))
         eyes = [ImageEncoder(cfg.image_net, cfg.image_depth, dtype) for _ in pictures]
         painters = [ImageDecoder(cfg.image_net, cfg.image_depth, cfg.units, one.shape, dtype) for one in pictures]
+        self.is_image = len(pictures) == 1 and not size  # and nothing else: its networks have the plain names
         self.encoder: Any
-        if pictures and not size and len(pictures) == 1:
+        if self.is_image:
             self.encoder, self.decoder = eyes[0], painters[0]
         elif not self.is_given:
             if size:
@@ -95,7 +96,7 @@ class WorldModel(nn.Module):
         """Return the posterior log-probabilities (..., S, C) of observations, arrays (..., *shape)."""
         if self.is_given:
             return _IMPOSSIBLE * (1.0 - to_groups(numbers(self.parts), vector(self.parts, obs)))
-        eyes = self.image_encoders if numbers(self.parts) or len(images(self.parts)) > 1 else [self.encoder]
+        eyes = [self.encoder] if self.is_image else self.image_encoders
         seen = [eye(image) for eye, image in zip(eyes, pixels(self.parts, obs), strict=True)]
         if numbers(self.parts):
             x = dist.symlog(vector(self.parts, obs))
@@ -220,7 +221,7 @@ class WorldModel(nn.Module):
         Where the latent is the observation, it is what the latent says, as logits.
         """
         given = (latent.deter, latent.stoch)
-        if images(self.parts) and not numbers(self.parts) and len(images(self.parts)) == 1:
+        if self.is_image:
             return self.decoder(*given)
         if self.is_given:
             flat = _IMPOSSIBLE * (1.0 - from_groups(numbers(self.parts), self._groups(latent.stoch)))
