@@ -274,7 +274,9 @@ def _parts(name: str, space: spaces.Space, declared: Any) -> Parts:
         return tuple(Categorical(n, one_hot=False) for n in space.nvec)
     refused = f"{name}: observation space {line(space)} is not supported; "
     if not isinstance(space, spaces.Box):
-        raise ValueError(refused + "give a Box, a Discrete, a MultiDiscrete, or a Dict or Tuple of these")
+        raise ValueError(
+            refused + "give a Box, a Discrete, a MultiDiscrete (of envs.spaces), or a Dict or Tuple of these"
+        )
     shape, dtype = tuple(space.shape), jnp.dtype(space.dtype)
     if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
         raise ValueError(refused + "its dtype should be a float, an integer or bool")

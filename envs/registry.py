@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from envs import faults
+
 if TYPE_CHECKING:
     from gymnax.environments.environment import Environment, EnvParams
 
@@ -150,7 +152,7 @@ def imported(target: str) -> Factory:
         raise ValueError(f"environment {target!r} should be of the form package.module:Name{hint}")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"environment {target!r}{_not_imported(module_name, error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -166,19 +168,18 @@ def imported(target: str) -> Factory:
         try:
             return factory()
         except Exception as error:
-            text = (str(error).splitlines() or [""])[0]
             raise ValueError(
-                f"environment {target!r}: {name}() raised {type(error).__name__}: {text}; it should build an "
-                "environment without arguments"
+                f"environment {target!r}: {name}() raised {faults.described(error)}; it should build an environment "
+                "without arguments"
             ) from error
 
     return build
 
 
-def _not_imported(module: str, error: Exception) -> str:
+def _not_imported(module: str, error: BaseException) -> str:
     """Return why a module could not be imported: the end of a sentence that begins with the environment."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return f": importing {module} raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        return f": importing {module} raised {faults.described(error)}"
     if not f"{module}.".startswith(f"{error.name}."):
         return f" needs the package {error.name!r}, which is not installed"
     ours = " in this project's package of that name" if module.split(".")[0] in _OURS else ""
@@ -219,4 +220,5 @@ def _unknown(env_id: str) -> str:
     if near:
         return f"unknown environment {env_id!r}; did you mean {', '.join(known[match] for match in near)}?"
     suites = sorted({known_id.partition("/")[0] for known_id in known})
-    return f"unknown environment {env_id!r}; suites: {', '.join(suites)} (envs.registered() lists every id)"
+    own = "" if "/" in env_id and not env_id.endswith(".py") else "; one of your own is named by package.module:Name"
+    return f"unknown environment {env_id!r}; suites: {', '.join(suites)} (envs.registered() lists every id){own}"

@@ -214,7 +214,7 @@ def action_spec(env: Any, params: Any) -> ActionSpec:
     if isinstance(space, MultiDiscrete):
         return _choices(refused, space.nvec, None, space.shape, "int32")
     if not isinstance(space, spaces.Box):
-        raise ConfigError(f"{refused}give a Discrete, a MultiDiscrete or a Box")
+        raise ConfigError(f"{refused}give a Discrete, a MultiDiscrete (of envs.spaces) or a Box")
     shape, dtype = tuple(space.shape), jnp.dtype(space.dtype)
     if not 1 <= math.prod(shape) <= _ACTIONS:
         raise ConfigError(f"{refused}it should have from 1 to {_ACTIONS} entries")

@@ -7,12 +7,15 @@ image goes by itself.
 Owned by tests/unit/test_observations.py (what is refused, and class numbers) and test_given_latent.py (groups).
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
 
+from envs import faults
 from envs.observation import Binary, Categorical, Image, Leaf, Parts, is_class_number, line, member, shown
 from r2i_jit.config import ConfigError, ModelConfig
 from r2i_jit.nets import distributions as dist
@@ -36,13 +39,13 @@ def check_environment(env: Any, params: Any, leaves: tuple[Leaf, ...]) -> Any:
     """
     name, action = f"env={env.name!r}: ", env.action_space(params)
     key = jax.random.key(0)
-    reset = jax.eval_shape(lambda key: env.reset_env(key, params), key)
+    reset = _traced(name, "reset_env", lambda key: env.reset_env(key, params), key)
     _check_count(name, "reset_env", reset, ("observation", "state"))
     kind = jnp.float32 if isinstance(action, spaces.Box) and not _is_a(action, (jnp.integer,)) else jnp.int32
     choice = jax.ShapeDtypeStruct(tuple(action.shape), kind)
-    step = jax.eval_shape(lambda *args: env.step_env(*args, params), key, reset[1], choice)
+    step = _traced(name, "step_env", lambda *args: env.step_env(*args, params), key, reset[1], choice)
     _check_count(name, "step_env", step, ("observation", "state", "reward", "terminated", "info"))
-    truncated = jax.eval_shape(lambda state: env.is_truncated(state, params), step[1])
+    truncated = _traced(name, "is_truncated", lambda state: env.is_truncated(state, params), step[1])
 
     space = env.observation_space(params)
     for source, obs in (("reset_env", reset[0]), ("step_env", step[0])):
@@ -56,6 +59,29 @@ def check_environment(env: Any, params: Any, leaves: tuple[Leaf, ...]) -> Any:
         jax.ShapeDtypeStruct(leaf.arranged_shape, array.dtype) for leaf, array in zip(leaves, arrays, strict=True)
     ]
     return tuple(examples) if len(examples) > 1 else examples[0]
+
+
+def _traced(name: str, source: str, function: Any, *args: Any) -> Any:
+    """Return the shapes of what a method returns; what it raises becomes one line with the place in its code."""
+    try:
+        return jax.eval_shape(function, *args)
+    except Exception as error:
+        raise ConfigError(f"{name}{source} raises {faults.described(error)}") from error
+
+
+@contextlib.contextmanager
+def blamed(env: str) -> Iterator[None]:
+    """Make one line of what an environment raises that is asked for its spaces; a ValueError is one already.
+
+    Raises:
+      ConfigError: naming the environment and the place in its code.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    except Exception as error:
+        raise ConfigError(f"environment {env!r}: its spaces or parameters: {faults.described(error)}") from error
 
 
 def _check_count(name: str, source: str, returned: Any, expected: tuple[str, ...]) -> None:

@@ -273,7 +273,7 @@ def _import_environment(folder: Path) -> None:
     for name in info.get("imports") or ():
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise LoadError(f"{folder}: its run imported {name}, which raises {_line(error)}") from error
 
 

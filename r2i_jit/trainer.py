@@ -25,7 +25,7 @@ from r2i_jit.actions import ActionSpec, action_spec
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import Config, ConfigError, Hypers
 from r2i_jit.model_loss import Batch
-from r2i_jit.observations import check_environment, images, latent_groups
+from r2i_jit.observations import blamed, check_environment, images, latent_groups
 from r2i_jit.programs import Program, Programs
 from r2i_jit.replay import Transitions
 from r2i_jit.rollout import EpisodeStats, Player
@@ -350,12 +350,10 @@ def _environment(config: Config) -> tuple[Any, Any, tuple[Leaf, ...], Any, Actio
     Raises:
       ConfigError: if there is no such environment, or it is none that this agent can be trained on.
     """
-    try:
+    with blamed(config.env):
         env, params = envs.make(config.env)
         leaves = observation_leaves(env, params)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    spec = action_spec(env, params)
+        spec = action_spec(env, params)
     example = check_environment(env, params, leaves)
     return arranged(env, params), params, leaves, example, spec
 

@@ -16,9 +16,9 @@ import numpy as np
 import PIL.Image
 from gymnax.environments import spaces
 
-from envs.observation import Categorical, Image, observation_parts
+from envs.observation import Categorical, Image, observation_leaves, observation_parts, shown
 from envs.spaces import MultiDiscrete
-from envs.wrappers import Wrapper
+from envs.wrappers import ArrangeObservations, Wrapper
 from r2i_jit.observations import flatten_observation, images, split
 
 _WIDTH = 100  # columns of an observation
@@ -234,11 +234,14 @@ def state_text(state: Any) -> str:
 def observation_text(env: Any, params: Any, obs: Any) -> str:
     """Return the numbers that the agent gets, part by part; one-hot groups with the classes that they stand for."""
     members = split(observation_parts(env, params), obs)
-    return "\n".join(_array_text(parts, np.asarray(leaf)) for parts, leaf in members)
+    inner = env.env if isinstance(env, ArrangeObservations) else env
+    names = [shown(leaf.path) for leaf in observation_leaves(inner, params)]
+    texts = (_array_text(name, parts, np.asarray(leaf)) for name, (parts, leaf) in zip(names, members, strict=True))
+    return "\n".join(texts)
 
 
-def _array_text(parts: tuple[Any, ...], obs: np.ndarray) -> str:
-    lines, start = [f"observation: {obs.dtype} {obs.shape}"], 0
+def _array_text(name: str, parts: tuple[Any, ...], obs: np.ndarray) -> str:
+    lines, start = [f"observation{name}: {obs.dtype} {obs.shape}"], 0
     vector = obs.ravel()
     if any(part.entries != part.size for part in parts):  # The agent one-hots the numbers of classes.
         vector = np.asarray(flatten_observation(parts, jnp.asarray(obs))).astype(np.uint8)

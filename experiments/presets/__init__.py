@@ -12,6 +12,7 @@ from types import ModuleType
 import envs
 from experiments.presets import memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
+from r2i_jit.observations import blamed
 
 _MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze}
 SUITES = tuple(_MODULES)
@@ -39,14 +40,12 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     env = env or _MODULES[suite or ""].DEFAULT_ENV
     if suite is not None and suite_of(env) != suite:
         raise ConfigError(f"environment {env!r} is not of suite {suite!r}; its ids start with {suite}/")
-    try:
+    with blamed(env):
         environment, params = envs.make(env)
         if (found := suite_of(env)) is None:
             config = rule.configuration(env, environment, params, size)
         else:
             config = _MODULES[found].PRESETS[size](env, environment)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     hypers = config.hypers.replace(reward_scale=config.hypers.reward_scale * float(environment.reward_scale))
     return dataclasses.replace(config, hypers=hypers)
 

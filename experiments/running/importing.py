@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from envs import faults
 from experiments.running import cli
 
 
@@ -16,14 +17,17 @@ def prepare(imports: Sequence[str], folder: str = "") -> None:
       folder: a folder in which modules are looked for, after the current one. Both come last, so that nothing in them
         shadows an installed package.
     """
+    import envs  # noqa: F401  Now: a folder of that name in one of these would be found before an editable install.
+    import r2i_jit  # noqa: F401
+
     for place in (os.getcwd(), folder):
         if place and place not in sys.path:
             sys.path.append(place)
     for name in imports:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, ModuleNotFoundError) and error.name is not None:
                 missing = f"there is no module {error.name!r}; it is looked for in {os.getcwd()}"
                 cli.fail(f"--import {name}: {missing}{f' and {folder}' if folder and folder != os.getcwd() else ''}")
-            cli.fail(f"--import {name} raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            cli.fail(f"--import {name} raised {faults.described(error)}")

@@ -54,6 +54,7 @@ FILES = {
     "unfinished.py": "x = 1\ndef f(:\n",
     "raising.py": "raise RuntimeError('first line\\nsecond line')",
     "silent.py": "raise KeyError",
+    "leaving.py": "raise SystemExit(0)",
     "nameless.py": "raise ModuleNotFoundError('of no name')",
 }
 
@@ -114,10 +115,11 @@ WRONG = {
     "lacks_a_name:X": "importing lacks_a_name raised ImportError: cannot import name 'Coridor'",
     "unfinished:X": "importing unfinished raised SyntaxError: ",
     "raising:X": "importing raising raised RuntimeError: first line",
-    "silent:X": "importing silent raised KeyError: ",
+    "leaving:X": "importing leaving raised SystemExit: 0 (leaving.py:1)",
+    "silent:X": "importing silent raised KeyError (silent.py:1)",
     "nameless:X": "importing nameless raised ModuleNotFoundError: of no name",
     # what is built
-    "corridors:fails": "fails() raised RuntimeError: no board; it should build an environment without arguments",
+    "corridors:fails": "fails() raised RuntimeError: no board (corridors.py:23); it should build an environment",
     "corridors:needs": "needs() raised TypeError: needs() missing 1 required positional argument: 'size'",
     "envs.adapters:classic": "classic() raised TypeError",
     "corridors:number": "is no gymnax 1.0 environment: int has no reset_env, step_env",

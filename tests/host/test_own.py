@@ -238,3 +238,15 @@ def test_the_script_finds_a_module_in_the_current_folder(home):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "left episode 1 at step 2" in done.stdout
+
+
+def test_a_folder_named_like_one_of_ours_does_not_take_its_place(home):
+    """Python asks the folders of sys.path before an editable install."""
+    for name in ("envs", "r2i_jit"):
+        (home / name).mkdir()
+        (home / name / "__init__.py").write_text("raise RuntimeError('not this one')")
+    code = "from experiments.running import importing; importing.prepare([]); import envs, r2i_jit; envs.make"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,6 +14,7 @@ PUBLIC_ENVS = {
     "envs",
     "envs.registry",
     "envs.episodes",
+    "envs.faults",
     "envs.observation",
     "envs.rows",
     "envs.spaces",

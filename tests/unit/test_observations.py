@@ -13,9 +13,12 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams
 
 import envs
+import envs.registry
 from envs.observation import Binary, Categorical, Continuous, Image, arrange, observation_leaves, observation_parts
 from envs.spaces import MultiDiscrete
 from envs.wrappers import ArrangeObservations, PreviousActionAndStart, Wrapper, arranged
+from experiments.presets import preset
+from r2i_jit import Trainer
 from r2i_jit.config import ConfigError
 from r2i_jit.observations import (
     check_environment,
@@ -412,3 +415,32 @@ def test_what_does_no_harm_is_taken():
     for actions in (spaces.Box(-1, 1, (2,)), MultiDiscrete([2, 3])):
         env = with_(actions=actions)
         checked(env, env.default_params)
+
+
+def broken(*args, **kwargs):
+    raise KeyError("board")
+
+
+@pytest.mark.parametrize("method", ["reset_env", "step_env", "is_truncated"])
+def test_what_an_environment_raises_is_one_line_with_its_place(method):
+    env = with_(**{method: broken})
+    message = refused(checked, env, env.default_params)
+    assert message.startswith(f"env='Any': {method} raises KeyError: 'board' (test_observations.py:")
+
+
+def test_a_truth_value_that_is_traced_is_one_line_with_its_place():
+    env = with_(is_truncated=lambda self, state, params: jnp.array(True) if state.time > 2 else jnp.array(False))
+    message = refused(checked, env, env.default_params)
+    assert "is_truncated raises TracerBoolConversionError" in message and "(test_observations.py:" in message
+
+
+@pytest.mark.parametrize("method", ["observation_space", "action_space"])
+def test_a_space_that_is_missing_is_one_line(method, monkeypatch):
+    kind = type("Any_", (Any_,), {method: getattr(Environment, method)})
+    registry = envs.registry
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    envs.register("any/Spaceless", kind)
+    for tried in (lambda: Trainer(small_config("any/Spaceless")), lambda: preset(env="any/Spaceless")):
+        with pytest.raises(ConfigError) as caught:
+            tried()
+        assert "'any/Spaceless': its spaces or parameters: NotImplementedError" in str(caught.value)
