@@ -51,8 +51,8 @@ class MountainCar(Game):
     """Every step costs 1 until the car is on the hill; it has to swing in the valley to get there.
 
     Quirks kept from the original: running out of time ends an episode with discount 0, as the goal does
-    (mountain_car.py:88); only the left wall stops the car (mountain_car.py:84-85). The original computes in float64: one
-    step differs by about 1e-7.
+    (mountain_car.py:88); only the left wall stops the car (mountain_car.py:84-85). The original computes in float64:
+    one step differs by about 1e-7.
 
     Observation: position, velocity, share of the time that has passed, float32 (3,). Action: 0 left, 1 nothing, 2
     right; any other is taken as the nearest one. Ends: terminated, at the goal or after `max_steps` steps.

@@ -89,7 +89,7 @@ class OtherRewards(Game):
 
     def render(self, state: EnvState, params: Any, hidden: bool = False) -> str:
         """Return what the experiment inside returns. Host only."""
-        return self.game.render(state, params.game, hidden)  # type: ignore[attr-defined]
+        return self.game.render(state, params.game, hidden)
 
 
 class RewardNoise(OtherRewards):

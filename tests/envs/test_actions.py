@@ -10,7 +10,6 @@ from gymnax.environments import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
 from envs.memory_maze.environment import MemoryMaze
 from envs.observation import Categorical
 from envs.popgym.battleship import Battleship

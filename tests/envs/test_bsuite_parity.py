@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import envs
-from tests.envs.bsuite_replay import compare, make
+from tests.envs.bsuite_replay import compare, make, replayed
 from tests.golden import record_bsuite
 
 EXPERIMENTS = tuple(record_bsuite.RECIPES)
@@ -90,3 +90,19 @@ def test_episodes_equal_the_original(experiment):
         steps = make(f"bsuite/{env_id}")[0].max_episode_steps
         episodes = 50 if steps <= 110 else 4
         compare(env_id, record_bsuite.record(env_id, episodes, seed=1), **TOLERANCE.get(experiment, {}))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "steps"), [("mountain_car", 1000), ("cartpole", 200), ("cartpole_swingup", 100)]
+)
+def test_float_physics_stay_with_the_original(experiment, steps):
+    """Left to itself from the first state on; a pole magnifies every rounding, so that it is compared for a while."""
+    for number, recording in golden(experiment).items():
+        ours = replayed(f"{experiment}/{number}", recording, free=True)
+        during = np.arange(recording["actions"].shape[1]) < recording["lengths"][:, None]
+        during[:, steps:] = False
+        theirs = recording["observations"][:, 1:, 0][during]
+        np.testing.assert_allclose(ours.observations[during], theirs, rtol=1e-3, atol=1e-3)
+        np.testing.assert_array_equal(ours.rewards[during], recording["rewards"][during])
+        ends = np.arange(during.shape[1]) == recording["lengths"][:, None] - 1
+        np.testing.assert_array_equal(ours.terminated[during], ends[during])
