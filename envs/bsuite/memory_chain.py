@@ -91,7 +91,7 @@ class MemoryChain(Game):
     def begin(self, key: jax.Array, params: EnvParams) -> MemoryChainState:
         """Draw the bits and which of them will be asked for."""
         key_context, key_query = jax.random.split(key)
-        context = jax.random.bernoulli(key_context, 0.5, (self.num_bits,)).astype(jnp.int32)
+        context = jax.random.bernoulli(key_context, jnp.float32(0.5), (self.num_bits,)).astype(jnp.int32)
         query = jax.random.randint(key_query, (), 0, self.num_bits, jnp.int32)
         return MemoryChainState(jnp.zeros((), jnp.int32), context, query)
 

@@ -102,12 +102,12 @@ class UmbrellaChain(Game):
 
     def begin(self, key: jax.Array, params: EnvParams) -> UmbrellaChainState:
         """Draw the weather, and an umbrella that does not matter."""
-        need, has = jax.random.bernoulli(key, 0.5, (2,)).astype(jnp.int32)
+        need, has = jax.random.bernoulli(key, jnp.float32(0.5), (2,)).astype(jnp.int32)
         return UmbrellaChainState(jnp.zeros((), jnp.int32), need, has)
 
     def draw(self, key: jax.Array, params: EnvParams) -> Weather:
         """Draw a reward and the bits."""
-        bits = jax.random.bernoulli(key, 0.5, (1 + self.n_distractor,)).astype(jnp.float32)
+        bits = jax.random.bernoulli(key, jnp.float32(0.5), (1 + self.n_distractor,)).astype(jnp.float32)
         return Weather(bits[0], bits[1:])
 
     def transition(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import envs
+from envs import episodes
 from envs.bsuite import ALIASES, EXPERIMENTS
 from envs.bsuite.bandit import Bandit
 from envs.bsuite.cartpole import STEPS
@@ -24,6 +25,8 @@ from envs.bsuite.rewards import RewardNoise
 from envs.bsuite.umbrella_chain import UmbrellaChain
 from envs.observation import Binary, observation_parts
 from envs.spaces import nearest
+from experiments import presets
+from experiments.running import rundir
 from r2i_jit.compiling import quick
 
 EPISODES = 16
@@ -119,6 +122,21 @@ def test_shapes_and_dtypes_are_those_promised(experiment):
     with jax.enable_x64(True):
         wide = jax.eval_shape(env.reset, key, params), jax.eval_shape(env.step, key, state, action, params)
     assert jax.tree.map(lambda leaf: leaf.dtype, wide) == jax.tree.map(lambda leaf: leaf.dtype, ((obs, state), stepped))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_one_key_one_episode_with_64_bits_too(experiment):
+    env, params = make(CHOSEN[experiment])
+
+    def draws(key):
+        return env.begin(key, params), env.draw(key, params)
+
+    narrow = jax.jit(draws)(jax.random.key(4))
+    with jax.enable_x64(True):
+        wide = jax.jit(draws)(jax.random.key(4))
+    for one, other in zip(jax.tree.leaves(narrow), jax.tree.leaves(wide), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -300,3 +318,24 @@ def test_states_are_shown_as_text(experiment):
 def test_senseless_settings_are_refused(build):
     with pytest.raises(ValueError, match="should be"):
         build()
+
+
+@pytest.mark.parametrize("env_id", CHOSEN.values())
+def test_an_agent_gets_a_configuration_and_a_folder(env_id, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert presets.preset(env=env_id).env == env_id
+    folder = rundir.new_path(env_id, "tiny")
+    assert folder.parent.name == "runs" and folder.name.startswith(env_id.replace("/", "-") + "-tiny-")
+
+
+def test_the_streams_of_an_agent_begin_anew_after_an_end():
+    """Every third step is the last one of an episode, and the one after it is the first one of the next."""
+    env, params = make("bsuite/memory_size/4")
+    start = jax.jit(lambda key: episodes.start(env, params, key, 8))
+    advance = jax.jit(lambda stream, action, key: episodes.advance(env, params, stream, action, key))
+    stream = start(jax.random.key(0))
+    for step in range(1, 9):
+        stream = advance(stream, jnp.zeros(8, jnp.int32), jax.random.key(step))
+        assert (stream.step.is_first == (step % 4 == 0)).all()
+        assert (stream.step.is_last == (step % 4 == 3)).all() and (stream.step.is_terminal == stream.step.is_last).all()
+        assert (jnp.abs(stream.step.reward) == (step % 4 == 3)).all()
