@@ -6,6 +6,7 @@ The recordings in tests/golden/bsuite are replayed. Where the original is instal
 
 import importlib.util
 
+import jax
 import numpy as np
 import pytest
 
@@ -70,6 +71,39 @@ def test_the_recordings_show_every_end(experiment):
 def test_recorded_episodes_are_those_of_the_original(experiment):
     for number, recording in golden(experiment).items():
         compare(f"{experiment}/{number}", recording, **TOLERANCE.get(experiment, {}))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_episodes_begin_as_those_of_the_original(experiment):
+    """What is the same in all recorded starts is that in ours too, and ours go as far as the others."""
+    for number, recording in golden(experiment).items():
+        env, params = make(f"bsuite/{experiment}/{number}")
+        ours = jax.jit(jax.vmap(env.begin, (0, None)))(jax.random.split(jax.random.key(0), 512), params)
+        for name, theirs in recording.items():
+            _, prefix, field = name.rpartition("start.")
+            if not prefix or (experiment.startswith("cartpole") and field != "time"):  # Some of which are set up.
+                continue
+            mine = np.asarray(getattr(ours, field))
+            if mine.dtype == np.float32 and theirs.std() > 0:
+                assert abs(mine.mean() - theirs.mean()) < 3 * theirs.std()
+                continue
+            assert (mine.min(0) <= theirs.min(0)).all() and (mine.max(0) >= theirs.max(0)).all()
+            if len(theirs) > 11:
+                np.testing.assert_array_equal(mine.min(0) == mine.max(0), theirs.min(0) == theirs.max(0), err_msg=field)
+
+
+def test_the_poles_begin_within_the_original_range():
+    for env_id, middle in (("cartpole/0", 0.0), ("cartpole_swingup/0", np.pi)):
+        env, params = make(f"bsuite/{env_id}")
+        state = jax.jit(jax.vmap(env.begin, (0, None)))(jax.random.split(jax.random.key(0), 512), params)
+        for found, around in (
+            (state.position, 0.0),
+            (state.velocity, 0.0),
+            (state.angle, middle),
+            (state.angular_velocity, 0.0),
+        ):
+            low, high = np.min(found) - around, np.max(found) - around
+            assert -0.050001 < low < -0.049 and 0.049 < high < 0.050001
 
 
 def test_the_recordings_are_small():

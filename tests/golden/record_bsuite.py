@@ -141,9 +141,16 @@ def _balance(env: Any, rng: np.random.Generator, episode: int, step: int) -> int
     return 2 * (episode // 4 % 2) if episode % 4 == 1 else None
 
 
+def _outward(env: Any, rng: np.random.Generator, episode: int) -> None:
+    """Begin some episodes at an end of the track: the pole would fall before the cart gets there."""
+    if episode % 4 >= 2:
+        side = 1 if episode % 4 == 2 else -1
+        env._state = env._state._replace(x=side * rng.uniform(2.9, 2.98), x_dot=side * rng.uniform(0.5, 1.5))
+
+
 def _upright(env: Any, rng: np.random.Generator, episode: int) -> None:
     """Begin some episodes of the swing-up near the top: random play would not get there."""
-    if episode % 4 != 3 and hasattr(env, "_move_cost"):
+    if episode % 4 != 3:
         x, theta = rng.uniform(-1, 1), rng.uniform(-0.3, 0.3)
         env._state = env._state._replace(x=x, theta=theta, theta_dot=rng.uniform(-1.5, 1.5))
 
@@ -166,7 +173,7 @@ RECIPES: dict[str, Recipe] = {
     "deep_sea": Recipe(_sea, _dive, ids=(0, 1, 10, 20), episodes=8),
     "deep_sea_stochastic": Recipe(_sea, _dive, draws=_current, ids=(0, 10, 20), episodes=24),
     "mountain_car": Recipe(_car, _swing, trail=True, episodes=6),
-    "cartpole": Recipe(_pole, _balance, trail=True, episodes=8),
+    "cartpole": Recipe(_pole, _balance, prepare=_outward, trail=True, episodes=8),
     "cartpole_swingup": Recipe(_pole, _balance, prepare=_upright, trail=True, ids=(0, 10, 19), episodes=4),
 }
 
