@@ -25,6 +25,7 @@ Factory = Callable[[], Any]
 _SUITES = {
     "popgym": "envs.popgym",
     "memory_maze": "envs.memory_maze",
+    "bsuite": "envs.bsuite",
 }
 
 

@@ -16,7 +16,9 @@ Made by `python -m experiments.environments > docs/environments.md`; a test keep
 
 Observations are given part by part: `n` is a one-hot group of n entries, `k x n` are k such groups, `R^n` are n real
 numbers. Length is the number of steps of the longest episode. Random is the mean return of uniformly random play, best
-known that of the player named beside it; the letters say where a figure comes from.
+known that of the player named beside it; the letters say where a figure comes from. A row of bsuite is an experiment:
+from its first number to its last one. Some of these have a second id that says the setting, such as
+`bsuite/memory_len_100`.
 """
 
 
@@ -37,12 +39,30 @@ def document() -> str:
     letters = {name: chr(ord("a") + number) for number, name in enumerate(sources())}
     columns = ["environment", "observation", "actions", "length", "random", "best known", "played by"]
     notes = "\n".join(f"- {letters[name]}: {text}" for name, text in sources().items())
-    body = table(columns, [row(env_id, letters) for env_id in envs.registered()])
+    body = table(columns, [row(name, ids, letters) for name, ids in grouped(envs.registered()).items()])
     return f"{HEAD}\n{body}\n\nSources of the returns:\n\n{notes}\n"
 
 
-def row(env_id: str, letters: dict[str, str]) -> list[str]:
-    """Return the table's cells of one environment."""
+def grouped(env_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the rows of the table: the name of each and its ids; other names of an id are left out."""
+    from envs.bsuite import ALIASES
+
+    found: dict[str, list[str]] = {}
+    for env_id in env_ids:
+        if env_id not in ALIASES:
+            experiment, _, number = env_id.rpartition("/")
+            found.setdefault(experiment if "/" in experiment and number.isdigit() else env_id, []).append(env_id)
+    spans = {name: f"{ids[0]} .. {len(ids) - 1}" if len(ids) > 1 else name for name, ids in found.items()}
+    return {spans[name]: ids for name, ids in found.items()}
+
+
+def row(name: str, env_ids: Sequence[str], letters: dict[str, str]) -> list[str]:
+    """Return the table's cells of one environment, or of an experiment's first and last setting."""
+    first, last = _cells(env_ids[0], letters), _cells(env_ids[-1], letters)
+    return [name, *(one if one == other else f"{one} .. {other}" for one, other in zip(first, last, strict=True))]
+
+
+def _cells(env_id: str, letters: dict[str, str]) -> list[str]:
     import envs
     from envs.observation import observation_parts
     from experiments.running.references import references
@@ -57,7 +77,7 @@ def row(env_id: str, letters: dict[str, str]) -> list[str]:
         for name in ("random", "best")
     ]
     player = known["best"]["label"] if "best" in known else "-"
-    return [env_id, parts, _actions(env.action_space(params)), str(params.max_steps_in_episode), *figures, player]
+    return [parts, _actions(env.action_space(params)), str(params.max_steps_in_episode), *figures, player]
 
 
 def _part(part: Any) -> str:

@@ -29,6 +29,7 @@ from r2i_jit.observations import (
     to_groups,
 )
 from tests.agents import small_config
+from tests.envs.chosen import distinct
 
 N = 4  # Classes, environments, steps: as many of each as of the others.
 NUMBER = (Categorical(N, one_hot=False),)
@@ -326,7 +327,7 @@ def known(env_id):
 @pytest.mark.parametrize(
     "env_id",
     [env_id for env_id in gymnax.registered_envs if "MNIST" not in env_id]  # Which downloads a data set.
-    + [env_id for env_id in envs.registered() if not env_id.startswith("memory_maze/1")],  # Larger ones are no other.
+    + [env_id for env_id in distinct() if not env_id.startswith("memory_maze/1")],  # Larger ones are no other.
 )
 def test_every_known_environment_keeps_its_word(env_id):
     ours = env_id in envs.registered()

@@ -1,0 +1,94 @@
+"""The experiments of bsuite 0.3.6 (Osband et al. 2020, arXiv 1908.03568): `bsuite/<experiment>/<number>`.
+
+The numbers are those of the original's sweep. Observations, rewards and lengths equal the original's step for step,
+quirks included; every game's docstring names the source lines that it is faithful to. Observations that the original
+makes as one row, (1, n), are vectors here. The original's seeds are the key's affair; what a `mapping_seed` fixes for a
+whole run is a constant of the environment.
+
+Where a setting is one number, another id says it, such as `bsuite/memory_len_100`. The three mnist experiments
+download their images and are left out.
+"""
+
+from typing import Any
+
+from envs.registry import Lazy, register
+
+Settings = list[dict[str, Any]]
+
+_LENGTHS = (*range(1, 11), 12, 14, 17, 20, 25, *range(30, 101, 10))
+
+
+def _other_rewards(target: str, game: str, setting: str, values: tuple[float, ...], seeds: str = "") -> Any:
+    """Return class and settings of a *_noise or *_scale experiment: four seeds of each value, named or not."""
+    kwargs: Settings = [{seeds: seed} if seeds else {} for seed in range(4)]
+    games = [Lazy(f"{__name__}.{game}", inner) for inner in kwargs]
+    return f"rewards:{target}", [{"game": inner, setting: value} for value in values for inner in games]
+
+
+_NOISES = (0.1, 0.3, 1.0, 3.0, 10.0)
+_FACTORS = (0.001, 0.03, 1.0, 30.0, 1000.0)
+_SEEDS = range(20)
+_SIZES = range(10, 51, 2)
+
+# Experiment -> class, the settings in the order of the sweep. Where these differ in a seed only, they are the same.
+_SWEEP: dict[str, tuple[str, Settings]] = {
+    "memory_len": ("memory_chain:MemoryChain", [{"memory_length": length} for length in _LENGTHS]),
+    "memory_size": (
+        "memory_chain:MemoryChain",
+        [{"memory_length": 2, "num_bits": bits} for bits in _LENGTHS if bits <= 40],
+    ),
+    "discounting_chain": ("discounting_chain:DiscountingChain", [{"mapping_seed": seed} for seed in _SEEDS]),
+    "umbrella_length": (
+        "umbrella_chain:UmbrellaChain",
+        [{"chain_length": length, "n_distractor": 20} for length in _LENGTHS],
+    ),
+    "umbrella_distract": (
+        "umbrella_chain:UmbrellaChain",
+        [{"chain_length": 20, "n_distractor": bits} for bits in _LENGTHS],
+    ),
+    "catch": ("catch:Catch", [{} for _ in _SEEDS]),
+    "bandit": ("bandit:Bandit", [{"mapping_seed": seed} for seed in _SEEDS]),
+    "deep_sea": ("deep_sea:DeepSea", [{"size": size} for size in _SIZES]),
+    "deep_sea_stochastic": ("deep_sea:DeepSea", [{"size": size, "deterministic": False} for size in _SIZES]),
+    "mountain_car": ("mountain_car:MountainCar", [{} for _ in _SEEDS]),
+    "cartpole": ("cartpole:Cartpole", [{} for _ in _SEEDS]),
+    "cartpole_swingup": (
+        "cartpole_swingup:CartpoleSwingup",
+        [{"height_threshold": i / 20, "x_reward_threshold": 1 - i / 20} for i in _SEEDS],
+    ),
+}
+for _experiment, _game, _seeds in (
+    ("bandit", "bandit:Bandit", "mapping_seed"),
+    ("cartpole", "cartpole:Cartpole", ""),
+    ("catch", "catch:Catch", ""),
+    ("mountain_car", "mountain_car:MountainCar", ""),
+):
+    _SWEEP[f"{_experiment}_noise"] = _other_rewards("RewardNoise", _game, "noise_scale", _NOISES, _seeds)
+    _SWEEP[f"{_experiment}_scale"] = _other_rewards("RewardScale", _game, "factor", _FACTORS, _seeds)
+
+
+# Experiment -> the setting that is spelled out in the other id.
+_SPELLED = {
+    "memory_len": "memory_length",
+    "memory_size": "num_bits",
+    "umbrella_length": "chain_length",
+    "umbrella_distract": "n_distractor",
+    "deep_sea": "size",
+    "deep_sea_stochastic": "size",
+}
+
+EXPERIMENTS = tuple(sorted(_SWEEP))
+# Another id -> the numbered one. Of the discounting chains with the same bonus the first one.
+ALIASES: dict[str, str] = {
+    f"bsuite/discounting_chain_delay_{delay}": f"bsuite/discounting_chain/{arm}"
+    for arm, delay in enumerate((1, 3, 10, 30, 100))
+}
+
+for _experiment, (_target, _settings) in _SWEEP.items():
+    for _number, _kwargs in enumerate(_settings):
+        _env_id, _factory = f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs)
+        register(_env_id, _factory)
+        if _experiment in _SPELLED:
+            ALIASES[f"bsuite/{_experiment}_{_kwargs[_SPELLED[_experiment]]}"] = _env_id
+        for _alias in [alias for alias, numbered in ALIASES.items() if numbered == _env_id]:
+            register(_alias, _factory)
