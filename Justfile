@@ -97,7 +97,7 @@ bench *args: _dev
 [group("develop")]
 [no-exit-message]
 test *args: _dev
-    @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 "$@"
+    @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"
 
 # Lint, check the format and the types
 [group("develop")]
