@@ -9,6 +9,7 @@ import difflib
 import functools
 import importlib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -138,6 +139,13 @@ def _built(entry: _Entry, env_id: str) -> tuple["Environment", "EnvParams"]:
     if not hasattr(env, "reward_scale"):
         env.reward_scale = entry.reward_scale
     return env, env.default_params if params is None else params
+
+
+def look_in(*folders: str) -> None:
+    """Let modules be imported from these folders too; last, so that nothing in them shadows an installed package."""
+    for folder in folders:
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
 
 
 def imported(target: str) -> Factory:

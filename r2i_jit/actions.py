@@ -13,7 +13,7 @@ of them as a float vector. What becomes of a space:
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,13 +111,10 @@ class ActionSpec:
         unit = (_contained(action).reshape(action.shape[:-1] + low.shape[action.ndim - 1 :]) + 1.0) / 2.0
         if self._is_bounded:
             return unit * (high - low) + low
-        both = np.isfinite(low) & np.isfinite(high)
-        width = np.where(both, high, 1) - np.where(both, low, 0)
-        from_low, from_high = np.where(np.isfinite(low), low, 0), np.where(np.isfinite(high), high, 0)
-        one_sided = jnp.where(np.isfinite(low), from_low + _squashed(unit), from_high - _squashed(1.0 - unit))
-        free = ~np.isfinite(low) & ~np.isfinite(high)
-        either = jnp.where(free, _squashed(2.0 * unit - 1.0), one_sided)
-        return jnp.where(both, unit * width.astype(np.float32) + from_low, either)
+        ends = _Ends.of(low, high)
+        one_sided = jnp.where(ends.from_low, ends.low + _squashed(unit), ends.high - _squashed(1.0 - unit))
+        either = jnp.where(ends.free, _squashed(2.0 * unit - 1.0), one_sided)
+        return jnp.where(ends.both, unit * (ends.high - ends.low) + ends.low, either)
 
     def from_env(self, action: jax.Array) -> jax.Array:
         """Return the environment's actions as stored ones: the inverse of `to_env`, inside the bounds.
@@ -129,16 +126,15 @@ class ActionSpec:
         assert self.low is not None, "a Box has bounds"
         lead = action.ndim - self.low.ndim
         low, high = self._bounds(lead)
-        both = np.isfinite(low) & np.isfinite(high)
-        from_low, from_high = (np.where(np.isfinite(bound), bound, 0) for bound in (low, high))
-        width = np.where(both & (high > low), np.where(both, high, 0) - np.where(both, low, 0), np.float32(1))
-        unit = jnp.where(high > low, (action - from_low) / width.astype(np.float32), jnp.float32(0.5))
+        ends = _Ends.of(low, high)
+        width = np.where(ends.both & (high > low), ends.high - ends.low, np.float32(1))
+        unit = jnp.where(high > low, (action - ends.low) / width, jnp.float32(0.5))
         if not self._is_bounded:
-            one_sided = jnp.where(
-                np.isfinite(low), _unsquashed(action - from_low), 1.0 - _unsquashed(from_high - action)
+            above, below = _unsquashed(action - ends.low), _unsquashed(ends.high - action)
+            either = jnp.where(
+                ends.free, (_unsquashed(action) + 1.0) / 2.0, jnp.where(ends.from_low, above, 1.0 - below)
             )
-            free = ~np.isfinite(low) & ~np.isfinite(high)
-            unit = jnp.where(both, unit, jnp.where(free, (_unsquashed(action) + 1.0) / 2.0, one_sided))
+            unit = jnp.where(ends.both, unit, either)
         return 2.0 * unit.reshape((*action.shape[:lead], self.size)) - 1.0
 
     def random(self, key: jax.Array, batch: int) -> jax.Array:
@@ -179,6 +175,22 @@ class ActionSpec:
 
     def _strides(self) -> list[int]:
         return [math.prod(self.nvec[i + 1 :]) for i in range(len(self.nvec))]
+
+
+class _Ends(NamedTuple):
+    """The bounds of every entry, 0 where there is none, and which of them there are."""
+
+    low: np.ndarray
+    high: np.ndarray
+    from_low: np.ndarray
+    both: np.ndarray
+    free: np.ndarray
+
+    @classmethod
+    def of(cls, low: np.ndarray, high: np.ndarray) -> "_Ends":
+        has_low, has_high = np.isfinite(low), np.isfinite(high)
+        bounds = np.where(has_low, low, np.float32(0)), np.where(has_high, high, np.float32(0))
+        return cls(*bounds, has_low, has_low & has_high, ~has_low & ~has_high)
 
 
 def split_groups(vector: jax.Array, groups: tuple[int, ...]) -> list[jax.Array]:

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from r2i_jit import whole_files
+
 Row = dict[str, Any]
 STEP, WALL = "env_steps", "wall_seconds"
 _SWEPT = "hypers."
@@ -72,7 +74,7 @@ def truncate(path: Path | str, step: int, members: Sequence[Row] = ()) -> list[R
         if damaged:  # first kept there, then gone here: a kill in between loses nothing
             said.append(f"{_summary(damaged)}; kept in {_keep(path, [line.text for line in damaged]).name}")
         kept = [line for line in sound if line.row[STEP] <= step]
-        _replace(path, b"".join(line.text for line in kept))
+        whole_files.replace(path, b"".join(line.text for line in kept))
     if lacking := [member for member in members if (step, *_owner(member)) not in {line.place for line in kept}]:
         last = max((line.row[STEP] for line in kept if line.place[1:] == _owner(lacking[0])), default=None)
         until = "has no rows" if last is None else f"ends at step {last}"
@@ -264,19 +266,9 @@ def _keep(path: Path, lines: Sequence[bytes]) -> Path:
                 new.append(line)
         if new:
             end = b"" if old.endswith(b"\n") or not old else b"\n"
-            _replace(target, old + end + b"".join(new))
+            whole_files.replace(target, old + end + b"".join(new))
         return target
     raise AssertionError("there is always another name")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file through a temporary one, so that a kill leaves the old contents or the new."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @contextlib.contextmanager

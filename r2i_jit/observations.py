@@ -4,7 +4,7 @@ An observation is one array, described by a tuple of `envs.observation` parts, o
 tuple of such tuples: arranged, as `envs.observation.arrange` says. The numbers of all arrays make one vector, and every
 image goes by itself.
 
-Owned by tests/unit/test_observations.py (what is refused, and class numbers) and test_given_latent.py (groups).
+Owned by tests/unit/test_observations.py, test_check_environment.py (what is refused) and test_given_latent.py (groups).
 """
 
 import contextlib

@@ -9,7 +9,6 @@ import dataclasses
 import importlib
 import json
 import os
-import sys
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +18,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from envs import faults, registry
 from r2i_jit import checkpoint_files as files
-from r2i_jit import description
+from r2i_jit import description, whole_files
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.checkpoint import CheckpointError, Checkpoints
 from r2i_jit.config import Config, ConfigError, differences
@@ -150,12 +150,7 @@ def write(path: Path, trained: Trained) -> int:
     }
     text = json.dumps(document)
     data = safetensors.numpy.save(arrays, {_TEXT: text, _SUM: str(zlib.crc32(text.encode()))})
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    whole_files.replace(path, data)
     return len(data)
 
 
@@ -267,14 +262,12 @@ def _of_run(folder: Path, step: int | str, member: int) -> Trained:
 def _import_environment(folder: Path) -> None:
     """Import what the run's environment comes from, found as when the run was started."""
     info = _object(folder / "run.json")
-    for place in (os.getcwd(), info.get("folder")):
-        if isinstance(place, str) and place and place not in sys.path:
-            sys.path.append(place)  # last, so that nothing in it shadows an installed package
+    registry.look_in(os.getcwd(), str(info.get("folder") or ""))
     for name in info.get("imports") or ():
         try:
             importlib.import_module(name)
         except (Exception, SystemExit) as error:
-            raise LoadError(f"{folder}: its run imported {name}, which raises {_line(error)}") from error
+            raise LoadError(f"{folder}: its run imported {name}, which raises {faults.described(error)}") from error
 
 
 def _chosen(folder: Path, checkpoints: Checkpoints, step: int | str) -> int | None:

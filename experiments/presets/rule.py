@@ -7,6 +7,7 @@ What those have for one game alone is left out. docs/own.md says what the rule r
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 from gymnax.environments import spaces
 
 from envs.episodes import longest_episode
@@ -33,9 +34,13 @@ def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
     longest = (_LONGEST_OF_IMAGES if images else _LONGEST)[size]
     length = longest if steps is None else min(steps + 1, longest)
     config = (_of_images if images else _of_vectors)(env, environment, params, size, length)
-    continuous = isinstance(environment.action_space(params), spaces.Box)
+    if size == "paper":
+        return config
     hypers = config.hypers.replace(discount=_discount(steps))
-    if continuous:  # its entropy is of another size, and falls with every number of the action
+    actions = environment.action_space(params)
+    if isinstance(actions, spaces.Box) and jnp.issubdtype(
+        actions.dtype, jnp.floating
+    ):  # its entropy is of another size, and falls with every number of the action
         hypers = hypers.replace(entropy_scale=min(hypers.entropy_scale, 3e-3))
     return dataclasses.replace(config, hypers=hypers)
 

@@ -2,10 +2,9 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 
-from envs import faults
+from envs import faults, registry
 from experiments.running import cli
 
 
@@ -17,12 +16,9 @@ def prepare(imports: Sequence[str], folder: str = "") -> None:
       folder: a folder in which modules are looked for, after the current one. Both come last, so that nothing in them
         shadows an installed package.
     """
-    import envs  # noqa: F401  Now: a folder of that name in one of these would be found before an editable install.
-    import r2i_jit  # noqa: F401
-
-    for place in (os.getcwd(), folder):
-        if place and place not in sys.path:
-            sys.path.append(place)
+    for ours in ("envs", "r2i_jit"):  # Now: a folder of that name would be found before an editable install.
+        importlib.import_module(ours)
+    registry.look_in(os.getcwd(), folder)
     for name in imports:
         try:
             importlib.import_module(name)

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from experiments.running import cli, importing, runinfo
 from experiments.running.cli import LOCKED, SAVE_FAILED, fail
 from experiments.running.runinfo import RunFileError, RunInfo
+from r2i_jit import whole_files
 from r2i_jit.config import Config, ConfigError, differences
 
 RUNS = Path("runs")
@@ -105,13 +106,8 @@ def write(path: Path, config: Config, info: RunInfo) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file through a temporary one, so that a kill leaves the old text or the new; exit 4 if that fails."""
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        whole_files.replace(path, text.encode())
     except OSError as error:
         fail(f"cannot write {path}: {error.strerror or error}", SAVE_FAILED)
 

@@ -70,7 +70,12 @@ def test_a_sequence_is_a_whole_episode_where_it_is_not_too_long(space, longest):
             assert replay.batch_size >= 1
 
 
-@pytest.mark.parametrize("size", SIZES)
+def test_the_paper_sizes_discount_is_the_papers_whatever_the_length():
+    for steps, space in itertools.product((1, 50, 5000, None), (spaces.Discrete(4), IMAGE)):
+        assert lasting(steps, space, size="paper").hypers.discount == 1 - 1 / 333
+
+
+@pytest.mark.parametrize("size", ["tiny", "small"])
 def test_the_horizon_of_the_discount_is_the_episodes_length_within_bounds(size):
     for steps, horizon in ((1, 20), (20, 20), (50, 50), (333, 333), (5000, 333), (None, 333)):
         for space in (spaces.Discrete(4), IMAGE):
@@ -113,6 +118,8 @@ def test_what_the_maze_alone_has_is_left_out():
 @pytest.mark.parametrize("space", [spaces.Discrete(4), IMAGE])
 def test_continuous_actions_have_a_smaller_bonus_for_entropy(size, space):
     numbered, steered = (lasting(100, space, actions, size) for actions in (Any_.actions, Pictures.actions))
+    counted = lasting(100, space, spaces.Box(0, 3, (2,), jnp.int32), size)  # which are choices
+    assert counted.hypers == numbered.hypers
     assert steered.hypers.entropy_scale == min(3e-3, numbered.hypers.entropy_scale)
     assert steered.hypers.replace(entropy_scale=0.0) == numbered.hypers.replace(entropy_scale=0.0)
     assert (steered.model, steered.behavior, steered.replay) == (numbered.model, numbered.behavior, numbered.replay)
@@ -123,7 +130,8 @@ def test_an_environment_named_by_its_module_gets_it(size):
     for name, steps in (("Numbers", 3), ("Pictures", 3), ("Both", 3), ("adapted", 300)):
         config = preset(size=size, env=f"{__name__}:{name}")
         assert config.env == f"{__name__}:{name}"
-        assert config.hypers.discount == pytest.approx(1 - 1 / max(20, min(333, steps)))
+        horizon = 333 if size == "paper" else max(20, min(333, steps))
+        assert config.hypers.discount == pytest.approx(1 - 1 / horizon)
         assert default_steps(config, size) == rule.SUITE_STEPS[size]
     both, pictures = (preset(size=size, env=f"{__name__}:{name}").hypers for name in ("Both", "Pictures"))
     assert both.reward_scale == 5.0 * pictures.reward_scale
