@@ -5,13 +5,14 @@ suites that come with the package are listed in `_SUITES` and imported on first 
 nothing and a suite whose optional dependency is missing does not stand in the way of the others.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,14 @@ class _Entry:
 
 
 _entries: dict[str, _Entry] = {}
+_experiments: dict[str, "_Experiment"] = {}
 _loaded: set[str] = set()
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    numbers: int  # of its settings
+    one_program: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,66 @@ def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> Non
             raise ValueError(f"environment id {env_id!r} is already registered with another factory; choose another id")
         warnings.warn(f"environment id {env_id!r} is registered anew; the factory before is replaced", stacklevel=2)
     _entries[env_id] = new
+
+
+def register_experiment(name: str, numbers: int, *, one_program: bool) -> None:
+    """Let `name` stand for environments that are registered as `name/0`, `name/1` and so on.
+
+    Args:
+      name: `suite/experiment`.
+      numbers: how many there are.
+      one_program: whether they differ in their parameters only: they can then be trained together (`settings`).
+    """
+    _experiments[name] = _Experiment(numbers, one_program)
+
+
+def settings(env_id: str) -> tuple[str, ...]:
+    """Return the ids that an environment argument stands for: more than one where they can be one compiled program.
+
+    Args:
+      env_id: an experiment such as `bsuite/memory_len`, which stands for all of its settings; some of them, as
+        `bsuite/memory_len/0,4,22`; or anything that `make` takes, which stands for itself.
+
+    Raises:
+      ValueError: if the experiment has no such number, a number stands there twice, or its settings differ in more than
+        their parameters.
+    """
+    if ":" in env_id:
+        return (env_id,)
+    with contextlib.suppress(ModuleNotFoundError):  # `make` says what is missing
+        _load(env_id.partition("/")[0])
+    experiment, _, listed = env_id.rpartition("/")
+    if env_id in _experiments:
+        experiment, chosen = env_id, list(range(_experiments[env_id].numbers))
+    elif experiment in _experiments and re.fullmatch(r"\d+(,\d+)+", listed):
+        chosen = [int(number) for number in listed.split(",")]
+    else:
+        return (env_id,)
+    known = _experiments[experiment]
+    if not known.one_program:
+        raise ValueError(
+            f"the settings of {experiment!r} are of unlike shapes, so each is a program of its own: give one, such as "
+            f"{experiment}/{min(chosen)}"
+        )
+    if (highest := max(chosen)) >= known.numbers:
+        raise ValueError(f"{env_id!r}: there is no {experiment}/{highest}; its numbers are 0 to {known.numbers - 1}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"{env_id!r} names a setting twice")
+    return tuple(f"{experiment}/{number}" for number in chosen)
+
+
+def together(env_ids: Sequence[str]) -> list[str]:
+    """Return environment arguments (`settings`) that stand for these ids, as few as there can be; in their order."""
+    found: dict[str, list[str]] = {}
+    for env_id in env_ids:
+        experiment, _, number = env_id.rpartition("/")
+        known = _experiments.get(experiment)
+        found.setdefault(experiment if known and known.one_program else env_id, []).append(number)
+    names = []
+    for name, numbers in found.items():
+        whole = name in _experiments and len(numbers) == _experiments[name].numbers
+        names.append(name if name not in _experiments or whole else f"{name}/{','.join(numbers)}")
+    return names
 
 
 def _origin(factory: Factory) -> tuple[str, str]:

@@ -11,7 +11,7 @@ download their images and are left out.
 
 from typing import Any
 
-from envs.registry import Lazy, register
+from envs.registry import Lazy, register, register_experiment
 
 Settings = list[dict[str, Any]]
 
@@ -84,7 +84,11 @@ ALIASES: dict[str, str] = {
     for arm, delay in enumerate((1, 3, 10, 30, 100))
 }
 
+# Their settings are of unlike shapes: bits to remember, distractors, the size of the sea.
+_UNLIKE = ("memory_size", "umbrella_distract", "deep_sea", "deep_sea_stochastic")
+
 for _experiment, (_target, _settings) in _SWEEP.items():
+    register_experiment(f"bsuite/{_experiment}", len(_settings), one_program=_experiment not in _UNLIKE)
     for _number, _kwargs in enumerate(_settings):
         _env_id, _factory = f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs)
         register(_env_id, _factory)

@@ -9,7 +9,7 @@ cores while a person waits; `small` is for one GPU. docs/results.md has what the
 import dataclasses
 from types import ModuleType
 
-import envs
+import envs.settings
 from experiments.presets import memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
@@ -25,7 +25,8 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     Args:
       suite: "popgym" or "memory_maze"; None: that of `env`, which may also be in none.
       size: "tiny", "small" or "paper".
-      env: what `envs.make` takes; by default the suite's first example.
+      env: what `envs.make` takes, or what stands for several settings of one environment (`envs.registry.settings`):
+        then it is the configuration for the one with the longest episodes; by default the suite's first example.
 
     Raises:
       ConfigError: for an unknown suite, size or environment, naming what there is, or one that is not supported.
@@ -41,7 +42,8 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     if suite is not None and suite_of(env) != suite:
         raise ConfigError(f"environment {env!r} is not of suite {suite!r}; its ids start with {suite}/")
     with blamed(env):
-        environment, params = envs.make(env)
+        settings = envs.settings.make(env)
+        environment, params = settings.env, settings.env_params
         if (found := suite_of(env)) is None:
             config = rule.configuration(env, environment, params, size)
         else:
@@ -54,6 +56,12 @@ def suite_of(env: str) -> str | None:
     """Return the suite that an environment's id names, None if it is in none that is known here."""
     found = env.partition("/")[0] if ":" not in env else ""
     return found if found in SUITES else None
+
+
+def log_episodes(env: str) -> int | None:
+    """Return how many episodes of each agent a suite's own scores look at, None where it has no such scores."""
+    suite = suite_of(env)
+    return getattr(_MODULES[suite], "LOG_EPISODES", None) if suite else None
 
 
 def default_steps(config: Config, size: str) -> int:

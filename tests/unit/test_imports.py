@@ -17,7 +17,9 @@ PUBLIC_ENVS = {
     "envs.faults",
     "envs.observation",
     "envs.rows",
+    "envs.settings",
     "envs.spaces",
+    "envs.tally",
     "envs.wrappers",
 }
 # Of what stands in `experiments`, lowest first; a part may import the parts before it. A file at the top is a command.
