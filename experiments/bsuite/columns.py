@@ -41,9 +41,8 @@ class EpisodeLog:
         """
         needed = needed_columns(experiment_of(self.bsuite_id))
         if missing := [name for name in needed if name not in self.columns]:
-            raise ValueError(
-                f"{self.bsuite_id}: the episodes have no {', '.join(missing)}; needed: {', '.join(needed)}"
-            )
+            wanted = ", ".join(needed)
+            raise ValueError(f"{self.bsuite_id}: the episodes have no {', '.join(missing)}; should have {wanted}")
         shapes = {name: np.shape(self.columns[name]) for name in needed}
         if len(set(shapes.values())) != 1 or len(shapes["return"]) != 1:
             raise ValueError(f"{self.bsuite_id}: each column should have a number an episode, but shapes are {shapes}")

@@ -1,8 +1,8 @@
 """Score bsuite's log files as bsuite does: `python -m experiments.bsuite.report DIR [DIR ...] --out REPORT`.
 
 A DIR is one agent: a folder of bsuite's CSV files, such as `bsuite_id_-_memory_len-17.csv`, or one whose folders have
-them, a folder a seed; or a REPORT. The files may be those of the original's CSV logger. Written are report.md (score, whether
-finished, settings and episodes of each experiment, and the mean score by tag), scores.json and radar.png.
+them, a folder a seed; or a REPORT. The files may be those of the original's CSV logger. Written are report.md (score,
+whether finished, settings and episodes of each experiment, and the mean score by tag), scores.json and radar.png.
 
 bsuite has no seeds beside its settings: the score is computed for each seed by itself, and shown are the mean over
 seeds and its standard error.
