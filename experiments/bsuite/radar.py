@@ -31,7 +31,7 @@ def draw(agents: Mapping[str, Mapping[str, float]], out: Path, note: str = "") -
     out.parent.mkdir(parents=True, exist_ok=True)
     # Never a half-written picture in the place of a whole one.
     temporary = out.with_name(out.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.15)  # Labels reach beyond the layout.
     temporary.replace(out)
     return out
 
@@ -49,7 +49,9 @@ def radar(agents: Mapping[str, Mapping[str, float]], note: str = "") -> Any:
         values = [0.0 if math.isnan(score) else score for score in (scores.get(tag, math.nan) for tag in TAGS)]
         closed = [*values, values[0]], [*angles, angles[0]]
         colour = COLOURS[index % len(COLOURS)]
-        axes.plot(closed[1], closed[0], color=colour, linewidth=2.2, marker="o", markersize=4, label=name)
+        axes.plot(
+            closed[1], closed[0], color=colour, linewidth=2.2, marker="o", markersize=4, label=name, clip_on=False
+        )
         axes.fill(closed[1], closed[0], color=colour, alpha=0.15)
     _style(axes, angles, agents)
     if len(agents) > 1:

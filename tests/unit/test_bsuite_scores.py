@@ -115,6 +115,7 @@ def test_settings_episodes_and_tags_are_those_of_the_original():
 
 
 @given(st.integers(0, 300_000))
+@settings(deadline=None)
 def test_rows_come_at_the_given_shares_of_powers_of_ten(episodes):
     found = logged_episodes(episodes)
     assert (np.diff(found) > 0).all()
@@ -127,6 +128,7 @@ counts = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 1)), max_size=60
 
 
 @given(counts)
+@settings(deadline=None)
 def test_totals_are_sums_of_the_episodes_so_far(episodes):
     lengths = np.array([length for length, _ in episodes], np.float32)
     right = np.array([bit for _, bit in episodes], np.float32)
@@ -142,6 +144,7 @@ def test_totals_are_sums_of_the_episodes_so_far(episodes):
 
 
 @given(st.lists(st.tuples(st.integers(0, 1001), st.integers(0, 1001)), min_size=1, max_size=60))
+@settings(deadline=None)
 def test_the_best_episode_is_the_greatest_return_so_far_and_never_below_zero(episodes):
     upright, pushes = np.array(episodes, np.float32).T
     returned = upright.astype(float) - 0.1 * pushes.astype(float)
@@ -153,7 +156,7 @@ def test_the_best_episode_is_the_greatest_return_so_far_and_never_below_zero(epi
 
 
 @given(st.integers(0, 40), st.integers(0, 400), st.data())
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_a_file_reads_as_what_was_written(right, episodes, data):
     returned = np.float32(data.draw(st.lists(st.floats(-1e6, 1e6, width=32), min_size=episodes, max_size=episodes)))
     columns = {"return": returned, "length": np.full(episodes, 9), "regret": 1 - returned}
