@@ -26,6 +26,7 @@ from envs.bsuite.umbrella_chain import UmbrellaChain
 from envs.observation import Binary, observation_parts
 from envs.spaces import nearest
 from experiments import presets
+from experiments.bsuite.columns import needed_columns
 from experiments.running import rundir
 from r2i_jit.compiling import quick
 
@@ -115,6 +116,9 @@ def test_shapes_and_dtypes_are_those_promised(experiment):
         stepped = jax.eval_shape(env.step, key, state, action, params)
     assert stepped[:2] == (obs, state)
     assert not any(leaf.weak_type for leaf in jax.tree.leaves((obs, state, stepped)))
+    tallies = {name: leaf for name, leaf in stepped[5].items() if name in needed_columns(experiment)}
+    assert set(tallies) == set(needed_columns(experiment)) - {"return", "length"}
+    assert all((leaf.shape, leaf.dtype) == ((), jnp.float32) for leaf in tallies.values())
     assert [(x.shape, x.dtype) for x in stepped[2:5]] == [((), jnp.float32), ((), jnp.bool_), ((), jnp.bool_)]
     assert (state.time.dtype, obs.dtype) == (jnp.int32, jnp.float32)
     assert isinstance(env.reward_scale, float) and env.reward_scale > 0
