@@ -44,6 +44,7 @@ class _Entry:
 
 _entries: dict[str, _Entry] = {}
 _experiments: dict[str, "_Experiment"] = {}
+_numbered: dict[str, Callable[[int], Factory]] = {}
 _loaded: set[str] = set()
 
 
@@ -109,6 +110,16 @@ def register_experiment(name: str, numbers: int, *, one_program: bool) -> None:
       one_program: whether they differ in their parameters only: they can then be trained together (`settings`).
     """
     _experiments[name] = _Experiment(numbers, one_program)
+
+
+def register_numbered(prefix: str, factory_of: Callable[[int], Factory]) -> None:
+    """Let `make` accept any id of `prefix` and a whole number: settings beyond those that are listed.
+
+    Args:
+      prefix: such as `bsuite/memory_len_`.
+      factory_of: the number -> a factory, as `register` takes it.
+    """
+    _numbered[prefix] = factory_of
 
 
 def settings(env_id: str) -> tuple[str, ...]:
@@ -190,9 +201,15 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
         _load(env_id.partition("/")[0])
     except ModuleNotFoundError as error:
         raise ValueError(f"environment {env_id!r} needs the package {error.name!r}, which is not installed") from error
-    if env_id not in _entries:
-        raise ValueError(_unknown(env_id))
-    return _built(_entries[env_id], env_id)
+    if env_id in _entries:
+        return _built(_entries[env_id], env_id)
+    prefix = env_id.rstrip("0123456789")
+    if prefix in _numbered and len(prefix) < len(env_id) < len(prefix) + 10:
+        try:
+            return _built(_Entry(_numbered[prefix](int(env_id.removeprefix(prefix))), 1.0), env_id)
+        except ValueError as error:
+            raise ValueError(f"environment {env_id!r}: {error}") from None
+    raise ValueError(_unknown(env_id))
 
 
 def _built(entry: _Entry, env_id: str) -> tuple["Environment", "EnvParams"]:
