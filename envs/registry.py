@@ -45,6 +45,7 @@ class _Entry:
 _entries: dict[str, _Entry] = {}
 _experiments: dict[str, "_Experiment"] = {}
 _numbered: dict[str, Callable[[int], Factory]] = {}
+_aliases: dict[str, str] = {}
 _loaded: set[str] = set()
 
 
@@ -99,6 +100,19 @@ def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> Non
             raise ValueError(f"environment id {env_id!r} is already registered with another factory; choose another id")
         warnings.warn(f"environment id {env_id!r} is registered anew; the factory before is replaced", stacklevel=2)
     _entries[env_id] = new
+
+
+def register_alias(alias: str, env_id: str) -> None:
+    """Give a registered environment another id."""
+    register(alias, _entries[env_id].factory, reward_scale=_entries[env_id].reward_scale)
+    _aliases[alias] = env_id
+
+
+def canonical(env_id: str) -> str:
+    """Return the id of which this one is another name; itself, if it is none."""
+    with contextlib.suppress(ModuleNotFoundError):
+        _load(env_id.partition("/")[0])
+    return _aliases.get(env_id, env_id)
 
 
 def register_experiment(name: str, numbers: int, *, one_program: bool) -> None:

@@ -6,6 +6,8 @@ where it was stopped: what has been evaluated at the steps asked for is done, an
 was trained for fewer steps than are asked for now. Other seeds, settings or sizes than those of the runs in the folder
 are refused before anything runs. One that fails is named in the table, and the rest go on (exit code 1 at the end).
 
+Of bsuite, the folder `report` has bsuite's own scores, its radar and its log files (docs/bsuite.md).
+
 The table (results.md, results.json) has every run in the folder and is written anew after each. The return is that of
 the final greedy evaluation, mean and standard error over seeds; `score` is where it lies between random play (0) and
 the best known play (1).
@@ -107,7 +109,23 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
         jax.clear_caches()  # Each environment is another program; none is needed again.
         write(args.suite, out, env_ids, failures)
     print(write(args.suite, out, env_ids, failures))
+    print_report(args.suite, out)
     return 1 if failures else 0
+
+
+def print_report(suite: str, out: Path) -> None:
+    """Print a suite's own scores, where it has some and there are episodes, and write them into the folder `report`."""
+    if suite != "bsuite":
+        return
+    from experiments.bsuite import report, runs
+
+    try:
+        logs = runs.logs(out)
+        if logs:
+            print(f"\nbsuite's own scores (over all episodes since the first), in {out / 'report'}:\n")
+            print(report.report(logs, out / "report", out.name), end="")
+    except (OSError, ValueError) as error:
+        cli.fail(f"no report: {error}")
 
 
 def is_done(path: Path, env_id: str, steps: int | None) -> bool:

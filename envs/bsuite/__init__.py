@@ -12,7 +12,7 @@ download their images and are left out.
 
 from typing import Any
 
-from envs.registry import Lazy, register, register_experiment, register_numbered
+from envs.registry import Lazy, register, register_alias, register_experiment, register_numbered
 
 Settings = list[dict[str, Any]]
 
@@ -96,7 +96,7 @@ for _experiment, (_target, _settings) in _SWEEP.items():
         if _experiment in _SPELLED:
             ALIASES[f"bsuite/{_experiment}_{_kwargs[_SPELLED[_experiment]]}"] = _env_id
         for _alias in [alias for alias, numbered in ALIASES.items() if numbered == _env_id]:
-            register(_alias, _factory)
+            register_alias(_alias, _env_id)
 
 
 def _spelled(experiment: str) -> None:
