@@ -3,18 +3,19 @@
 `paper` is the published agent's configuration, corrected where the release says it is wrong. `tiny` learns on two CPU
 cores while a person waits; `small` is for one GPU. docs/results.md has what they reach. One module a suite, with
 `PRESETS` (size -> function of the environment), `DEFAULT_ENV`, and the steps of a full run: `SUITE_STEPS` by size and
-`STEPS` by environment, where that differs. Any other environment has its configuration by `rule`.
+`STEPS` by environment, where that differs; or `steps`, a function of the environment. Any other environment has its
+configuration by `rule`.
 """
 
 import dataclasses
 from types import ModuleType
 
 import envs.settings
-from experiments.presets import memory_maze, popgym, rule
+from experiments.presets import bsuite, memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
-_MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze}
+_MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze, "bsuite": bsuite}
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
 
@@ -23,7 +24,7 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     """Return the configuration for an environment at a size.
 
     Args:
-      suite: "popgym" or "memory_maze"; None: that of `env`, which may also be in none.
+      suite: one of `SUITES`; None: that of `env`, which may also be in none.
       size: "tiny", "small" or "paper".
       env: what `envs.make` takes, or what stands for several settings of one environment (`envs.registry.settings`):
         then it is the configuration for the one with the longest episodes; by default the suite's first example.
@@ -70,4 +71,6 @@ def default_steps(config: Config, size: str) -> int:
     if suite is None:
         return rule.SUITE_STEPS[size]
     module = _MODULES[suite]
+    if hasattr(module, "steps"):
+        return module.steps(config.env)
     return module.STEPS.get(config.env) or module.SUITE_STEPS[size]
