@@ -129,7 +129,7 @@ def _pole_score(runs: Sequence[Run], baseline: float, good: float, total: str) -
     """Return half a regret score, and half the share of runs with a good episode (cartpole/analysis.py:32-43)."""
     regret = _regret_score(runs, lambda rows: baseline * rows["episode"] - rows[total], baseline, 1_000)
     best = [run.rows["best_episode"][run.rows["episode"] <= 1_000].max() for run in runs]
-    return 0.5 * (regret + np.mean(np.array(best) > good))
+    return 0.5 * (regret + float(np.mean(np.array(best) > good)))
 
 
 def _swingup_score(runs: Sequence[Run]) -> float:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -233,6 +235,11 @@ def test_a_file_that_is_no_log_is_named(tmp_path, name, text, said):
     with pytest.raises(ValueError, match=said) as caught:
         files.read(tmp_path)
     assert str(path) in str(caught.value)
+
+
+def test_nothing_imports_jax_before_it_draws():
+    command = "import sys, experiments.bsuite.report; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
 
 
 def test_ids_have_an_experiment_and_a_number():
