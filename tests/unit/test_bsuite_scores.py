@@ -202,7 +202,7 @@ def test_a_score_is_of_what_is_logged_until_the_last_episode_that_counts():
 
 
 def test_an_episode_of_cartpole_is_good_above_500():
-    """The original: cartpole/analysis.py:29, :41."""
+    """The original: cartpole/analysis.py:28, :40."""
     for best, expected in ((500, 0.5 * 0.5), (501, 0.5 * (0.501 + 1))):
         columns = dict.fromkeys(("return", "length", "raw_return"), np.full(100, best))
         log = EpisodeLog("cartpole/0", 0, columns)
