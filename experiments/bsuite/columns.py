@@ -1,6 +1,6 @@
 """Episodes as the rows that bsuite logs of them.
 
-Ref: bsuite/utils/wrappers.py:27-140 (0.3.6), and `bsuite_info` of each environment.
+Ref: bsuite/utils/wrappers.py:34-147 (0.3.6), and `bsuite_info` of each environment.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from experiments.bsuite.tags import experiment_of
 Rows = dict[str, np.ndarray]
 Episodes = Mapping[str, np.ndarray]
 
-# The original logs episodes at these multiples of powers of ten (wrappers.py:125), here in tenths.
+# The original logs episodes at these multiples of powers of ten (wrappers.py:144), here in tenths.
 _TENTHS = (10, 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 
 
@@ -88,7 +88,7 @@ def _total(name: str, whole: bool = False) -> tuple[tuple[str, ...], Callable[[E
 
 
 def _best(returns: Callable[[Episodes], np.ndarray]) -> Callable[[Episodes], np.ndarray]:
-    """Return the greatest return so far; the original begins with 0 (cartpole.py:95)."""
+    """Return the greatest return so far; the original begins with 0 (cartpole.py:96)."""
     return lambda values: np.maximum.accumulate(np.maximum(returns(values), 0.0))
 
 

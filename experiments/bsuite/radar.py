@@ -1,6 +1,6 @@
 """The radar of bsuite: an axis a tag, a polygon an agent, the mean score of the tag's experiments from 0 to 1.
 
-Ref: bsuite/experiments/summary_analysis.py:317-420 (0.3.6), with two differences: a score of 0 is drawn as 0 and not as
+Ref: bsuite/experiments/summary_analysis.py:300-420 (0.3.6), with two differences: a score of 0 is drawn as 0 and not as
 0.05, and an axis without a score says so, where the original draws a score of 0.
 """
 

@@ -84,7 +84,7 @@ def document(agent: str, seeds: Seeds) -> dict[str, Any]:
     summaries = {seed: found for seed, logged in seeds.items() if (found := scores.summaries(logged))}
     if not summaries:
         raise ValueError(f"{agent}: there is no finished episode to score")
-    experiments = {}
+    experiments: dict[str, dict[str, Any]] = {}
     for name, about in EXPERIMENTS.items():
         played = {seed: found[name] for seed, found in summaries.items() if name in found}
         if not played:

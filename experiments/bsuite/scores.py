@@ -1,6 +1,6 @@
 """What bsuite says of log rows: a score from 0 to 1 of each experiment, and whether it was played to its end.
 
-Ref: bsuite/experiments/*/analysis.py and summary_analysis.py, bsuite/utils/plotting.py:55-78 (0.3.6). `deep_sea.score`
+Ref: bsuite/experiments/*/analysis.py and summary_analysis.py, bsuite/utils/plotting.py:57-77 (0.3.6). `deep_sea.score`
 and `deep_sea_stochastic.score` of the original raise with pandas 2 and later, which have no `Series.append`
 (deep_sea/analysis.py:63); here is what they say with it.
 """
@@ -82,7 +82,7 @@ def score(experiment: str, runs: Sequence[Run]) -> float:
 
 
 def by_tag(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return the mean score of the experiments with each tag, NaN where there is none (summary_analysis.py:165-180)."""
+    """Return the mean score of the experiments with each tag, NaN where there is none (summary_analysis.py:149-162)."""
     return {
         tag: _mean(value for name, value in scores.items() if tag in EXPERIMENTS[name].tags and not math.isnan(value))
         for tag in TAGS
@@ -101,7 +101,7 @@ def _last(run: Run) -> int:
 def _per_episode(runs: Sequence[Run], total: Column, limit: int) -> float:
     """Return the mean over runs of a total at the last row of any of them, up to `limit`, by the number of episodes.
 
-    Runs that have not come so far do not count, as in the original (plotting.py:61-62).
+    Runs that have not come so far do not count, as in the original (plotting.py:62-63).
     """
     last = min(max(map(_last, runs)), limit)
     values = [total(run.rows)[run.rows["episode"] == last] for run in runs]
@@ -126,35 +126,35 @@ def _car_regret(rows: Rows) -> np.ndarray:
 
 
 def _pole_score(runs: Sequence[Run], baseline: float, good: float, total: str) -> float:
-    """Return half a regret score, and half the share of runs with a good episode (cartpole/analysis.py:32-43)."""
+    """Return half a regret score, and half the share of runs with a good episode (cartpole/analysis.py:32-42)."""
     regret = _regret_score(runs, lambda rows: baseline * rows["episode"] - rows[total], baseline, 1_000)
     best = [run.rows["best_episode"][run.rows["episode"] <= 1_000].max() for run in runs]
-    return 0.5 * (regret + np.mean(np.array(best) > good))
+    return 0.5 * (regret + float(np.mean(np.array(best) > good)))
 
 
 def _swingup_score(runs: Sequence[Run]) -> float:
-    """Return the mean over heights; each id has its own (cartpole_swingup/analysis.py:41-56)."""
+    """Return the mean over heights; each id has its own (cartpole_swingup/analysis.py:40-54)."""
     return _mean(_pole_score([run], 700, 100, "total_return") for run in runs)
 
 
 def _share_below(runs: Sequence[Run], total: Column, threshold: float) -> float:
-    """Return the share of settings whose mean regret is below a threshold (umbrella_length/analysis.py:33-42)."""
+    """Return the share of settings whose mean regret is below a threshold (umbrella_length/analysis.py:32-40)."""
     return _mean(_per_episode([run], total, 10_000) < threshold for run in runs)
 
 
 def _mistakes(rows: Rows) -> np.ndarray:
-    """Return imperfect episodes by the half of all that a random agent has (memory_len/analysis.py:31-39)."""
+    """Return imperfect episodes by the half of all that a random agent has (memory_len/analysis.py:31-51)."""
     return (rows["episode"] - rows["total_perfect"]) / 0.5
 
 
 def _chain_score(runs: Sequence[Run]) -> float:
-    """Return 1 for the best return, 0 for what any other delay pays (discounting_chain/analysis.py:32-37)."""
+    """Return 1 for the best return, 0 for what any other delay pays (discounting_chain/analysis.py:33-38)."""
     returned = _per_episode(runs, lambda rows: rows["total_return"], 1_000)
     return float(np.clip(1.0 - 10.0 * (1.1 - returned), 0.0, 1.0))
 
 
 def _sea_score(runs: Sequence[Run], threshold: float, least: int) -> float:
-    """Return the share of sizes that were solved faster than by chance (deep_sea/analysis.py:38-94).
+    """Return the share of sizes that were solved faster than by chance (deep_sea/analysis.py:37-91).
 
     Solved is the first row, of at least `least` episodes, with a share of bad ones below the threshold; chance would
     take 2 ** size episodes, and 100 are forgiven. A run without such a row does not count.
@@ -170,7 +170,7 @@ def _sea_score(runs: Sequence[Run], threshold: float, least: int) -> float:
 
 
 def _over_groups(runs: Sequence[Run], single: Callable[[Sequence[Run]], float]) -> float:
-    """Return the middle of mean and mean minus deviation over the five noises or factors (plotting.py:67-78).
+    """Return the middle of mean and mean minus deviation over the five noises or factors (plotting.py:68-77).
 
     Four ids have the same one.
     """

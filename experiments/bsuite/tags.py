@@ -23,7 +23,7 @@ class Experiment:
 
 
 def _experiments() -> dict[str, Experiment]:
-    """Return the experiments in the order of the original's bar plot (summary_analysis.py:203-212)."""
+    """Return the experiments in the order of the original's bar plot (summary_analysis.py:180-188)."""
     basic = {
         "bandit": (10_000, ()),
         "catch": (10_000, ("credit_assignment",)),

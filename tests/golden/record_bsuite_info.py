@@ -4,7 +4,7 @@ Needs the original, as record_bsuite.py does. Seconds:
 
     python -m tests.golden.record_bsuite_info [EXPERIMENT ...]
 
-Most of the original's environments take no seed, so the episodes are played again from their recorded hidden states and
+Many settings of the sweep have no seed, so the episodes are played again from their recorded hidden states and
 draws. What there is in a file stays as it is; `<number>/info.<name>` is added.
 """
 

@@ -1,7 +1,10 @@
 """bsuite's rows, files and scores, against what the original made of the same episodes; and their rules. About 10 s."""
 
+import dataclasses
 import importlib.util
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from experiments.bsuite.tags import EXPERIMENTS, TAGS, experiment_of, number_of
 from tests.unit.bsuite_recorded import logs, recorded
 
 AGENTS = ("random", "good", "learner")
+ALL = (*AGENTS, "made_up")  # Of the last one there are only the original's files.
 ORIGINAL = pytest.mark.skipif(importlib.util.find_spec("bsuite") is None, reason="bsuite 0.3.6 is not installed")
 
 
@@ -49,19 +53,28 @@ def test_files_are_those_of_the_original_to_the_letter(agent):
     assert exact >= 6
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_scores_are_those_of_the_original_on_our_rows_and_on_its_own(agent):
+def summaries_of_files(agent):
+    return scores.summaries({run["bsuite_id"]: files.parse(run["csv"]) for run in recorded()[agent]["runs"]})
+
+
+@pytest.mark.parametrize("agent", ALL)
+def test_scores_of_the_original_files_are_those_of_the_original(agent):
     theirs = recorded()[agent]["scores"]
     assert set(theirs) == set(EXPERIMENTS)
-    on_ours = scores.summaries({log.bsuite_id: rows(log) for log, _ in runs(agent)})
-    on_theirs = scores.summaries({log.bsuite_id: files.parse(text) for log, text in runs(agent)})
-    for name, expected in theirs.items():
-        assert on_theirs[name].score == pytest.approx(expected["score"], abs=1e-12), name
-        assert on_ours[name].score == pytest.approx(expected["score"], abs=2e-6), name
-        assert on_ours[name].finished == on_theirs[name].finished == expected["finished"]
+    for name, ours in summaries_of_files(agent).items():
+        assert ours.score == pytest.approx(theirs[name]["score"], abs=1e-12), name
+        assert ours.finished == theirs[name]["finished"], name
 
 
 @pytest.mark.parametrize("agent", AGENTS)
+def test_scores_of_our_rows_are_those_of_the_original(agent):
+    ours, theirs = scores.summaries({log.bsuite_id: rows(log) for log, _ in runs(agent)}), summaries_of_files(agent)
+    for name in EXPERIMENTS:
+        assert ours[name].score == pytest.approx(theirs[name].score, abs=2e-6), name
+        assert dataclasses.replace(ours[name], score=0) == dataclasses.replace(theirs[name], score=0), name
+
+
+@pytest.mark.parametrize("agent", ALL)
 def test_means_by_tag_are_those_of_the_original(agent):
     ours = scores.by_tag({name: entry["score"] for name, entry in recorded()[agent]["scores"].items()})
     assert ours == pytest.approx(recorded()[agent]["tags"], abs=1e-12)
@@ -71,9 +84,9 @@ def test_means_by_tag_are_those_of_the_original(agent):
 def test_the_recorded_scores_tell_the_rules_apart():
     """Every score is strictly between 0 and 1 for some agent, finished and not."""
     for name in EXPERIMENTS:
-        values = [recorded()[agent]["scores"][name]["score"] for agent in AGENTS]
+        values = [recorded()[agent]["scores"][name]["score"] for agent in ALL]
         assert any(0.05 < value < 0.95 for value in values), name
-    finished = [entry["finished"] for agent in AGENTS for entry in recorded()[agent]["scores"].values()]
+    finished = [entry["finished"] for agent in ALL for entry in recorded()[agent]["scores"].values()]
     assert any(finished) and not all(finished)
 
 
@@ -188,6 +201,14 @@ def test_a_score_is_of_what_is_logged_until_the_last_episode_that_counts():
     assert scores.summaries({"memory_len/0": rows(memory(0, 0, 0))}) == {}
 
 
+def test_an_episode_of_cartpole_is_good_above_500():
+    """The original: cartpole/analysis.py:28, :40."""
+    for best, expected in ((500, 0.5 * 0.5), (501, 0.5 * (0.501 + 1))):
+        columns = dict.fromkeys(("return", "length", "raw_return"), np.full(100, best))
+        log = EpisodeLog("cartpole/0", 0, columns)
+        assert scores.summaries({log.bsuite_id: rows(log)})["cartpole"].score == pytest.approx(expected)
+
+
 def test_a_sea_without_hundred_episodes_has_no_score_yet():
     columns = {"return": np.zeros(90), "length": np.full(90, 10.0), "bad_episode": np.zeros(90)}
     log = EpisodeLog("deep_sea_stochastic/0", 0, {**columns, "denoised_return": np.zeros(90)})
@@ -233,6 +254,11 @@ def test_a_file_that_is_no_log_is_named(tmp_path, name, text, said):
     with pytest.raises(ValueError, match=said) as caught:
         files.read(tmp_path)
     assert str(path) in str(caught.value)
+
+
+def test_nothing_imports_jax_before_it_draws():
+    command = "import sys, experiments.bsuite.report; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
 
 
 def test_ids_have_an_experiment_and_a_number():
