@@ -1,8 +1,8 @@
 """Reference players: what perfect memory, or full knowledge of the hidden state, is worth.
 
-One module per group of games, each with `ORACLES`: game (an experiment of bsuite) -> its players, best of those that
-see what an agent sees first, and `SUITE`, where that is not popgym. `python -m experiments.oracles` plays them and prints their returns beside
-the reference figures.
+One module per group of games, each with `ORACLES`: game, or experiment of bsuite -> its players, best of those that see
+what an agent sees first, and `SUITE`, where that is not popgym. `python -m experiments.oracles` plays them and prints
+their returns beside the reference figures.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Players of bsuite's chains, boards and bandits, and of all its experiments with other rewards.
 
-What an experiment hides for a whole run (which arm pays, which action goes right) an agent can only learn over episodes;
-a player that "sees the state" knows it from the start.
+What an experiment hides for a whole run (which arm pays, which action goes right) an agent can only learn over
+episodes; a player that "sees the state" knows it from the start.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Players of bsuite's cartpoles and mountain cars. What they need is in the observation, so the history tells it all."""
+"""Players of bsuite's cartpoles and mountain cars: what they need is in the observation."""
 
 from typing import Any
 
