@@ -44,7 +44,8 @@ def _best_arm(env: Any, params: Any, memory: tuple[()], obs: Any, state: Any, ke
 
 def _under_the_ball(env: Any, params: Any, memory: tuple[()], obs: jax.Array, state: Any, key: jax.Array) -> Any:
     """Move towards the ball's column: there are more steps than columns."""
-    ball, paddle = jnp.argmax(jnp.sum(obs[:-1], 0)), jnp.argmax(obs[-1])
+    board = obs.reshape(env.rows, env.columns)  # An agent gets it as one vector.
+    ball, paddle = jnp.argmax(jnp.sum(board[:-1], 0)), jnp.argmax(board[-1])
     return jnp.sign(ball - paddle) + 1, memory
 
 
