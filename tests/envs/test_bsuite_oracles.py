@@ -39,7 +39,8 @@ def numbers(experiment: str) -> list[str]:
 
 @pytest.mark.parametrize(("env_id", "player"), CASES)
 def test_players_reach_what_they_do_on_the_original(env_id, player):
-    episodes = EPISODES if player is not RANDOM else 4 * EPISODES
+    long = envs.make(env_id)[0].max_episode_steps > 200
+    episodes = EPISODES if player is not RANDOM else 4 * EPISODES if long else 64 * EPISODES  # A treasure is rare.
     returns, lengths = player.play(env_id, jax.random.key(5), episodes)
     mean, spread, count = ORIGINAL[env_id][player.reference]
     known = references(env_id)
@@ -48,11 +49,11 @@ def test_players_reach_what_they_do_on_the_original(env_id, player):
         np.testing.assert_allclose(returns, mean, rtol=1e-6)
         np.testing.assert_allclose(returns, known["best"]["mean"], rtol=1e-6)
         return
-    error = returns.std(ddof=1) / episodes**0.5
-    assert abs(returns.mean() - mean) <= 4 * np.hypot(error, spread / count**0.5)
+    error, rare = returns.std(ddof=1) / episodes**0.5, 1e-3 * abs(mean)  # One car in thousands gets up by chance.
+    assert abs(returns.mean() - mean) <= 4 * np.hypot(error, spread / count**0.5) + rare
     name = "random" if player is RANDOM else "best"
     if player is RANDOM or player is oracles(env_id)[0]:
-        assert abs(returns.mean() - known[name]["mean"]) <= 4.2 * error  # Some of the references are measured, too.
+        assert abs(returns.mean() - known[name]["mean"]) <= 4.2 * error + rare  # Some references are measured, too.
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
