@@ -39,7 +39,7 @@ def _deep_sea(env: DeepSea, params: Any, state: Any, action: Any) -> Pair:
     diver = int(state.time), int(state.column)
     at = lambda row, column: NOW if (row, column) == diver else None
     sides = range(env.size)
-    seen = [[Cell("", boards.BLUE, at(row, column)) for column in sides] for row in sides]
+    seen = [[Cell("o" if (r, c) == diver else "", boards.BLUE, at(r, c)) for c in sides] for r in sides]
     fill = lambda row, column: boards.GREEN if row == column else boards.WHITE
     rights = [[Cell(str(env.rights[r, c]), fill(r, c), at(r, c)) for c in sides] for r in sides]
     return Board(SEEN, seen), (Board("which action goes right (green: to the treasure)", rights),)
