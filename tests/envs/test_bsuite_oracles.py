@@ -12,6 +12,7 @@ import envs
 from envs.bsuite import ALIASES, EXPERIMENTS
 from envs.bsuite.mountain_car import GOAL, MountainCar, MountainCarState
 from experiments.oracles import RANDOM, bsuite_control, oracles
+from experiments.oracles.__main__ import main
 from experiments.oracles.bsuite_returns import diver
 from experiments.running.references import references, sources
 
@@ -163,3 +164,13 @@ def test_a_player_of_catch_takes_the_board_as_an_agent_does():
         obs, _ = env.reset_env(jax.random.key(seed), params)
         one, other = (player.act(env, params, (), seen, None, None)[0] for seen in (obs, obs.reshape(-1)))
         assert one == other == 1 + np.sign(int(obs[0].argmax()) - 2)
+
+
+def test_the_command_plays_an_environment_of_two_ids_once(capsys):
+    assert main(["bsuite/discounting_chain/2", "bsuite/discounting_chain_delay_10", "--episodes", "2"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2 + 2 and "1.100 ± 0.000" in out[2] and "random play" in out[3]
+    assert main(["bsuite/discounting_chain_delay_1*0", "--episodes", "2"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2::2]] == [
+        f"bsuite/discounting_chain_delay_{delay}" for delay in (10, 100)
+    ]
