@@ -73,11 +73,15 @@ def _cells(env_id: str, letters: dict[str, str]) -> list[str]:
     parts = ", ".join(_part(part) for array, _ in split(found, found) for part in array)
     known = references(env_id)
     figures = [
-        f"{known[name]['mean']:.3g} ({letters[known[name]['source']]})" if name in known else "-"
+        f"{_figure(known[name]['mean'])} ({letters[known[name]['source']]})" if name in known else "-"
         for name in ("random", "best")
     ]
     player = known["best"]["label"] if "best" in known else "-"
     return [parts, _actions(env.action_space(params)), str(params.max_steps_in_episode), *figures, player]
+
+
+def _figure(mean: float) -> str:
+    return f"{mean:,.0f}" if abs(mean) > 999 else f"{mean:.3g}"
 
 
 def _part(part: Any) -> str:
