@@ -90,7 +90,9 @@ class XMiniGrid(AutoReset):
         """
         shape, limit = env.observation_shape(params), params.max_steps
         if not (isinstance(shape, tuple) and len(shape) == 3 and shape[2] == 2):
-            raise ValueError(f"{type(env).__name__}: observations of shape {shape} should be (side, side, 2), unwrapped")
+            raise ValueError(
+                f"{type(env).__name__}: observations of shape {shape} should be (side, side, 2), unwrapped"
+            )
         if limit is None:
             raise ValueError(f"{type(env).__name__}: params.max_steps should be a number of steps")
         self.env, self.inner_params = env, params
@@ -166,9 +168,7 @@ class XMiniGrid(AutoReset):
         """Return whether time is up and the game is not over, bool ()."""
         return (state.time >= params.max_steps_in_episode) & ~state.terminated
 
-    def observe(
-        self, key: jax.Array, state: XMiniGridState, action: jax.Array | None, params: EnvParams
-    ) -> jax.Array:
+    def observe(self, key: jax.Array, state: XMiniGridState, action: jax.Array | None, params: EnvParams) -> jax.Array:
         """Return the tiles before the agent, as `reset_env` and `step_env` do."""
         with _promoting():
             return transparent_field_of_view(state.inner.grid, state.inner.agent, *self._shape[:2])

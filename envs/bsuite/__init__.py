@@ -5,10 +5,11 @@ quirks included; every game's docstring names the source lines that it is faithf
 makes as one row, (1, n), are vectors here. The original's seeds are the key's affair; what a `mapping_seed` fixes for a
 whole run is a constant of the environment.
 
-Where a setting is one number, another id says it, such as `bsuite/memory_len_100`. The three mnist experiments
-download their images and are left out.
+Where a setting is one number, another id says it, such as `bsuite/memory_len_100`. The three mnist experiments need
+the pictures: they are listed where the environment variable R2I_MNIST names the folder that has them.
 """
 
+import os
 from typing import Any
 
 from envs.registry import Lazy, register
@@ -78,6 +79,12 @@ _SPELLED = {
 }
 
 EXPERIMENTS = tuple(sorted(_SWEEP))
+# Experiments that need the pictures; `EXPERIMENTS` are those that need nothing.
+_MNIST: dict[str, tuple[str, Settings]] = {
+    "mnist": ("mnist:Mnist", [{} for _ in _SEEDS]),
+    "mnist_noise": _other_rewards("RewardNoise", "mnist:Mnist", "noise_scale", _NOISES),
+    "mnist_scale": _other_rewards("RewardScale", "mnist:Mnist", "factor", _FACTORS),
+}
 # Another id -> the numbered one. Of the discounting chains with the same bonus the first one.
 ALIASES: dict[str, str] = {
     f"bsuite/discounting_chain_delay_{delay}": f"bsuite/discounting_chain/{arm}"
@@ -92,3 +99,12 @@ for _experiment, (_target, _settings) in _SWEEP.items():
             ALIASES[f"bsuite/{_experiment}_{_kwargs[_SPELLED[_experiment]]}"] = _env_id
         for _alias in [alias for alias, numbered in ALIASES.items() if numbered == _env_id]:
             register(_alias, _factory)
+
+
+def _has_mnist() -> bool:
+    return bool(os.environ.get("R2I_MNIST"))
+
+
+for _experiment, (_target, _settings) in _MNIST.items():
+    for _number, _kwargs in enumerate(_settings):
+        register(f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs), available=_has_mnist)
