@@ -44,11 +44,10 @@ class MnistState(EnvState):
 class Mnist(Game):
     """One picture, one answer: +1 if it is the digit that the picture shows, else -1.
 
-    Quirks kept from the original: bytes of more than 127 are read as negative (datasets.py:56), so that the darkest
-    and the brightest ink are next to each other and the pictures lie in [-128/255, 127/255]; what is seen after the
-    answer is all zeros (mnist.py:73). It has 60,000 training pictures, and none is held back.
+    Quirks kept from the original: bytes are read as signed (datasets.py:56), so that the pictures lie in
+    [-128/255, 127/255] and full ink, -1/255, is next to none; what is seen after the answer is all zeros (mnist.py:74).
 
-    All pictures are constants of the compiled program, a byte a pixel: 47 MB.
+    All 60,000 pictures are constants of a compiled program, a byte a pixel: 47 MB.
 
     Observation: the picture, float32 (28, 28). As its numbers are negative too it is a vector to an agent, not an
     image. Action: 0..9; any other is a wrong answer. Ends: terminated, at once.
