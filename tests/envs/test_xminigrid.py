@@ -25,9 +25,8 @@ S8 = "xminigrid/MiniGrid-MemoryS8"
 STEPS = 1000
 # One with a step of its own, one of the others, and XLand with a ruleset made here.
 CHOSEN = ("MiniGrid-MemoryS8", "MiniGrid-EmptyRandom-5x5", "XLand-MiniGrid-R1-9x9")
-KINDS = [
-    name for name in xminigrid.NAMES if not name.endswith(("6x6", "8x8", "11x11", "13x13", "15x15", "17x17", "19x19"))
-]
+_OTHER_SIZES = ("6x6", "8x8", "11x11", "13x13", "15x15", "17x17", "19x19")
+KINDS = [name for name in xminigrid.NAMES if not name.endswith(_OTHER_SIZES)]
 make = functools.cache(envs.make)
 
 
