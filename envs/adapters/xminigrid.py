@@ -168,7 +168,9 @@ class XMiniGrid(AutoReset):
         """Return whether time is up and the game is not over, bool ()."""
         return (state.time >= params.max_steps_in_episode) & ~state.terminated
 
-    def observe(self, key: jax.Array, state: XMiniGridState, action: jax.Array | None, params: EnvParams) -> jax.Array:
+    def observe(
+        self, key: jax.Array | None, state: XMiniGridState, action: jax.Array | None, params: EnvParams
+    ) -> jax.Array:
         """Return the tiles before the agent, as `reset_env` and `step_env` do."""
         with _promoting():
             return transparent_field_of_view(state.inner.grid, state.inner.agent, *self._shape[:2])
