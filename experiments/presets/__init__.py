@@ -11,11 +11,16 @@ import dataclasses
 from types import ModuleType
 
 import envs.settings
-from experiments.presets import bsuite, memory_maze, popgym, rule
+from experiments.presets import bsuite, memory_maze, popgym, rule, xminigrid
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
-_MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze, "bsuite": bsuite}
+_MODULES: dict[str, ModuleType] = {
+    "popgym": popgym,
+    "memory_maze": memory_maze,
+    "bsuite": bsuite,
+    "xminigrid": xminigrid,
+}
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
 
