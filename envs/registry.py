@@ -27,6 +27,7 @@ _SUITES = {
     "popgym": "envs.popgym",
     "memory_maze": "envs.memory_maze",
     "bsuite": "envs.bsuite",
+    "gymnax": "envs.gymnax_suite",
 }
 
 
@@ -42,6 +43,7 @@ class _Entry:
 
 
 _entries: dict[str, _Entry] = {}
+_left_out: dict[str, str] = {}
 _loaded: set[str] = set()
 
 
@@ -92,6 +94,11 @@ def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> Non
     _entries[env_id] = new
 
 
+def leave_out(env_id: str, reason: str) -> None:
+    """Let `make` say why there is no environment `env_id`, where a user may well look for it."""
+    _left_out[env_id] = reason
+
+
 def _origin(factory: Factory) -> tuple[str, str]:
     """Return where a factory was defined: module and name."""
     while isinstance(factory, functools.partial):
@@ -122,6 +129,8 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
         _load(env_id.partition("/")[0])
     except ModuleNotFoundError as error:
         raise ValueError(f"environment {env_id!r} needs the package {error.name!r}, which is not installed") from error
+    if env_id in _left_out:
+        raise ValueError(f"environment {env_id!r} is left out: {_left_out[env_id]}")
     if env_id not in _entries:
         raise ValueError(_unknown(env_id))
     return _built(_entries[env_id], env_id)
