@@ -2,7 +2,7 @@
 
 Each is gymnax's own, step for step, with what is wrong or loose in it mended: `envs.gymnax_suite.game` says what is
 mended in all of them, the docstring of a game what is mended in it. `...-Masked` are games whose velocities are not
-shown, so that they have to be remembered positions. The ports of bsuite are kept as gymnax plays them; the faithful
+shown, so that where it was has to be remembered. The ports of bsuite are kept as gymnax plays them; the faithful
 ones are `bsuite/*`.
 """
 
@@ -52,6 +52,5 @@ for _module, _games in _GAMES.items():
     for _name, _env_id in _games.items():
         register(f"gymnax/{_env_id}", Lazy(f"{__name__}.{_module}:{_name}"))
 for _name, _env_id in _GAMES["classic_control"].items():
-    _game = Lazy(f"{__name__}.classic_control:{_name}")
-    register(f"gymnax/{_env_id}-Masked", Lazy(f"{__name__}.masked:Masked", {"game": _game}))
+    register(f"gymnax/{_env_id}-Masked", Lazy(f"{__name__}.classic_control:{_name}", {"masked": True}))
 leave_out("gymnax/MNISTBandit-bsuite", "it downloads its images when it is made")

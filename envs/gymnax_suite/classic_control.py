@@ -1,10 +1,15 @@
-"""CartPole, Pendulum, Acrobot and both MountainCars: Gymnasium's games (gymnax/environments/classic_control)."""
+"""CartPole, Pendulum, Acrobot and both MountainCars: Gymnasium's games (gymnax/environments/classic_control).
+
+Observations are said in full; where a game is masked, the velocities are left out.
+"""
 
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
 from gymnax.environments.classic_control import acrobot, cartpole, continuous_mountain_car, mountain_car, pendulum
 from gymnax.environments.environment import EnvParams, EnvState
 
@@ -15,21 +20,48 @@ _TRACK = 49  # characters
 
 
 class Moving(Game):
-    """A game whose observation holds positions and velocities.
+    """A game whose observation holds positions and velocities; or, masked, the positions alone.
+
+    Masked, an agent has to remember where it was to know how fast it is. All else stays the same: the same keys and
+    actions bring the same states, rewards and ends.
 
     Attributes:
-      positions: which entries of the observation are no velocities.
+      positions: which entries of gymnax's observation are no velocities.
     """
 
     positions: tuple[int, ...] = ()
+
+    def __init__(self, masked: bool = False):
+        """Build gymnax's environment."""
+        super().__init__()
+        self.masked = masked
+
+    @property
+    def name(self) -> str:
+        """Gymnax's id, and whether it is masked."""
+        return super().name + "-Masked" * self.masked
+
+    def observation_space(self, params: EnvParams) -> spaces.Box:
+        """Gymnax's space, or that of the positions."""
+        space = super().observation_space(params)
+        if not self.masked:
+            return space
+        low, high = self._left(space.low), self._left(space.high)
+        return spaces.Box(low, high, low.shape, space.dtype)
+
+    def _shown(self, obs: jax.Array, params: EnvParams) -> jax.Array:
+        return self._left(super()._shown(obs, params)) if self.masked else super()._shown(obs, params)
+
+    def _left(self, entries: jax.Array) -> jax.Array:
+        return entries[np.array(self.positions)]
 
     def drawn(self, state: EnvState, params: EnvParams, velocities: bool) -> str:
         """Return a picture and the numbers of a state, with its velocities or without."""
         raise NotImplementedError
 
     def render(self, state: EnvState, params: EnvParams, hidden: bool = False) -> str:
-        """Return a picture and the numbers of a state. Nothing is hidden. Host only."""
-        return self.drawn(state, params, velocities=True)
+        """Return a picture and the numbers of a state; masked velocities with `hidden` only. Host only."""
+        return self.drawn(state, params, velocities=hidden or not self.masked)
 
 
 class CartPole(Moving):
