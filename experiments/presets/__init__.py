@@ -10,11 +10,15 @@ import dataclasses
 from types import ModuleType
 
 import envs
-from experiments.presets import memory_maze, popgym, rule
+from experiments.presets import gymnax, memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
-_MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze}
+_MODULES: dict[str, ModuleType] = {
+    "popgym": popgym,
+    "memory_maze": memory_maze,
+    "gymnax": gymnax,
+}
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
 
