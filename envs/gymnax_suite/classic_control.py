@@ -145,7 +145,7 @@ class MountainCar(Moving):
     """
 
     raw_type = mountain_car.MountainCar
-    action_names = ("left", "nothing", "right")
+    action_names: tuple[str, ...] = ("left", "nothing", "right")
     positions = (0,)
 
     def drawn(self, state: EnvState, params: EnvParams, velocities: bool) -> str:

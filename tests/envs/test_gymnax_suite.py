@@ -10,6 +10,7 @@ import pytest
 from gymnax.environments import spaces
 
 import envs
+from envs import episodes
 from envs.gymnax_suite import IDS, MASKED
 from envs.observation import Binary, Categorical, observation_parts
 from r2i_jit.compiling import quick
@@ -135,6 +136,25 @@ def test_shapes_and_types_are_the_same_after_a_reset_and_a_step(env_id):
     with jax.enable_x64(True):
         wide = traced()
     assert jax.tree.map(lambda leaf: leaf.dtype, wide) == jax.tree.map(lambda leaf: leaf.dtype, (fresh, stepped))
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1-Masked", "UmbrellaChain-bsuite", "MetaMaze-misc", "FrozenLake-misc"])
+def test_one_key_one_episode_with_64_bits_too(env_id):
+    env, params = make(env_id)
+    actions = random_actions(env, params, 2, (8,))
+
+    def episode(key, params):
+        obs, state = env.reset_env(key, params)
+        step = lambda state, inputs: env.step_env(inputs[0], state, inputs[1], params)[1::-1]
+        state, shown = jax.lax.scan(step, state, (jax.random.split(key, len(actions)), actions))
+        return obs, state, shown
+
+    narrow = jax.jit(episode)(jax.random.key(3), params)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        wide = jax.jit(episode)(jax.random.key(3), params)
+    for one, other in zip(jax.tree.leaves(narrow), jax.tree.leaves(wide), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 # What is mended
@@ -325,3 +345,20 @@ def test_pictures_show_what_there_is():
     env, params = make("FourRooms-misc")
     rows = env.render(fresh("FourRooms-misc"), params).split("\n")
     assert rows[4][1] == "A" and rows[8][9] == "G" and rows[0] == "#" * 13
+
+
+def test_the_streams_of_an_agent_begin_anew_after_an_end():
+    """Nine steps are an episode of Catch; the one after them is the first one of the next, from the top."""
+    env, params = make("Catch-bsuite")
+    stream = jax.jit(lambda key: episodes.start(env, params, key, 8))(jax.random.key(0))
+    advance = jax.jit(lambda stream, key: episodes.advance(env, params, stream, jnp.ones(8, jnp.int32), key))
+    balls = set()
+    for number in range(1, 31):
+        stream = advance(stream, jax.random.key(number))
+        first, last = number % 10 == 0, number % 10 == 9
+        assert (stream.step.is_first == first).all() and (stream.step.is_last == last).all()
+        assert (stream.step.is_terminal == last).all() and (jnp.abs(stream.step.reward) == last).all()
+        if first:
+            assert (stream.step.obs[:, 0].sum(-1) == 1).all() and (stream.step.obs[:, -1, 2] == 1).all()
+            balls.add(tuple(np.asarray(stream.env_state.ball_x).tolist()))
+    assert len(balls) == 3  # Drawn anew each time.
