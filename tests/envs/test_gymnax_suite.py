@@ -219,6 +219,19 @@ def test_no_bounds_are_called_infinite(env_id):
     assert np.isfinite(np.asarray(env.raw.observation_space(params).high)).all()
 
 
+def test_spaces_say_no_more_than_there_is():
+    high = lambda env_id: np.asarray(make(env_id)[0].observation_space(make(env_id)[1]).high)
+    np.testing.assert_array_equal(high("DiscountingChain-bsuite"), [4, 1])
+    np.testing.assert_array_equal(high("BernoulliBandit-misc"), [1, 1, 1, 1])
+    assert high("Pong-misc") == 1 and make("Catch-bsuite")[0].max_episode_steps == 9
+    for env_id in ("PointRobot-misc", "Reacher-misc", "Swimmer-misc"):
+        env, params = make(env_id)
+        space, raw = env.action_space(params), env.raw.action_space(params)
+        assert np.ndim(space.low) == np.ndim(space.high) == 0
+        np.testing.assert_array_equal(raw.low, np.float32(space.low))
+        np.testing.assert_array_equal(raw.high, np.float32(space.high))
+
+
 def test_the_end_of_the_sea_is_one_for_good():
     ours, raw = played("DeepSea-bsuite")
     assert (raw[3] & raw[4]).any() and not ours[4].any()
