@@ -5,13 +5,14 @@ suites that come with the package are listed in `_SUITES` and imported on first 
 nothing and a suite whose optional dependency is missing does not stand in the way of the others.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,16 @@ class _Entry:
 
 _entries: dict[str, _Entry] = {}
 _left_out: dict[str, str] = {}
+_experiments: dict[str, "_Experiment"] = {}
+_numbered: dict[str, Callable[[int], Factory]] = {}
+_aliases: dict[str, str] = {}
 _loaded: set[str] = set()
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    numbers: int  # of its settings
+    one_program: bool
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,89 @@ def leave_out(env_id: str, reason: str) -> None:
     _left_out[env_id] = reason
 
 
+def register_alias(alias: str, env_id: str) -> None:
+    """Give a registered environment another id."""
+    register(alias, _entries[env_id].factory, reward_scale=_entries[env_id].reward_scale)
+    _aliases[alias] = env_id
+
+
+def canonical(env_id: str) -> str:
+    """Return the id of which this one is another name; itself, if it is none."""
+    with contextlib.suppress(ModuleNotFoundError):
+        _load(env_id.partition("/")[0])
+    return _aliases.get(env_id, env_id)
+
+
+def register_experiment(name: str, numbers: int, *, one_program: bool) -> None:
+    """Let `name` stand for environments that are registered as `name/0`, `name/1` and so on.
+
+    Args:
+      name: `suite/experiment`.
+      numbers: how many there are.
+      one_program: whether they differ in their parameters only: they can then be trained together (`settings`).
+    """
+    _experiments[name] = _Experiment(numbers, one_program)
+
+
+def register_numbered(prefix: str, factory_of: Callable[[int], Factory]) -> None:
+    """Let `make` accept any id of `prefix` and a whole number: settings beyond those that are listed.
+
+    Args:
+      prefix: such as `bsuite/memory_len_`.
+      factory_of: the number -> a factory, as `register` takes it.
+    """
+    _numbered[prefix] = factory_of
+
+
+def settings(env_id: str) -> tuple[str, ...]:
+    """Return the ids that an environment argument stands for: more than one where they can be one compiled program.
+
+    Args:
+      env_id: an experiment such as `bsuite/memory_len`, which stands for all of its settings; some of them, as
+        `bsuite/memory_len/0,4,22`; or anything that `make` takes, which stands for itself.
+
+    Raises:
+      ValueError: if the experiment has no such number, a number stands there twice, or its settings differ in more than
+        their parameters.
+    """
+    if ":" in env_id:
+        return (env_id,)
+    with contextlib.suppress(ModuleNotFoundError):  # `make` says what is missing
+        _load(env_id.partition("/")[0])
+    experiment, _, listed = env_id.rpartition("/")
+    if env_id in _experiments:
+        experiment, chosen = env_id, list(range(_experiments[env_id].numbers))
+    elif experiment in _experiments and re.fullmatch(r"\d+(,\d+)+", listed):
+        chosen = [int(number) for number in listed.split(",")]
+    else:
+        return (env_id,)
+    known = _experiments[experiment]
+    if not known.one_program:
+        raise ValueError(
+            f"the settings of {experiment!r} are of unlike shapes, so each is a program of its own: give one, such as "
+            f"{experiment}/{min(chosen)}"
+        )
+    if (highest := max(chosen)) >= known.numbers:
+        raise ValueError(f"{env_id!r}: there is no {experiment}/{highest}; its numbers are 0 to {known.numbers - 1}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"{env_id!r} names a setting twice")
+    return tuple(f"{experiment}/{number}" for number in chosen)
+
+
+def together(env_ids: Sequence[str]) -> list[str]:
+    """Return environment arguments (`settings`) that stand for these ids, as few as there can be; in their order."""
+    found: dict[str, list[str]] = {}
+    for env_id in env_ids:
+        experiment, _, number = env_id.rpartition("/")
+        known = _experiments.get(experiment)
+        found.setdefault(experiment if known and known.one_program else env_id, []).append(number)
+    names = []
+    for name, numbers in found.items():
+        whole = name in _experiments and len(numbers) == _experiments[name].numbers
+        names.append(name if name not in _experiments or whole else f"{name}/{','.join(numbers)}")
+    return names
+
+
 def _origin(factory: Factory) -> tuple[str, str]:
     """Return where a factory was defined: module and name."""
     while isinstance(factory, functools.partial):
@@ -134,6 +227,15 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
     if env_id not in _entries:
         raise ValueError(_unknown(env_id))
     return _built(_entries[env_id], env_id)
+    if env_id in _entries:
+        return _built(_entries[env_id], env_id)
+    prefix = env_id.rstrip("0123456789")
+    if prefix in _numbered and len(prefix) < len(env_id) < len(prefix) + 10:
+        try:
+            return _built(_Entry(_numbered[prefix](int(env_id.removeprefix(prefix))), 1.0), env_id)
+        except ValueError as error:
+            raise ValueError(f"environment {env_id!r}: {error}") from None
+    raise ValueError(_unknown(env_id))
 
 
 def _built(entry: _Entry, env_id: str) -> tuple["Environment", "EnvParams"]:

@@ -60,7 +60,7 @@ def _parser() -> cli.Parser:
 
 def _env_id(args: Any) -> str:
     """Return the id of the environment; exit 2 if it is no Memory Maze."""
-    name = args.env or (restoring.described(args.run_dir)[0] if args.run_dir else DEFAULT_ENV)
+    name = args.env or (restoring.described(args.run_dir, args.member) if args.run_dir else DEFAULT_ENV)
     if not name.startswith("memory_maze/"):
         cli.fail(f"{name} has no original to play in; only memory_maze/... does")
     return name

@@ -121,10 +121,10 @@ def _match(args: Any) -> Any:
     from experiments.drawing import players
 
     if args.policy != players.AGENT and args.imagine is None:
-        env_id = args.env or restoring.described(args.run_dir)[0]
+        env_id = args.env or restoring.described(args.run_dir, args.member)
         return players.without_run(env_id, args.policy, args.seed)
     if args.imagine is not None:
-        _check_images(restoring.described(args.run_dir)[0])
+        _check_images(restoring.described(args.run_dir, args.member))
     return players.of_run(args.run_dir, args.step, args.member, args.policy, args.seed)
 
 

@@ -1,9 +1,12 @@
 """Train on every environment of a suite, one after the other, into one table: `python -m experiments.suite popgym`.
 
-Every environment is a run of `experiments.train` in its own folder below --out-dir. The same command again goes on
+Every environment is a run of `experiments.train` in its own folder below --out-dir; settings of an experiment that can
+be one program (`bsuite/memory_len`) are one run, --seeds of each. The same command again goes on
 where it was stopped: what has been evaluated at the steps asked for is done, anything else is resumed, and so is what
 was trained for fewer steps than are asked for now. Other seeds, settings or sizes than those of the runs in the folder
 are refused before anything runs. One that fails is named in the table, and the rest go on (exit code 1 at the end).
+
+Of bsuite, the folder `report` has bsuite's own scores, its radar and its log files (docs/bsuite.md).
 
 The table (results.md, results.json) has every run in the folder and is written anew after each. The return is that of
 the final greedy evaluation, mean and standard error over seeds; `score` is where it lies between random play (0) and
@@ -37,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
     args = parser.parse_args(argv)
     startup.prepare(all_cores=True)
+    from envs import registry
     from experiments.running import asking, rundir
 
-    env_ids = asking.environments(args.suite, args.only)
+    env_ids = registry.together(asking.environments(args.suite, args.only))
     size = asking.resolved_size(args.size)
     for env_id in env_ids:  # Whatever is wrong with the command line is said before anything runs.
         asking.asked_config(args, size, env_id)
@@ -76,7 +80,7 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
     import jax
 
-    from experiments import train
+    from experiments import presets, train
     from experiments.running import rundir
 
     try:
@@ -92,6 +96,7 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
         words = [args.suite, "--env", env_id, "--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
         for option, value in (("size", args.size), ("seeds", args.seeds), ("seed", args.seed), ("steps", args.steps)):
             words += [] if value is None else [f"--{option}", value]
+        words += ["--log-episodes", log] if (log := presets.log_episodes(env_id)) else []
         words += ["--set", *args.assignments] if args.assignments else []
         try:
             code = train.main([str(word) for word in words])
@@ -104,7 +109,23 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
         jax.clear_caches()  # Each environment is another program; none is needed again.
         write(args.suite, out, env_ids, failures)
     print(write(args.suite, out, env_ids, failures))
+    print_report(args.suite, out)
     return 1 if failures else 0
+
+
+def print_report(suite: str, out: Path) -> None:
+    """Print a suite's own scores, where it has some and there are episodes, and write them into the folder `report`."""
+    if suite != "bsuite":
+        return
+    from experiments.bsuite import report, runs
+
+    try:
+        logs = runs.logs(out)
+        if logs:
+            print(f"\nbsuite's own scores (over all episodes since the first), in {out / 'report'}:\n")
+            print(report.report(logs, out / "report", out.name), end="")
+    except (OSError, ValueError) as error:
+        cli.fail(f"no report: {error}")
 
 
 def is_done(path: Path, env_id: str, steps: int | None) -> bool:
@@ -119,19 +140,17 @@ def is_done(path: Path, env_id: str, steps: int | None) -> bool:
 
 
 def folder(out: Path, env_id: str) -> Path:
-    """Return the run directory of an environment."""
-    return out / env_id.partition("/")[2]
+    """Return the run directory of an environment, or of the settings that an argument stands for."""
+    return out / env_id.partition("/")[2].replace("/", "-")
 
 
 def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
     """Write results.json and results.md from the evaluations of all runs in the folder and return the table."""
-    import envs
     from experiments.running.display import table
-    from experiments.running.rundir import is_run, replace_text
+    from experiments.running.rundir import replace_text
 
-    known = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
-    shown = [env_id for env_id in known if env_id in env_ids or is_run(folder(out, env_id))]
-    entries = [entry(out, env_id, failures.get(env_id)) for env_id in shown]
+    runs = in_folder(suite, out, env_ids)
+    entries = [found for env_id in runs for found in of_run(out, env_id, failures.get(env_id))]
     replace_text(out / "results.json", json.dumps(entries, indent=2) + "\n")
     columns = ["environment", "return", "score", "steps", "random", "best known"]
     text = table(columns, [[show(value) for value in row(found)] for found in entries])
@@ -139,19 +158,43 @@ def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int
     return text
 
 
-def entry(out: Path, env_id: str, failure: int | None) -> dict[str, Any]:
-    """Return what is known of one environment's run."""
-    from experiments.running.evaluation import read_document
+def in_folder(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
+    """Return the environments that were asked for and those that there are runs of, in the registry's order."""
+    import envs
+    from envs import registry
+    from experiments.running import rundir
+
+    known = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
+    there = [rundir.load(path.parent)[0].env for path in sorted(out.glob("*/run.json"))]
+    wanted = [env_id for env_id in dict.fromkeys([*env_ids, *there]) if env_id.startswith(f"{suite}/")]
+    place = {env_id: number for number, env_id in enumerate(known)}
+    return sorted(wanted, key=lambda env_id: place.get(registry.settings(env_id)[0], len(place)))
+
+
+def of_run(out: Path, env_id: str, failure: int | None) -> list[dict[str, Any]]:
+    """Return what is known of each environment of one run: one, or its settings."""
+    from envs import registry
+    from experiments.running.evaluation import mean_over_seeds, read_document
+
+    document = read_document(folder(out, env_id) / "evaluation.json")
+    if document is None or document["env"] != env_id:
+        return [entry(setting, failure, {}) for setting in registry.settings(env_id)]
+    if len(ids := registry.settings(env_id)) == 1:
+        return [entry(env_id, failure, {name: document[name] for name in ("mean", "stderr", "env_steps")})]
+    steps = {"env_steps": document["env_steps"]}
+    own = {setting: [row for row in document["members"] if row["env"] == setting] for setting in ids}
+    return [entry(setting, failure, mean_over_seeds(rows) | steps) for setting, rows in own.items()]
+
+
+def entry(env_id: str, failure: int | None, measured: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of one environment, given what was measured: mean, stderr and env_steps, or nothing."""
     from experiments.running.references import references
 
     known = references(env_id)
-    result: dict[str, Any] = {"env": env_id, "failure": failure}
+    result: dict[str, Any] = {"env": env_id, "failure": failure, **measured}
     result |= {name: known[name]["mean"] for name in ("random", "best") if name in known}
-    document = read_document(folder(out, env_id) / "evaluation.json")
-    if document is not None and document["env"] == env_id:
-        result |= {name: document[name] for name in ("mean", "stderr", "env_steps")}
-        if {"random", "best"} <= known.keys() and result["mean"] is not None:
-            result["score"] = (result["mean"] - result["random"]) / (result["best"] - result["random"])
+    if {"random", "best"} <= known.keys() and result.get("mean") is not None:
+        result["score"] = (result["mean"] - result["random"]) / (result["best"] - result["random"])
     return result
 
 

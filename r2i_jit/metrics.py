@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from r2i_jit.metrics_file import STEP, WALL, JsonLines, LogError, Row, identity, is_number, read, reason, truncate
+from r2i_jit.metrics_file import ENV, STEP, WALL, JsonLines, LogError, Row, identity, is_number, read, reason, truncate
 
 __all__ = [
     "Forgiving", "JsonLines", "LogError", "Row", "Sink", "TensorBoard", "Wandb",
@@ -27,7 +27,7 @@ __all__ = [
 
 # Keys that say who and where a row is; everything else in it is a quantity to draw.
 _FIRST = (STEP, "updates", "episode_return", "episode_length", "episodes")  # for whoever reads the file
-_NOT_DRAWN = frozenset({STEP, "seed", WALL})
+_NOT_DRAWN = frozenset({STEP, "seed", ENV, WALL})
 _DIVERGED = "diverged"
 _FILM = "episode"
 _log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import re
 import stat
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from r2i_jit import whole_files
 
 Row = dict[str, Any]
-STEP, WALL = "env_steps", "wall_seconds"
+STEP, WALL, ENV = "env_steps", "wall_seconds", "env"
 _SWEPT = "hypers."
 _log = logging.getLogger(__name__)
 
@@ -29,23 +30,27 @@ class LogError(OSError):
     """`metrics.jsonl` could not be written; the message is one line that names the file and the reason."""
 
 
-def read(path: Path | str) -> list[Row]:
+def read(path: Path | str, lists: bool = False) -> list[Row]:
     """Return the rows of a `metrics.jsonl`, none if there is no file.
 
     A last line that a kill has torn is passed over; so are damaged lines, with one warning.
+
+    Args:
+      path: the file.
+      lists: whether a value may be a list of numbers, too.
 
     Raises:
       OSError: if there is a file and it cannot be read.
     """
     if not os.path.lexists(path):
         return []
-    sound, damaged = _lines(path)
+    sound, damaged = _lines(path, lists)
     if damaged:
         _log.warning("%s: %s; passed over", path, _summary(damaged))
     return [line.row for line in sound]
 
 
-def truncate(path: Path | str, step: int, members: Sequence[Row] = ()) -> list[Row]:
+def truncate(path: Path | str, step: int, members: Sequence[Row] = (), lists: bool = False) -> list[Row]:
     """Cut `metrics.jsonl` after environment step `step`, in one atomic replacement, and return the rows that stay.
 
     Rows are copied byte for byte. What goes are the rows past the step and a last line that a kill has torn. Damaged
@@ -56,6 +61,7 @@ def truncate(path: Path | str, step: int, members: Sequence[Row] = ()) -> list[R
       path: the file.
       step: that of the checkpoint which the run goes on from, or -1.
       members: who should have a row at `step`; the warning says so where one of them has none.
+      lists: whether a value may be a list of numbers, too.
 
     Raises:
       LogError: if the files cannot be written.
@@ -66,7 +72,7 @@ def truncate(path: Path | str, step: int, members: Sequence[Row] = ()) -> list[R
     with _log_errors(path):
         if os.path.lexists(path):
             try:
-                sound, damaged = _lines(path)
+                sound, damaged = _lines(path, lists)
             except OSError as error:
                 target = next(name for name in _beside(path) if not os.path.lexists(name))
                 os.rename(path, target)
@@ -121,9 +127,13 @@ class JsonLines:
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    """Return the name of the curve that a row belongs to: `seed0`, or `model_lr=0.001,seed0` in a sweep."""
+    """Return the name of the curve that a row belongs to: `seed0`, or `model_lr=0.001,seed0` in a sweep.
+
+    Where the members have an environment each, its number or name comes first: `22,seed0` of `bsuite/memory_len/22`.
+    """
+    own = f"{row[ENV].rpartition('/')[2]}," if ENV in row else ""
     swept = [f"{key.removeprefix(_SWEPT)}={_short(row[key])}," for key in row if key.startswith(_SWEPT)]
-    return f"{''.join(swept)}seed{row['seed']}"
+    return f"{own}{''.join(swept)}seed{row['seed']}"
 
 
 def _short(value: float) -> str:
@@ -133,7 +143,12 @@ def _short(value: float) -> str:
 
 def _owner(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what tells a row's member from others."""
-    return row["seed"], *sorted((key, value) for key, value in row.items() if key.startswith(_SWEPT))
+    return row["seed"], row.get(ENV), *sorted((key, value) for key, value in row.items() if key.startswith(_SWEPT))
+
+
+def is_member_env(value: Any) -> bool:
+    """Return whether a value is the id of a setting, such as `bsuite/memory_len/22`: a part becomes a folder's name."""
+    return isinstance(value, str) and re.fullmatch(r"\w+(/\w+)+", value, re.ASCII) is not None
 
 
 def is_number(value: Any) -> bool:
@@ -175,7 +190,7 @@ def _summary(damaged: Sequence[_Damage]) -> str:
     return f"{which} ({first.fault})"
 
 
-def _lines(path: Path | str) -> tuple[list[_Line], list[_Damage]]:
+def _lines(path: Path | str, lists: bool = False) -> tuple[list[_Line], list[_Damage]]:
     """Return the sound and the damaged lines of a `metrics.jsonl`, without a torn last one."""
     if not stat.S_ISREG(mode := os.stat(path).st_mode):  # reading a pipe would wait for ever
         raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "not a file")
@@ -186,7 +201,7 @@ def _lines(path: Path | str) -> tuple[list[_Line], list[_Damage]]:
         for number, text in enumerate(file, 1):
             whole = text if text.endswith(b"\n") else text + b"\n"  # of a kill between a row and its newline
             try:
-                row = _parse(whole)
+                row = _parse(whole, lists)
                 place = row[STEP], *_owner(row)
                 if place in places:
                     raise ValueError("it repeats an earlier row")
@@ -199,7 +214,7 @@ def _lines(path: Path | str) -> tuple[list[_Line], list[_Damage]]:
     return sound, damaged
 
 
-def _parse(text: bytes) -> Row:
+def _parse(text: bytes, lists: bool = False) -> Row:
     """Return a line's row; a ValueError says what is wrong with it.
 
     Refused is all that no sink writes and a reader might stumble over, such as NaN, which is no JSON, and a key that
@@ -216,7 +231,11 @@ def _parse(text: bytes) -> Row:
     for key in (STEP, "seed"):
         if type(row.get(key)) is not int or not 0 <= row[key] < 2**63:
             raise ValueError(f"`{key}` is not a whole number from 0 up")
+    if ENV in row and not is_member_env(row[ENV]):
+        raise ValueError(f"`{ENV}` is not an environment's id")
     for key, value in row.items():
+        if key == ENV or (lists and isinstance(value, list) and all(map(is_number, value))):
+            continue
         swept = key.startswith(_SWEPT)
         # A swept name becomes part of a folder's name.
         if not (key.removeprefix(_SWEPT).isidentifier() if swept else key.isprintable()):

@@ -22,6 +22,15 @@ class Player(NamedTuple):
     episode_return: jax.Array  # (E,) of the running episode, in the game's own reward
 
 
+class Ended(NamedTuple):
+    """The episodes that ended, each where it did: step by step (K, E)."""
+
+    is_last: jax.Array  # bool; the rest means something where it is true
+    episode_return: jax.Array  # float32, in the game's own reward
+    episode_length: jax.Array  # int32, steps
+    sums: dict[str, jax.Array]  # float32, by the names in the environment's `info` (`envs.tally`)
+
+
 class EpisodeStats(NamedTuple):
     """Sums over the episodes that ended."""
 
@@ -48,7 +57,8 @@ def collect(
     *,
     random: bool,
     repeat: float = 0.0,
-) -> tuple[Player, Transitions, EpisodeStats]:
+    tallied: bool = False,
+) -> tuple[Player, Transitions, EpisodeStats, Ended | tuple[()]]:
     """Play `steps` steps in every environment.
 
     Args:
@@ -61,9 +71,10 @@ def collect(
       steps: K.
       random: draw uniform actions instead and leave the latent alone (for prefill).
       repeat: chance that a random action is the previous one again, within an episode.
+      tallied: whether `env` is a `Tally`, and every episode that ends is to be told.
 
     Returns:
-      (player, transitions (K, E, ...), statistics of the episodes that ended).
+      (player, transitions (K, E, ...), statistics of the episodes that ended, and if `tallied` these themselves).
     """
 
     def step(player, key):
@@ -78,12 +89,13 @@ def collect(
         ended = EpisodeStats(
             now.is_last, jnp.where(now.is_last, running, 0.0), now.is_last.astype(jnp.int32) * player.stream.age
         )
+        told = Ended(now.is_last, running, player.stream.age, player.stream.env_state.sums) if tallied else ()
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
         running = jnp.where(now.is_last, 0.0, running)
-        return Player(stream, latent, action, running), (stored, ended)
+        return Player(stream, latent, action, running), (stored, ended, told)
 
-    player, (block, ended) = jax.lax.scan(step, player, jax.random.split(key, steps))
-    return player, block, jax.tree.map(lambda x: jnp.sum(x).astype(jnp.float32), ended)
+    player, (block, ended, told) = jax.lax.scan(step, player, jax.random.split(key, steps))
+    return player, block, jax.tree.map(lambda x: jnp.sum(x).astype(jnp.float32), ended), told
 
 
 def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> jax.Array:

@@ -249,7 +249,7 @@ def _of_run(folder: Path, step: int | str, member: int) -> Trained:
     agent, who = found.state, found.metadata["members"][member]
     weights = Weights(agent.model, agent.actor, agent.critic, agent.slow_critic)
     return Trained(
-        _with_hypers(config, who),
+        _own_config(config, who, trainer),
         description.of_trainer(trainer),
         jax.tree.map(lambda leaf: np.array(leaf[member]), weights),
         found.step,
@@ -300,10 +300,14 @@ def _check_member(folder: Path, member: int, members: list[dict[str, Any]]) -> N
         raise LoadError(f"member={member!r}: {folder} has agents 0 to {len(members) - 1}")
 
 
-def _with_hypers(config: Config, member: dict[str, Any]) -> Config:
-    """Return a config with a sweep's member's own hyper-parameters."""
+def _own_config(config: Config, member: dict[str, Any], trainer: Any) -> Config:
+    """Return a config with a member's own environment and hyper-parameters."""
     own = {name.removeprefix("hypers."): value for name, value in member.items() if name.startswith("hypers.")}
-    return dataclasses.replace(config, hypers=config.hypers.replace(**own))
+    if "env" in member:
+        scales = trainer.settings.reward_scales
+        factor = scales[trainer.settings.number(member["env"])] / scales[trainer.settings.default]
+        own["reward_scale"] = own.get("reward_scale", config.hypers.reward_scale) * factor
+    return dataclasses.replace(config, env=member.get("env", config.env), hypers=config.hypers.replace(**own))
 
 
 def _measured(path: Path, step: int, member: int, who: dict[str, Any]) -> dict[str, Any] | None:

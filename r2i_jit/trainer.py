@@ -16,9 +16,10 @@ from flax import struct
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import envs
-from envs.episodes import longest_episode
+import envs.settings
 from envs.observation import Leaf, observation_leaves
+from envs.settings import Settings
+from envs.tally import Tally
 from envs.wrappers import arranged
 from r2i_jit import compiling, replay, rollout, spreading
 from r2i_jit.actions import ActionSpec, action_spec
@@ -28,7 +29,7 @@ from r2i_jit.model_loss import Batch
 from r2i_jit.observations import blamed, check_environment, images, latent_groups
 from r2i_jit.programs import Program, Programs
 from r2i_jit.replay import Transitions
-from r2i_jit.rollout import EpisodeStats, Player
+from r2i_jit.rollout import Ended, EpisodeStats, Player
 from r2i_jit.schedule import schedule
 
 
@@ -41,6 +42,7 @@ class SeedState(struct.PyTreeNode):
     hypers: Hypers
     key: jax.Array
     diverged: jax.Array  # bool: what it learned was not finite, and it stays as it was before that
+    setting: Any = ()  # parameters of its environment, where the seeds play several settings of one
 
 
 class TrainState(struct.PyTreeNode):
@@ -58,21 +60,33 @@ _PLACES = TrainState(seeds=P("seed"), written=P(), env_steps=P())  # how the sta
 class Trainer:
     """Compiles and runs the loop for one configuration and any number of seeds."""
 
-    def __init__(self, config: Config, *, devices: Sequence[jax.Device] | None = None, quick_compile: bool = False):
+    def __init__(
+        self,
+        config: Config,
+        *,
+        devices: Sequence[jax.Device] | None = None,
+        quick_compile: bool = False,
+        tallied: bool = False,
+    ):
         """Build the environment and the agent.
 
         Args:
-          config: the run's configuration.
+          config: the run's configuration. Its `env` may stand for several settings of one environment
+            (`envs.registry.settings`): the seeds are then shared out to them in order, an equal number to each.
           devices: where the seeds are trained, an equal share on each: on as many of the devices as divide the number
             of seeds. By default all on the first device. See docs/decisions/012-seeds-over-devices.md.
           quick_compile: compile everything without optimising the generated code (CPU): for tests, whose programs run
             for milliseconds. The programs of `init` are compiled so in any case, as they run once, unless the prefill
             is long.
+          tallied: tell of every episode that ends while it plays (`begin` and `train_chunk`).
 
         Raises:
           ConfigError: when the configuration cannot work; the message names the key and what would be right.
         """
-        self.env, self.env_params, self.leaves, obs, spec = _environment(config)
+        self.settings, self.env, self.leaves, obs, spec = _environment(config)
+        self.env_params = self.settings.env_params
+        self._tallied = tallied
+        self._played = Tally(self.env) if tallied else self.env  # while it learns
         parts = tuple(leaf.arranged_parts for leaf in self.leaves)
         self.parts: Any = parts if len(parts) > 1 else parts[0]
         self.config = config
@@ -127,7 +141,7 @@ class Trainer:
         state = self.state_shapes(num_seeds)
         wanted: dict[str, tuple[Program, tuple]] = {"train_chunk": (self._chunk_program(), (state,))}
         if init:
-            wanted["init"] = self._init_program(), (state.seeds.key, state.seeds.hypers)
+            wanted["init"] = self._init_program(), (state.seeds.key, state.seeds.hypers, state.seeds.setting)
             wanted["prefill"] = self._prefill_program(), (state,)
         return self._programs.compile(wanted, num_seeds)
 
@@ -137,28 +151,42 @@ class Trainer:
             keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
             hypers = jax.tree.map(lambda _: jax.ShapeDtypeStruct((num_seeds,), jnp.float32), self.config.hypers)
             count = self.trace_counts["init"]
-            shapes = jax.eval_shape(self._init, keys, hypers)
+            shapes = jax.eval_shape(self._init, keys, hypers, self._settings_of(num_seeds))
             self.trace_counts["init"] = count
             self._shapes[num_seeds] = spreading.place(shapes, self._programs.mesh(num_seeds), _PLACES)
         return self._shapes[num_seeds]
 
     def init(self, keys: jax.Array, hypers: Hypers | None = None) -> TrainState:
+        """Initialise one agent per key and fill replay with random play; arguments and errors as of `begin`."""
+        return self.begin(keys, hypers)[0]
+
+    def begin(self, keys: jax.Array, hypers: Hypers | None = None) -> tuple[TrainState, Ended | tuple[()]]:
         """Initialise one agent per key and fill replay with random play.
 
         Args:
           keys: (seeds,) typed PRNG keys.
-          hypers: values per seed, leaves (seeds,); by default the configuration's for every seed.
+          hypers: values per seed, leaves (seeds,); by default the configuration's for every seed. Where there are
+            several settings, `reward_scale` is that of the one with the longest episodes, and the others have theirs.
+
+        Returns:
+          (state, the episodes of the random play, leaves (seeds, steps, envs); () if not `tallied`).
+
+        Raises:
+          ConfigError: if the settings do not divide the seeds.
         """
         if hypers is None:
             hypers = self.config.hypers
         hypers = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), keys.shape), hypers)
         seeds = keys.shape[0]
+        setting = self._settings_of(seeds)
+        if self.settings.several:
+            hypers = hypers.replace(reward_scale=hypers.reward_scale * self.settings.reward_factors(seeds))
         if (mesh := self._programs.mesh(seeds)) is not None:
-            keys, hypers = jax.device_put((keys, hypers), NamedSharding(mesh, P("seed")))
+            keys, hypers, setting = jax.device_put((keys, hypers, setting), NamedSharding(mesh, P("seed")))
         programs = self._programs
         init = programs.get("init", seeds) or programs.jitted("init", seeds, self._init_program())
         prefill = programs.get("prefill", seeds) or programs.jitted("prefill", seeds, self._prefill_program())
-        return prefill(init(keys, hypers))
+        return prefill(init(keys, hypers, setting))
 
     def train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         """Collect and learn for `updates_per_chunk` updates; `state` is donated.
@@ -167,6 +195,7 @@ class Trainer:
           (state, metrics): each metric (seeds,), averaged over the chunk. `episode_return` and `episode_length` are
           means over the `episodes` that ended, 0 where none did. A seed whose learning is not finite is `diverged` from
           then on: its agent stays as it was before this chunk, its metrics mean nothing, and the other seeds go on.
+          If `tallied`, there is `ended` beside them: `rollout.Ended` with leaves (seeds, steps, envs).
         """
         seeds = state.seeds.key.shape[0]
         if self._programs.get("train_chunk", seeds) is None:
@@ -201,13 +230,13 @@ class Trainer:
         episodes = loop.evaluation_episodes if episodes is None else episodes
         greedy = loop.evaluation_greedy if greedy is None else greedy
         if max_steps is None:
-            max_steps = max(loop.evaluation_steps, longest_episode(self.env, self.env_params) or 0)
+            max_steps = max(loop.evaluation_steps, self.settings.longest or 0)
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds, dtype=jnp.int32))
         settings: dict[str, Any] = {"episodes": episodes, "greedy": greedy, "forget": forget, "max_steps": max_steps}
-        program = Program(partial(self._evaluate, **settings), (P("seed"), P("seed")), P("seed"), self._options)
+        program = Program(partial(self._evaluate, **settings), (P("seed"),) * 3, P("seed"), self._options)
         play = self._programs.jitted(("evaluate", *settings.values()), seeds, program)
-        returns, lengths, cut = play(state.seeds.agent, keys)
+        returns, lengths, cut = play(state.seeds.agent, state.seeds.setting, keys)
         return {"episode_return": returns, "episode_length": lengths, "episode_cut": cut}
 
     # The algorithm --------------------------------------------------------------------------------------------------
@@ -217,31 +246,35 @@ class Trainer:
         before = state.seeds
 
         def turn(state, _):
-            seeds, block, stats = jax.vmap(partial(self._collect, random=False))(state.seeds)
+            seeds, block, stats, ended = jax.vmap(partial(self._collect, random=False))(state.seeds)
             storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
             state = self._advance_clock(state.replace(seeds=seeds.replace(replay=storage)))
             seeds, metrics = jax.vmap(self._learn, (0, None))(state.seeds, state.written)
-            return state.replace(seeds=seeds), (metrics, stats)
+            return state.replace(seeds=seeds), (metrics, stats, ended)
 
-        state, (metrics, stats) = jax.lax.scan(turn, state, None, length=self.turns)
+        state, (metrics, stats, ended) = jax.lax.scan(turn, state, None, length=self.turns)
         metrics = {name: value.mean(0) for name, value in metrics.items()}
         state = state.replace(seeds=jax.vmap(_keep_finite)(before, state.seeds, metrics))
-        return state, self._report(state, metrics, stats)
+        report = self._report(state, metrics, stats)
+        return state, {**report, "ended": _in_order(ended)} if self._tallied else report
 
-    def _collect(self, seed: SeedState, *, random: bool) -> tuple[SeedState, Transitions, EpisodeStats]:
+    def _collect(
+        self, seed: SeedState, *, random: bool
+    ) -> tuple[SeedState, Transitions, EpisodeStats, Ended | tuple[()]]:
         key, key_collect = jax.random.split(seed.key)
-        player, block, stats = rollout.collect(
+        player, block, stats, ended = rollout.collect(
             self.agent,
-            self.env,
-            self.env_params,
+            self._played,
+            self._params(seed.setting),
             seed.agent,
             seed.player,
             key_collect,
             self.turn_steps,
             random=random,
             repeat=self.config.replay.prefill_repeat,
+            tallied=self._tallied,
         )
-        return seed.replace(player=player, key=key), block, stats
+        return seed.replace(player=player, key=key), block, stats, ended
 
     def _learn(self, seed: SeedState, written: jax.Array) -> tuple[SeedState, dict[str, jax.Array]]:
         key, key_learn = jax.random.split(seed.key)
@@ -261,46 +294,61 @@ class Trainer:
         prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)
         return Batch(steps.obs, prev_action, steps.reward, steps.is_first, steps.is_terminal)
 
-    def _init(self, keys: jax.Array, hypers: Hypers) -> TrainState:
+    def _init(self, keys: jax.Array, hypers: Hypers, setting: Any) -> TrainState:
         self.trace_counts["init"] += 1
         num_envs = self.config.loop.num_envs
 
-        def init_seed(key, hypers):
+        def init_seed(key, hypers, setting):
             key, key_agent, key_player = jax.random.split(key, 3)
             agent_state = self.agent.init(key_agent, hypers)
-            player = rollout.start(self.agent, self.env, self.env_params, agent_state, key_player, num_envs)
+            player = rollout.start(self.agent, self._played, self._params(setting), agent_state, key_player, num_envs)
             storage = replay.init(self._example(), self.capacity, num_envs)
             no = jnp.zeros((), bool)
-            return SeedState(agent=agent_state, player=player, replay=storage, hypers=hypers, key=key, diverged=no)
+            return SeedState(
+                agent=agent_state, player=player, replay=storage, hypers=hypers, key=key, diverged=no, setting=setting
+            )
 
         zero = jnp.zeros((), jnp.int32)
-        return TrainState(seeds=jax.vmap(init_seed)(keys, hypers), written=zero, env_steps=zero)
+        return TrainState(seeds=jax.vmap(init_seed)(keys, hypers, setting), written=zero, env_steps=zero)
 
-    def _prefill(self, state: TrainState) -> TrainState:
+    def _prefill(self, state: TrainState) -> tuple[TrainState, Ended | tuple[()]]:
         self.trace_counts["prefill"] += 1
 
         def turn(state, _):
-            seeds, block, _ = jax.vmap(partial(self._collect, random=True))(state.seeds)
+            seeds, block, _, ended = jax.vmap(partial(self._collect, random=True))(state.seeds)
             storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
-            return self._advance_clock(state.replace(seeds=seeds.replace(replay=storage))), None
+            return self._advance_clock(state.replace(seeds=seeds.replace(replay=storage))), ended
 
         def restart(seed):
             """Begin fresh episodes: the agent did not follow the random ones."""
             key, key_player = jax.random.split(seed.key)
             num_envs = self.config.loop.num_envs
-            player = rollout.start(self.agent, self.env, self.env_params, seed.agent, key_player, num_envs)
+            params = self._params(seed.setting)
+            player = rollout.start(self.agent, self._played, params, seed.agent, key_player, num_envs)
             return seed.replace(player=player, key=key)
 
-        state, _ = jax.lax.scan(turn, state, None, length=self.prefill_turns)
-        return state.replace(seeds=jax.vmap(restart)(state.seeds))
+        state, ended = jax.lax.scan(turn, state, None, length=self.prefill_turns)
+        return state.replace(seeds=jax.vmap(restart)(state.seeds)), _in_order(ended)
 
-    def _evaluate(self, agents: AgentState, keys: jax.Array, *, episodes: int, **settings: Any):
+    def _evaluate(self, agents: AgentState, setting: Any, keys: jax.Array, *, episodes: int, **settings: Any):
         self.trace_counts["evaluate"] += 1
 
-        def play(agent_state, key):
-            return rollout.evaluate(self.agent, self.env, self.env_params, agent_state, key, episodes, **settings)
+        def play(agent_state, setting, key):
+            params = self._params(setting)
+            return rollout.evaluate(self.agent, self.env, params, agent_state, key, episodes, **settings)
 
-        return jax.vmap(play)(agents, keys)
+        return jax.vmap(play)(agents, setting, keys)
+
+    def _params(self, setting: Any) -> Any:
+        """Return the parameters of one seed's environment."""
+        return setting if self.settings.several else self.env_params
+
+    def _settings_of(self, seeds: int) -> Any:
+        """Return the parameters of every seed's environment, leaves (seeds, ...); () where all have the same."""
+        try:
+            return self.settings.stacked(seeds)
+        except ValueError as error:
+            raise ConfigError(f"env={self.config.env!r}: {error}") from None
 
     def _advance_clock(self, state: TrainState) -> TrainState:
         steps = self.turn_steps
@@ -312,11 +360,11 @@ class Trainer:
         return Program(self._train_chunk, (_PLACES,), (_PLACES, P("seed")), self._options, donated=(0,))
 
     def _init_program(self) -> Program:
-        return Program(self._init, (P("seed"), P("seed")), _PLACES, self._quick)
+        return Program(self._init, (P("seed"),) * 3, _PLACES, self._quick)
 
     def _prefill_program(self) -> Program:
         options = self._quick if self.prefill_steps <= _SHORT_PREFILL else self._options
-        return Program(self._prefill, (_PLACES,), _PLACES, options, donated=(0,))
+        return Program(self._prefill, (_PLACES,), (_PLACES, P("seed")), options, donated=(0,))
 
     def _example(self) -> Transitions:
         def leaf(dtype: Any, *shape: int) -> Any:  # stands for an array
@@ -343,19 +391,25 @@ class Trainer:
         return report
 
 
-def _environment(config: Config) -> tuple[Any, Any, tuple[Leaf, ...], Any, ActionSpec]:
-    """Return the environment with arranged observations, its parameters, the arrays that it gives, one observation
+def _environment(config: Config) -> tuple[Settings, Any, tuple[Leaf, ...], Any, ActionSpec]:
+    """Return the settings, the environment with arranged observations, the arrays that it gives, one observation
     (shapes and dtypes) and its actions.
 
     Raises:
       ConfigError: if there is no such environment, or it is none that this agent can be trained on.
     """
     with blamed(config.env):
-        env, params = envs.make(config.env)
+        settings = envs.settings.make(config.env)
+        env, params = settings.env, settings.env_params
         leaves = observation_leaves(env, params)
         spec = action_spec(env, params)
     example = check_environment(env, params, leaves)
-    return arranged(env, params), params, leaves, example, spec
+    return settings, arranged(env, params), leaves, example, spec
+
+
+def _in_order(ended: Any) -> Any:
+    """Return what was told turn by turn, leaves (turns, seeds, K, E), seed by seed: (seeds, turns * K, E)."""
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1).reshape(leaf.shape[1], -1, leaf.shape[3]), ended)
 
 
 def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:

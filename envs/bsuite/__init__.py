@@ -5,13 +5,14 @@ quirks included; every game's docstring names the source lines that it is faithf
 makes as one row, (1, n), are vectors here. The original's seeds are the key's affair; what a `mapping_seed` fixes for a
 whole run is a constant of the environment.
 
-Where a setting is one number, another id says it, such as `bsuite/memory_len_100`. The three mnist experiments
+Where a setting is one number, another id says it, such as `bsuite/memory_len_100`; the number may also be one that the
+sweep does not have, such as `bsuite/memory_len_10000`. The three mnist experiments
 download their images and are left out.
 """
 
 from typing import Any
 
-from envs.registry import Lazy, register
+from envs.registry import Lazy, register, register_alias, register_experiment, register_numbered
 
 Settings = list[dict[str, Any]]
 
@@ -84,11 +85,36 @@ ALIASES: dict[str, str] = {
     for arm, delay in enumerate((1, 3, 10, 30, 100))
 }
 
+# Their settings are of unlike shapes: bits to remember, distractors, the size of the sea.
+_UNLIKE = ("memory_size", "umbrella_distract", "deep_sea", "deep_sea_stochastic")
+
 for _experiment, (_target, _settings) in _SWEEP.items():
+    register_experiment(f"bsuite/{_experiment}", len(_settings), one_program=_experiment not in _UNLIKE)
     for _number, _kwargs in enumerate(_settings):
         _env_id, _factory = f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs)
         register(_env_id, _factory)
         if _experiment in _SPELLED:
             ALIASES[f"bsuite/{_experiment}_{_kwargs[_SPELLED[_experiment]]}"] = _env_id
         for _alias in [alias for alias, numbered in ALIASES.items() if numbered == _env_id]:
-            register(_alias, _factory)
+            register_alias(_alias, _env_id)
+
+
+def _spelled(experiment: str) -> None:
+    """Let an experiment's other id take any number."""
+    target, listed = _SWEEP[experiment]
+    fixed = {name: value for name, value in listed[0].items() if name != _SPELLED[experiment]}
+
+    def factory(number: int) -> Lazy:
+        return Lazy(f"{__name__}.{target}", {**fixed, _SPELLED[experiment]: number})
+
+    register_numbered(f"bsuite/{experiment}_", factory)
+
+
+def _delayed(delay: int) -> Lazy:
+    """Return the chain whose last choice pays more, after this many steps and not 100."""
+    return Lazy(f"{__name__}.discounting_chain:DiscountingChain", {"mapping_seed": 4, "delays": (1, 3, 10, 30, delay)})
+
+
+for _experiment in _SPELLED:
+    _spelled(_experiment)
+register_numbered("bsuite/discounting_chain_delay_", _delayed)

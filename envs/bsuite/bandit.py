@@ -88,8 +88,7 @@ class Bandit(Game):
         self, state: BanditState, action: jax.Array, drawn: None, params: BanditParams
     ) -> tuple[BanditState, jax.Array]:
         """Pay what the arm pays."""
-        rewards = jnp.stack([jnp.asarray(reward, jnp.float32) for reward in params.rewards])
-        return BanditState(state.time + 1), rewards[nearest(action, ARMS)]
+        return BanditState(state.time + 1), self._paid(action, params)
 
     def show(self, state: BanditState, drawn: None, params: BanditParams) -> jax.Array:
         """Return 1, float32 (1,)."""
@@ -98,6 +97,16 @@ class Bandit(Game):
     def is_terminated(self, state: BanditState, params: BanditParams) -> jax.Array:
         """Return whether an arm was pulled, bool ()."""
         return state.time >= 1
+
+    def tally(
+        self, state: BanditState, action: jax.Array, after: BanditState, params: BanditParams
+    ) -> dict[str, jax.Array]:
+        """Return `regret`: what the best arm would have paid more."""
+        return {"regret": 1 - self._paid(action, params)}
+
+    def _paid(self, action: jax.Array, params: BanditParams) -> jax.Array:
+        rewards = jnp.stack([jnp.asarray(reward, jnp.float32) for reward in params.rewards])
+        return rewards[nearest(action, ARMS)]
 
     def render(self, state: BanditState, params: BanditParams, hidden: bool = False) -> str:
         """Return what happened, and with `hidden` the rewards. Host only."""

@@ -167,5 +167,11 @@ class Cartpole(CartAndPole):
         """Return whether the pole has fallen or the time is over, bool ()."""
         return ~self._stands(state) | (state.time >= STEPS)
 
+    def tally(
+        self, state: CartpoleState, action: jax.Array, after: CartpoleState, params: EnvParams
+    ) -> dict[str, jax.Array]:
+        """Return `raw_return`: 1 while the pole stands."""
+        return {"raw_return": self._stands(after).astype(jnp.float32)}
+
     def _stands(self, state: CartpoleState) -> jax.Array:
         return (jnp.cos(state.angle) > HEIGHT) & (jnp.abs(state.position) < TRACK)

@@ -62,10 +62,8 @@ class CartpoleSwingup(CartAndPole):
     ) -> tuple[CartpoleState, jax.Array]:
         """Push the cart; pay if the pole is upright."""
         state = self._moved(state, action)
-        high = jnp.cos(state.angle) > jnp.asarray(params.height_threshold, jnp.float32)
-        central, slow = self._flags(state, params)
         cost = jnp.where(nearest(action, 3) == 1, jnp.float32(0), jnp.float32(MOVE_COST))
-        return state, (high & central & slow).astype(jnp.float32) - cost
+        return state, self._upright(state, params).astype(jnp.float32) - cost
 
     def show(self, state: CartpoleState, drawn: None, params: CartpoleSwingupParams) -> jax.Array:
         """Return cart, pole, clock and the two flags, float32 (8,)."""
@@ -75,6 +73,18 @@ class CartpoleSwingup(CartAndPole):
     def is_terminated(self, state: CartpoleState, params: CartpoleSwingupParams) -> jax.Array:
         """Return whether the cart is off the track or the time is over, bool ()."""
         return (jnp.abs(state.position) > TRACK) | (state.time >= STEPS)
+
+    def tally(
+        self, state: CartpoleState, action: jax.Array, after: CartpoleState, params: CartpoleSwingupParams
+    ) -> dict[str, jax.Array]:
+        """Return `upright`, 1 where that is paid, and `pushes`, 1 where one is: the return is upright - pushes / 10."""
+        pushed = nearest(action, 3) != 1
+        return {"upright": self._upright(after, params).astype(jnp.float32), "pushes": pushed.astype(jnp.float32)}
+
+    def _upright(self, state: CartpoleState, params: CartpoleSwingupParams) -> jax.Array:
+        high = jnp.cos(state.angle) > jnp.asarray(params.height_threshold, jnp.float32)
+        central, slow = self._flags(state, params)
+        return high & central & slow
 
     def _flags(self, state: CartpoleState, params: CartpoleSwingupParams) -> tuple[jax.Array, jax.Array]:
         central = jnp.abs(state.position) < jnp.asarray(params.x_reward_threshold, jnp.float32)

@@ -87,6 +87,11 @@ class Catch(Game):
         caught = jnp.where(state.paddle == state.ball, jnp.float32(1), jnp.float32(-1))
         return state, jnp.where(state.time == self.rows - 1, caught, jnp.float32(0))
 
+    def tally(self, state: CatchState, action: jax.Array, after: CatchState, params: EnvParams) -> dict[str, jax.Array]:
+        """Return `regret`: 2 where the ball is missed."""
+        missed = (after.time == self.rows - 1) & (after.paddle != after.ball)
+        return {"regret": 2 * missed.astype(jnp.float32)}
+
     def show(self, state: CatchState, drawn: None, params: EnvParams) -> jax.Array:
         """Return the board, float32 (rows, columns)."""
         row, column = jnp.arange(self.rows, dtype=jnp.int32)[:, None], jnp.arange(self.columns, dtype=jnp.int32)[None]

@@ -111,7 +111,7 @@ class DeepSea(Game):
         """Go left or right, and down."""
         last = self.size - 1
         row = jnp.minimum(state.time, last)
-        right = nearest(action, 2) == jnp.asarray(self.rights)[row, state.column]
+        right = self._goes_right(state, action)
         # Rounded from the original's float64, each of the three rewards that there are.
         cost, treasure = np.float32(-MOVE_COST / self.size), np.float32(1.0 - MOVE_COST / self.size)
         reward = jnp.where(right, jnp.where(state.column == last, treasure, cost), jnp.float32(0))
@@ -131,6 +131,22 @@ class DeepSea(Game):
     def is_terminated(self, state: DeepSeaState, params: EnvParams) -> jax.Array:
         """Return whether the diver is below the last row, bool ()."""
         return state.time >= self.size
+
+    def tally(
+        self, state: DeepSeaState, action: jax.Array, after: DeepSeaState, params: EnvParams
+    ) -> dict[str, jax.Array]:
+        """Return `bad_episode` and `denoised_return`.
+
+        An episode is bad if it leaves the diagonal by going left, which it can do once (deep_sea.py:135); the other is
+        1 where the treasure is paid, without costs and noise (deep_sea.py:123).
+        """
+        right = self._goes_right(state, action)
+        bad, found = ~right & (state.time == state.column), right & (state.column == self.size - 1)
+        return {"bad_episode": bad.astype(jnp.float32), "denoised_return": found.astype(jnp.float32)}
+
+    def _goes_right(self, state: DeepSeaState, action: jax.Array) -> jax.Array:
+        row = jnp.minimum(state.time, self.size - 1)
+        return nearest(action, 2) == jnp.asarray(self.rights)[row, state.column]
 
     def render(self, state: DeepSeaState, params: EnvParams, hidden: bool = False) -> str:
         """Return the grid, o is the diver; with `hidden`, which action goes right in every other cell. Host only."""

@@ -19,6 +19,8 @@ class Game(AutoReset):
     original draws after a reset's hidden state is drawn apart from the rules, by `draw`, so that a test can put
     the original's own draws into `transition` and `show`.
 
+    What bsuite's scores need beside return and length is counted by `tally`, and is the `info` of a step.
+
     Every episode of bsuite ends with discount 0, the ones that run out of time too: nothing is ever truncated.
 
     Settings that are numbers are parameters, so that many settings can be one `vmap`. `max_episode_steps` is that of
@@ -71,6 +73,25 @@ class Game(AutoReset):
         """Return whether the episode is over, bool ()."""
         raise NotImplementedError
 
+    def tally(self, state: EnvState, action: jax.Array, after: EnvState, params: EnvParams) -> dict[str, jax.Array]:
+        """Return what one step adds to the numbers that the original keeps for its scores (its `bsuite_info`).
+
+        Summed over the steps of an episode, and the sums over episodes, they give all of them; the greatest sum of
+        `raw_return` is the best episode. They do not depend on what was drawn, nor on the noise or the factor of other
+        rewards. Nothing is counted for an observation without a step before it, the first of an episode.
+
+        Args:
+          state: before the step; of an episode that is not over.
+          action: of the step.
+          after: what `transition` returned.
+          params: as in `transition`.
+
+        Returns:
+          The same names at every step, each float32 (). None at all where return and length are enough. Every number
+          is whole, so that a sum of float32 is exact, but for the regret of a bandit, whose episodes have one step.
+        """
+        return {}
+
     def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Return False, bool (): the original ends episodes in no other way than with discount 0."""
         return jnp.zeros((), bool)
@@ -86,8 +107,9 @@ class Game(AutoReset):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, Any]]:
         """Take one step."""
         drawn = self.draw(key, params)
-        state, reward = self.transition(state, action, drawn, params)
-        return self.show(state, drawn, params), state, reward, self.is_terminated(state, params), {}
+        after, reward = self.transition(state, action, drawn, params)
+        info = self.tally(state, action, after, params)
+        return self.show(after, drawn, params), after, reward, self.is_terminated(after, params), info
 
     def observe(self, key: jax.Array, state: EnvState, action: jax.Array | None, params: EnvParams) -> jax.Array:
         """Return an observation of a state."""

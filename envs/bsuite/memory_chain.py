@@ -99,8 +99,7 @@ class MemoryChain(Game):
         self, state: MemoryChainState, action: jax.Array, drawn: None, params: MemoryChainParams
     ) -> tuple[MemoryChainState, jax.Array]:
         """Judge the action if it is the last one."""
-        asked = state.time == jnp.asarray(params.memory_length, jnp.int32)
-        right = as_index(action) == state.context[state.query]
+        asked, right = self._judged(state, action, params)
         reward = jnp.where(asked, jnp.where(right, jnp.float32(1), jnp.float32(-1)), jnp.float32(0))
         return state.replace(time=state.time + 1), reward
 
@@ -115,6 +114,21 @@ class MemoryChain(Game):
     def is_terminated(self, state: MemoryChainState, params: MemoryChainParams) -> jax.Array:
         """Return whether the answer was given, bool ()."""
         return state.time > jnp.asarray(params.memory_length, jnp.int32)
+
+    def tally(
+        self, state: MemoryChainState, action: jax.Array, after: MemoryChainState, params: MemoryChainParams
+    ) -> dict[str, jax.Array]:
+        """Return `perfect`, 1 for the right answer, and `regret`, 2 for a wrong one."""
+        asked, right = self._judged(state, action, params)
+        perfect, wrong = (asked & right).astype(jnp.float32), (asked & ~right).astype(jnp.float32)
+        return {"perfect": perfect, "regret": 2 * wrong}
+
+    def _judged(
+        self, state: MemoryChainState, action: jax.Array, params: MemoryChainParams
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return whether this action is the answer, and whether it names the bit."""
+        asked = state.time == jnp.asarray(params.memory_length, jnp.int32)
+        return asked, as_index(action) == state.context[state.query]
 
     def render(self, state: MemoryChainState, params: MemoryChainParams, hidden: bool = False) -> str:
         """Return what is shown, and with `hidden` the bits and the question. Host only."""

@@ -115,6 +115,12 @@ class MountainCar(Game):
         """Return whether the car is at the goal or out of time, bool ()."""
         return (state.position >= GOAL) | (state.time >= jnp.asarray(params.max_steps, jnp.int32))
 
+    def tally(
+        self, state: MountainCarState, action: jax.Array, after: MountainCarState, params: MountainCarParams
+    ) -> dict[str, jax.Array]:
+        """Return `raw_return`: -1."""
+        return {"raw_return": jnp.full((), -1, jnp.float32)}
+
     def render(self, state: MountainCarState, params: MountainCarParams, hidden: bool = False) -> str:
         """Return where the car is between wall and goal. Nothing is hidden. Host only."""
         position, width = float(state.position), 36

@@ -87,6 +87,10 @@ class OtherRewards(Game):
         """Return whether the episode is over, bool ()."""
         return self.game.is_terminated(state, params.game)
 
+    def tally(self, state: EnvState, action: jax.Array, after: EnvState, params: Any) -> dict[str, jax.Array]:
+        """Return that of the experiment inside, without noise and factor (wrappers.py:305, :368)."""
+        return self.game.tally(state, action, after, params.game)
+
     def render(self, state: EnvState, params: Any, hidden: bool = False) -> str:
         """Return what the experiment inside returns. Host only."""
         return self.game.render(state, params.game, hidden)

@@ -130,6 +130,13 @@ class UmbrellaChain(Game):
         """Return whether the chain is at its end, bool ()."""
         return state.time >= jnp.asarray(params.chain_length, jnp.int32)
 
+    def tally(
+        self, state: UmbrellaChainState, action: jax.Array, after: UmbrellaChainState, params: UmbrellaChainParams
+    ) -> dict[str, jax.Array]:
+        """Return `regret`: 2 where the chain ends without the umbrella that is needed, or with one that is not."""
+        wrong = self.is_terminated(after, params) & (after.has != after.need)
+        return {"regret": 2 * wrong.astype(jnp.float32)}
+
     def render(self, state: UmbrellaChainState, params: UmbrellaChainParams, hidden: bool = False) -> str:
         """Return weather, umbrella and time; nothing is hidden but noise. Host only."""
         weather = "it will rain" if int(state.need) else "it will stay dry"

@@ -30,7 +30,8 @@ class Curve:
       steps: environment steps, shape (points,).
       returns: training returns, shape (seeds, points); NaN where no episode ended.
       eval_steps, evaluations: the same for evaluations; (evaluations,) and (seeds, evaluations).
-      members: what identifies each seed, such as `{"seed": 0}`, in a sweep with its `hypers.*` values.
+      members: what identifies each seed, such as `{"seed": 0}`, in a sweep with its `hypers.*` values, and with its
+        `env` where there are several settings.
     """
 
     label: str
@@ -95,7 +96,9 @@ def label(name: str, members: Sequence[dict[str, Any]]) -> str:
 
 
 def _setting(member: dict[str, Any]) -> str:
-    return ", ".join(f"{key.removeprefix('hypers.')}={value:g}" for key, value in member.items() if key != "seed")
+    own = [member["env"].rpartition("/")[2]] if "env" in member else []
+    swept = [f"{key.removeprefix('hypers.')}={value:g}" for key, value in member.items() if key.startswith("hypers.")]
+    return ", ".join(own + swept)
 
 
 def _curve(label: str, seeds: list[list[dict[str, Any]]]) -> Curve:

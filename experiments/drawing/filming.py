@@ -34,7 +34,7 @@ class Filmer:
         self._context = max(1, min(CONTEXT, self._steps // 2))
         self._fps = film.frames_per_second(env, params)
         self._member = jax.jit(lambda agents, index: jax.tree.map(lambda leaf: leaf[index], agents))
-        self._play: Any = None
+        self._plays: dict[int, Any] = {}  # by the number of the setting that is played
 
     def __call__(self, state: Any, member: int, row: dict[str, Any], path: Path) -> None:
         """Film one member.
@@ -53,19 +53,21 @@ class Filmer:
         from r2i_jit import recording
         from r2i_jit.metrics import STEP, identity
 
-        trainer, env, params = self._trainer, self._trainer.env, self._trainer.env_params
+        trainer, env = self._trainer, self._trainer.env
+        number = trainer.settings.number(row.get("env"))
+        params = trainer.settings.params[number]
         # By way of the host, so that the programs are for one device wherever the members are.
         agent_state = jax.tree.map(np.asarray, self._member(state.seeds.agent, np.int32(member)))
         key = jax.random.fold_in(evaluation_key(self._seed, FILMED, row[STEP]), member)
-        if self._play is None:
+        if number not in self._plays:
             greedy = trainer.config.loop.evaluation_greedy
             policy = recording.agent_policy(trainer.agent, env, params, agent_state, greedy=greedy)
-            self._play = recording.program(env, params, policy, 1, self._steps)
-        played = scene.on_host(self._play(agent_state, key))
+            self._plays[number] = recording.program(env, params, policy, 1, self._steps)
+        played = scene.on_host(self._plays[number](agent_state, key))
         (episode,) = recording.separate(played)
         length = len(episode.action)
         style = film.Style(every=max(1, math.ceil(length / _MOST_FRAMES)), context=self._context)
-        title = f"{trainer.config.env} | {identity(row)} at step {row[STEP]:,}"
+        title = f"{row.get('env', trainer.config.env)} | {identity(row)} at step {row[STEP]:,}"
         frames = film.episode_frames(title, env, params, episode, style)
         if self._images:
             # Of all steps, those after the episode included: episodes of any length are one program.

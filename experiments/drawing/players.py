@@ -60,11 +60,9 @@ def of_run(run_dir: Path, step: int | str, member: int, player: str, seed: int) 
       player: one of the three.
       seed: of the episodes; the agent plays those of `experiments.evaluate`.
     """
-    members = restoring.described(run_dir)[1]
-    if member >= members:
-        cli.fail(f"--member {member}: the run has agents 0 to {members - 1}")
+    env_id = restoring.described(run_dir, member)
     trainer, _, step, state = restoring.restore(run_dir, step)
-    env_id, env, params, agent = trainer.config.env, trainer.env, trainer.env_params, trainer.agent
+    env, params, agent = trainer.env, trainer.settings.params[trainer.settings.number(env_id)], trainer.agent
     agent_state = jax.tree.map(lambda leaf: leaf[member], state.seeds.agent)
     if player == AGENT:
         greedy = trainer.config.loop.evaluation_greedy

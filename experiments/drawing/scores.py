@@ -134,7 +134,7 @@ def _command(config: Config, info: runinfo.RunInfo) -> str | None:
     words = ["just", info.kind, info.suite, "--env", config.env, "--size", info.size, "--seeds", str(info.num_seeds)]
     words += ["--seed", str(info.seed)] if info.seed else []
     words += ["--steps", str(info.steps), "--eval-every", str(info.eval_every)]
-    swept = [key for key in info.members[0] if key != "seed"]
+    swept = [key for key in info.members[0] if key.startswith("hypers.")]
     grid = {key: dict.fromkeys(json.dumps(member[key]) for member in info.members) for key in swept}
     words += ["--grid", *(f"{key}={','.join(values)}" for key, values in grid.items())] if grid else []
     changed = {

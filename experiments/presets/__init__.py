@@ -3,20 +3,22 @@
 `paper` is the published agent's configuration, corrected where the release says it is wrong. `tiny` learns on two CPU
 cores while a person waits; `small` is for one GPU. docs/results.md has what they reach. One module a suite, with
 `PRESETS` (size -> function of the environment), `DEFAULT_ENV`, and the steps of a full run: `SUITE_STEPS` by size and
-`STEPS` by environment, where that differs. Any other environment has its configuration by `rule`.
+`STEPS` by environment, where that differs; or `steps`, a function of the environment. Any other environment has its
+configuration by `rule`.
 """
 
 import dataclasses
 from types import ModuleType
 
-import envs
-from experiments.presets import gymnax, memory_maze, popgym, rule
+import envs.settings
+from experiments.presets import bsuite, gymnax, memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
 _MODULES: dict[str, ModuleType] = {
     "popgym": popgym,
     "memory_maze": memory_maze,
+    "bsuite": bsuite,
     "gymnax": gymnax,
 }
 SUITES = tuple(_MODULES)
@@ -27,9 +29,10 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     """Return the configuration for an environment at a size.
 
     Args:
-      suite: "popgym" or "memory_maze"; None: that of `env`, which may also be in none.
+      suite: one of `SUITES`; None: that of `env`, which may also be in none.
       size: "tiny", "small" or "paper".
-      env: what `envs.make` takes; by default the suite's first example.
+      env: what `envs.make` takes, or what stands for several settings of one environment (`envs.registry.settings`):
+        then it is the configuration for the one with the longest episodes; by default the suite's first example.
 
     Raises:
       ConfigError: for an unknown suite, size or environment, naming what there is, or one that is not supported.
@@ -45,7 +48,8 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     if suite is not None and suite_of(env) != suite:
         raise ConfigError(f"environment {env!r} is not of suite {suite!r}; its ids start with {suite}/")
     with blamed(env):
-        environment, params = envs.make(env)
+        settings = envs.settings.make(env)
+        environment, params = settings.env, settings.env_params
         if (found := suite_of(env)) is None:
             config = rule.configuration(env, environment, params, size)
         else:
@@ -60,10 +64,18 @@ def suite_of(env: str) -> str | None:
     return found if found in SUITES else None
 
 
+def log_episodes(env: str) -> int | None:
+    """Return how many episodes of each agent a suite's own scores look at, None where it has no such scores."""
+    suite = suite_of(env)
+    return getattr(_MODULES[suite], "LOG_EPISODES", None) if suite else None
+
+
 def default_steps(config: Config, size: str) -> int:
     """Return how many environment steps a full run of this configuration takes."""
     suite = suite_of(config.env)
     if suite is None:
         return rule.SUITE_STEPS[size]
     module = _MODULES[suite]
+    if hasattr(module, "steps"):
+        return module.steps(config.env)
     return module.STEPS.get(config.env) or module.SUITE_STEPS[size]

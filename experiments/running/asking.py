@@ -51,8 +51,9 @@ def resolved_size(size: str | None) -> str:
 
 
 def environments(suite: str, patterns: Sequence[str]) -> list[str]:
-    """Return the ids of a suite that match one of the patterns; exit 2 if there are none."""
+    """Return the ids of a suite that match one of the patterns, each by one name; exit 2 if there are none."""
     import envs
+    from envs import registry
     from experiments.presets import SUITES
 
     if suite not in SUITES:
@@ -61,7 +62,9 @@ def environments(suite: str, patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         if not any(_matches(env_id, pattern) for env_id in found):
             cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")
-    return [env_id for env_id in found if any(_matches(env_id, pattern) for pattern in patterns)]
+    matching = [env_id for env_id in found if any(_matches(env_id, pattern) for pattern in patterns)]
+    chosen = {registry.canonical(env_id) for env_id in matching}
+    return [env_id for env_id in found if env_id in chosen]
 
 
 def _matches(env_id: str, pattern: str) -> bool:

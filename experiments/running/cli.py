@@ -134,4 +134,8 @@ def add_run_arguments(parser: Parser) -> None:
         "--record-every", type=whole(0), metavar="STEPS",
         help="draw an episode each time so many steps have passed: plots/episode-STEP.gif (default: 0, none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--log-episodes", type=whole(1), metavar="N",
+        help="keep return, length and what the game counts of each member's first N episodes: episodes.jsonl",
+    )  # fmt: skip
     parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (needs the extra 'wandb')")

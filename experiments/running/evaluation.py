@@ -66,12 +66,23 @@ def evaluate(
     return {"episodes": returns.shape[1], "members": rows, "mean": mean, "stderr": stderr, **extra}
 
 
+def mean_over_seeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return mean and standard error of some members of `evaluate`'s result, over those that have not diverged."""
+    sound = [row for row in rows if row["mean"] is not None]
+    if len(sound) == 1 == len(rows):
+        return {"mean": sound[0]["mean"], "stderr": sound[0]["stderr"]}
+    means = np.array([row["mean"] for row in sound])
+    return {"mean": _mean(means) if sound else None, "stderr": _stderr(means)}
+
+
 def report(env: str, result: dict[str, Any]) -> str:
     """Return the table of an evaluation, its overall mean and the known returns of the environment."""
     body = [[identity(row), *_cells(row)] for row in result["members"]]
-    text = table(["seed", "return (mean ± s.e.)", *(f"{q:.0%} below" for q in QUANTILES), "episode length"], body)
-    swept = any(key.startswith("hypers.") for key in result["members"][0])  # the mean would be over unlike agents
-    if not swept and result["mean"] is not None:
+    first = result["members"][0]
+    who = "setting, seed" if "env" in first else "seed"
+    text = table([who, "return (mean ± s.e.)", *(f"{q:.0%} below" for q in QUANTILES), "episode length"], body)
+    unlike = "env" in first or any(key.startswith("hypers.") for key in first)  # the mean would be over unlike agents
+    if not unlike and result["mean"] is not None:
         over = "seeds" if len(body) > 1 else "episodes"
         mean = _show(result["mean"], result["stderr"])
         text += f"\nmean return {mean} (s.e. over {over}; {result['episodes']} episodes each)"

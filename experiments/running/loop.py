@@ -18,6 +18,7 @@ import numpy as np
 from experiments.running import cli, evaluation, initial, memory, rundir, runinfo
 from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail, note
 from experiments.running.display import Display, Rates, clock, display
+from experiments.running.episodes import EpisodeLog
 from experiments.running.films import Films
 from experiments.running.signals import StopSignal
 from experiments.running.waiting import Stopped, wait_for
@@ -39,6 +40,7 @@ class Run:
     stop: StopSignal
     checkpoint_every: float
     films: Films
+    episodes: EpisodeLog | None = None  # opened with the other logs, if it is asked for
 
     state: Any = None
     step: int = 0
@@ -151,12 +153,18 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
     _open(run, logs, sinks.JsonLines(log))
     _open(run, logs, board := sinks.tensorboard(run.path / "tensorboard", earlier, run.info.created))
     run.films.show_again(earlier, board)
+    if run.info.log_episodes is not None:
+        run.episodes = EpisodeLog(run.path, run.saved, run.info.members, run.info.log_episodes)
+        logs.callback(run.episodes.close)
     if args.wandb:
         _open(run, logs, sinks.wandb(run.path, run.path.name, run.config.to_dict(), run.info.id))
     if run.state is None:
         begin = time.monotonic()
-        run.state = wait_for(lambda: _initial(run, keys, hypers, weights), "playing at random", run.stop, consequence)
+        initial_ = lambda: _initial(run, keys, hypers, weights)
+        run.state, ended = wait_for(initial_, "playing at random", run.stop, consequence)
         run.step = run.trainer.prefill_steps
+        if run.episodes is not None:
+            run.episodes.write(run.step, jax.device_get(ended))
         note(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s")
         _save(run)
 
@@ -168,11 +176,14 @@ def _open(run: Run, logs: contextlib.ExitStack, sink: sinks.Sink) -> None:
 
 
 def _initial(run: Run, keys: Any, hypers: Any, weights: Any) -> Any:
-    """Return the state that a run begins with, computed; its agents have these weights, if there are any."""
-    state = run.trainer.init(keys) if hypers is None else run.trainer.init(keys, hypers)
+    """Return the state that a run begins with, computed, and what `Trainer.begin` tells of the episodes.
+
+    Its agents have these weights, if there are any.
+    """
+    state, ended = run.trainer.begin(keys) if hypers is None else run.trainer.begin(keys, hypers)
     if weights is not None:
         state = initial.put(weights, state)
-    return jax.block_until_ready(state)
+    return jax.block_until_ready((state, ended))
 
 
 def _restore(run: Run) -> None:
@@ -208,7 +219,9 @@ def _train(run: Run) -> None:
         while run.step < run.info.steps and run.stop.number is None:
             begin = time.monotonic()
             run.state, chunk = run.trainer.train_chunk(run.state)
-            chunk = {name: np.asarray(value) for name, value in jax.device_get(chunk).items()}
+            chunk = jax.device_get(chunk)
+            ended = chunk.pop("ended", None)
+            chunk = {name: np.asarray(value) for name, value in chunk.items()}
             training += time.monotonic() - begin
             before, run.step = run.step, int(chunk["env_steps"][0])
             _notice_diverged(run, chunk, before)
@@ -218,6 +231,8 @@ def _train(run: Run) -> None:
             if before == first:
                 run.checkpoints.wait()  # a log without any checkpoint is one whose checkpoints were lost
             rows = _log(run, chunk, evaluated)
+            if run.episodes is not None:
+                run.episodes.write(run.step, ended)
             _show(run, screen, chunk, evaluated, run.step - first, training, now - start)
             run.films.film_if_due(before, run.state, rows, run.diverged, run.sinks)
             score = None if evaluated is None else float(run.of_the_sound(evaluated).mean())
@@ -272,8 +287,8 @@ def _save(run: Run, score: float | None = None) -> None:
     """Save unless this step is saved already; the logs reach the disk before the checkpoint that counts on them."""
     if run.saved == run.step:
         return
-    for sink in run.sinks:
-        sink.flush()
+    for log in [*run.sinks, *([run.episodes] if run.episodes else [])]:
+        log.flush()
     run.checkpoints.save(run.step, run.state, run.metadata(), score, without=sorted(run.diverged))
     run.saved = run.step
     if score is not None:

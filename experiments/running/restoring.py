@@ -69,14 +69,18 @@ def is_exported(path: Path) -> bool:
     return is_example(path) or path.is_file()
 
 
-def described(path: Path) -> tuple[str, int]:
-    """Return the environment of a run or an exported agent, and how many agents there are; exit 2 if it is none."""
+def described(path: Path, member: int) -> str:
+    """Return the environment of one agent of a run, or of an exported one; exit 2 if there is no such agent."""
     from experiments.running import rundir
 
     if is_exported(path):
-        return read_agent(path, NEWEST, 0).config.env, 1
-    config, info = rundir.load_playable(path)
-    return config.env, len(info.members)
+        members, env = 1, read_agent(path, NEWEST, 0).config.env
+    else:
+        config, info = rundir.load_playable(path)
+        members, env = len(info.members), config.env
+    if member >= members:
+        cli.fail(f"--member {member}: the run has agents 0 to {members - 1}")
+    return env if is_exported(path) else info.members[member].get("env", env)
 
 
 def read_agent(path: Path, step: int | str, member: int) -> Any:

@@ -3,6 +3,7 @@
 config.json       the resolved Config
 run.json          seeds, length, evaluation interval, versions (RunInfo); its presence makes the folder a run
 metrics.jsonl     one object per chunk and seed
+episodes.jsonl    their episodes, where that was asked for (experiments.running.episodes)
 checkpoints/  tensorboard/  plots/  evaluation.json
 """
 
@@ -167,6 +168,9 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
         changed.append(f"seeds: {info.num_seeds} -> {args.seeds}")
     if args.seed is not None and args.seed != info.seed:
         changed.append(f"seed: {info.seed} -> {args.seed}")
+    log_episodes = getattr(args, "log_episodes", None)
+    if log_episodes is not None and log_episodes != info.log_episodes:
+        changed.append(f"log-episodes: {info.log_episodes or 'none'} -> {log_episodes}")
     source, began = getattr(args, "init_from", None), info.init_from.get("path", "random parameters")
     if source is not None and began != runinfo.source_name(source):
         changed.append(f"init-from: {began} -> {source}")

@@ -26,7 +26,8 @@ class RunInfo:
     Attributes:
       kind: `train` or `sweep`.
       suite: of the environment; empty if it is in none.
-      members: one per row of the vmapped state; `{"seed": 0}`, in a sweep with its `hypers.*` values.
+      members: one per row of the vmapped state; `{"seed": 0}`, in a sweep with its `hypers.*` values, and with its
+        `env` where the environment stands for several settings.
       steps: environment steps per seed to reach.
       eval_every: steps between evaluations.
       created: seconds since 1970.
@@ -35,6 +36,7 @@ class RunInfo:
       folder: where the run was started: modules are looked for there, too.
       init_from: the agent whose parameters it starts from, {"path", "step", "crc"}; empty for random ones.
       record_every: steps between films of an episode; None for none.
+      log_episodes: how many of each member's episodes, from the first on, `episodes.jsonl` keeps; None for none.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -51,6 +53,7 @@ class RunInfo:
     folder: str = ""
     init_from: dict[str, Any] = dataclasses.field(default_factory=dict)
     record_every: int | None = None
+    log_episodes: int | None = None
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -125,6 +128,10 @@ def read(path: Path) -> RunInfo:
             found.get("record_every") is None or _whole(found["record_every"], 1, 2**31 - 1),
             "a whole number of at least 1, or null",
         ),
+        "log_episodes": (
+            found.get("log_episodes") is None or _whole(found["log_episodes"], 1, 2**31 - 1),
+            "a whole number of at least 1, or null",
+        ),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():
@@ -184,11 +191,14 @@ def are_members(value: Any) -> bool:
     if not isinstance(value, list) or not value or not all(isinstance(member, dict) for member in value):
         return False
     from r2i_jit.config import Hypers
+    from r2i_jit.metrics_file import ENV, is_member_env
 
     names = {f"hypers.{field.name}" for field in dataclasses.fields(Hypers)}
     keys = value[0].keys()
     for member in value:
-        swept = member.keys() - {"seed"}
+        swept = member.keys() - {"seed", ENV}
+        if ENV in member and not is_member_env(member[ENV]):
+            return False
         if member.keys() != keys or not swept <= names or not all(_number(member[name]) for name in swept):
             return False
         if not _whole(member.get("seed"), 0, 4095):

@@ -44,10 +44,10 @@ def start(
     if resumed is not None:
         path, config, info = resumed
         _refuse_other_members(path, info, args, config, members_of)
-        trainer = _trainer(config, args, len(info.members), new=False)
+        trainer = _trainer(config, args, info, new=False)
     else:
         config, info = _new_run(args, kind, members_of)
-        trainer = _trainer(config, args, len(info.members), new=True)
+        trainer = _trainer(config, args, info, new=True)
         info = initial.noted(info, args.init_from, trainer)
         config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind)
@@ -57,11 +57,27 @@ def start(
         if resumed is None:
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
         rundir.write(path, config, info)
-        seeds = f"{len(info.members)} seed{'s' if len(info.members) > 1 else ''}"
-        cli.note(f"{config.env} ({info.size}), {seeds}, {info.steps:,} steps each -> {path}")
+        cli.note(f"{config.env} ({info.size}), {_count(info.members)}, {info.steps:,} steps each -> {path}")
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result
+
+
+def _count(members: list[dict[str, Any]]) -> str:
+    """Return how many agents there are, in words."""
+    settings = {member.get("env") for member in members}
+    seeds = len(members) // len(settings)
+    text = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    return text if len(settings) == 1 else f"{len(settings)} settings, {text} each"
+
+
+def _members(members_of: MembersOf, config: Any, seeds: int) -> list[dict[str, Any]]:
+    """Return the identity of each row of the state: those of `members_of`, for each setting of the environment."""
+    from envs import registry
+
+    ids = registry.settings(config.env)
+    own = members_of(config, seeds)
+    return own if len(ids) == 1 else [{"env": env_id, **member} for env_id in ids for member in own]
 
 
 def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
@@ -73,11 +89,12 @@ def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     config = asking.asked_config(args, size, args.env)
     steps = args.steps or default_steps(config, size)
     eval_every = args.eval_every or max(1, steps // 20)
-    members = members_of(config, args.seeds or 1)
+    members = _members(members_of, config, args.seeds or 1)
     versions = runinfo.versions()
     return config, runinfo.RunInfo(
         kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
         imports=args.imports, folder=os.getcwd(), record_every=args.record_every or None,
+        log_episodes=args.log_episodes,
     )  # fmt: skip
 
 
@@ -110,17 +127,17 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
 
 def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: MembersOf) -> None:
     """Exit 2 if a resumed sweep is asked for with another grid."""
-    if getattr(args, "grid", None) and members_of(config, info.num_seeds) != info.members:
+    if getattr(args, "grid", None) and _members(members_of, config, info.num_seeds) != info.members:
         cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
 
 
-def _trainer(config: Any, args: Any, num_seeds: int, *, new: bool) -> Any:
+def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
     """Return the Trainer, having traced its state; exit 2 if the config cannot work.
 
     Args:
       config: the run's.
       args: the command line; read are `assignments` and what `asking.asked_config` reads.
-      num_seeds: rows of the state.
+      info: what else the run is; read are `members` and `log_episodes`.
       new: whether the run starts now. Its replay is then made smaller than the config's where that does not fit, unless
         it was set by hand, and what was set by hand may be at fault.
     """
@@ -130,8 +147,9 @@ def _trainer(config: Any, args: Any, num_seeds: int, *, new: bool) -> Any:
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
+    num_seeds = len(info.members)
     try:
-        trainer = Trainer(config, devices=jax.devices())
+        trainer = Trainer(config, devices=jax.devices(), tallied=info.log_episodes is not None)
         shapes = trainer.state_shapes(num_seeds)
     except ConfigError as error:
         cli.fail(error)
@@ -144,7 +162,7 @@ def _trainer(config: Any, args: Any, num_seeds: int, *, new: bool) -> Any:
     if new and not any(word.startswith("replay.capacity=") for word in args.assignments):
         fitting = memory.fit_replay(config, num_seeds // sharing, trainer.replay_bytes_per_step)
         if fitting != config:
-            return _trainer(fitting, args, num_seeds, new=False)
+            return _trainer(fitting, args, info, new=False)
     memory.refuse_too_large(shapes, num_seeds, sharing)
     return trainer
 
@@ -177,6 +195,10 @@ def _rows(config: Any, info: Any) -> tuple[Any, Any]:
 
     seeds = np.array([member["seed"] for member in info.members])
     keys = jax.random.split(jax.random.key(info.seed), info.num_seeds)[seeds]
+    ids = [member.get("env") for member in info.members]
+    if ids[0] is not None:  # Settings may be the same in all but their number, and are to be other runs then.
+        numbers = np.array([sorted(set(ids), key=ids.index).index(env_id) for env_id in ids], np.uint32)
+        keys = jax.vmap(jax.random.fold_in)(keys, numbers)
     if info.kind != "sweep":
         return keys, None
     names = [field.name for field in dataclasses.fields(config.hypers)]

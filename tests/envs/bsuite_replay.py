@@ -24,6 +24,7 @@ class Replayed(NamedTuple):
     rewards: np.ndarray  # (E, T)
     terminated: np.ndarray  # (E, T)
     truncated: np.ndarray  # (E, T)
+    tallies: dict[str, np.ndarray]  # (E, T) each
 
 
 def replayed(env_id: str, recording: dict[str, np.ndarray], free: bool = False) -> Replayed:
@@ -45,7 +46,7 @@ def replayed(env_id: str, recording: dict[str, np.ndarray], free: bool = False) 
         key, jax.jit(jax.vmap(functools.partial(_replay, env), (None, 0, 0, 0, 0)), compiler_options=quick())
     )
     found = program(params, state, recording["actions"].astype(np.int32), drawn, trail)
-    return Replayed(*map(np.asarray, found))
+    return Replayed(*jax.device_get(found))
 
 
 def kind(env: Any) -> tuple[Any, ...]:
@@ -75,9 +76,10 @@ def _replay(env: Any, params: Any, state: Any, actions: Any, drawn: Any, trail: 
 
     def step(state, inputs):
         action, drawn, trail = inputs
-        state, reward = env.transition(state.replace(**trail), action, drawn, params)
+        before = state.replace(**trail)
+        state, reward = env.transition(before, action, drawn, params)
         over = env.is_terminated(state, params), env.is_truncated(state, params)
-        return state, (env.show(state, drawn, params), reward, *over)
+        return state, (env.show(state, drawn, params), reward, *over, env.tally(before, action, state, params))
 
     first = env.show(state, at(0), params)
     return first, *jax.lax.scan(step, state, (actions, at(slice(1, None)), trail))[1]

@@ -26,6 +26,7 @@ from envs.bsuite.umbrella_chain import UmbrellaChain
 from envs.observation import Binary, observation_parts
 from envs.spaces import nearest
 from experiments import presets
+from experiments.bsuite.columns import needed_columns
 from experiments.running import rundir
 from r2i_jit.compiling import quick
 
@@ -115,6 +116,9 @@ def test_shapes_and_dtypes_are_those_promised(experiment):
         stepped = jax.eval_shape(env.step, key, state, action, params)
     assert stepped[:2] == (obs, state)
     assert not any(leaf.weak_type for leaf in jax.tree.leaves((obs, state, stepped)))
+    tallies = {name: leaf for name, leaf in stepped[5].items() if name in needed_columns(experiment)}
+    assert set(tallies) == set(needed_columns(experiment)) - {"return", "length"}
+    assert all((leaf.shape, leaf.dtype) == ((), jnp.float32) for leaf in tallies.values())
     assert [(x.shape, x.dtype) for x in stepped[2:5]] == [((), jnp.float32), ((), jnp.bool_), ((), jnp.bool_)]
     assert (state.time.dtype, obs.dtype) == (jnp.int32, jnp.float32)
     assert isinstance(env.reward_scale, float) and env.reward_scale > 0
@@ -339,3 +343,51 @@ def test_the_streams_of_an_agent_begin_anew_after_an_end():
         assert (stream.step.is_first == (step % 4 == 0)).all()
         assert (stream.step.is_last == (step % 4 == 3)).all() and (stream.step.is_terminal == stream.step.is_last).all()
         assert (jnp.abs(stream.step.reward) == (step % 4 == 3)).all()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "steps"),
+    [
+        ("bsuite/memory_len_10000", 10_001),
+        ("bsuite/memory_size_50", 3),
+        ("bsuite/umbrella_length_150", 150),
+        ("bsuite/deep_sea_60", 60),
+        ("bsuite/discounting_chain_delay_300", 300),
+    ],
+)
+def test_settings_beyond_the_sweep_are_made_by_their_number(env_id, steps):
+    env, params = envs.make(env_id)
+    assert env.max_episode_steps == params.max_steps_in_episode == steps
+    assert env_id not in envs.registered()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "wrong"),
+    [
+        ("bsuite/memory_len_0", "memory_length=0 should be a whole number of at least 1"),
+        ("bsuite/discounting_chain_delay_7", "should be numbers, each larger than the one before"),
+        ("bsuite/memory_len_1234567890123", "did you mean bsuite/memory_len_"),
+        ("bsuite/catch_7", "did you mean bsuite/catch/7"),
+    ],
+)
+def test_a_number_that_no_setting_has_is_refused_in_one_line(env_id, wrong):
+    with pytest.raises(ValueError, match="environment") as error:
+        envs.make(env_id)
+    assert wrong in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_chain_of_other_delays_pays_when_they_are_over():
+    env, params = envs.make("bsuite/discounting_chain_delay_150")
+    for arm, (delay, pay) in enumerate([(1, 1.0), (3, 1.0), (10, 1.0), (30, 1.0), (150, 1.1)]):
+        _, state = env.reset_env(jax.random.key(0), params)
+
+        def step(state, _, arm=arm):
+            obs, state, reward, terminated, _ = env.step_env(jax.random.key(1), state, arm, params)
+            return state, (obs, reward, terminated)
+
+        _, (obs, rewards, terminated) = jax.lax.scan(step, state, None, 150)
+        expected = np.zeros(150, np.float32)
+        expected[delay - 1] = pay
+        np.testing.assert_array_equal(rewards, expected)
+        np.testing.assert_array_equal(terminated, np.arange(150) == 149)
+        np.testing.assert_array_equal(obs[:, 1], np.float32(np.arange(1, 151) / 150))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import envs
+from experiments.bsuite.columns import EpisodeLog, rows
 from tests.envs.bsuite_replay import compare, make, replayed
-from tests.golden import record_bsuite
+from tests.golden import record_bsuite, record_bsuite_info
 
 EXPERIMENTS = tuple(record_bsuite.RECIPES)
 NUMBERED = [env_id.removeprefix("bsuite/") for env_id in envs.registered() if env_id.startswith("bsuite/")]
@@ -74,6 +75,31 @@ def test_recorded_episodes_are_those_of_the_original(experiment):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_tallies_add_up_to_the_numbers_that_the_original_keeps(experiment):
+    for number, recording in golden(experiment).items():
+        compare_info(f"{experiment}/{number}", recording)
+
+
+def compare_info(env_id, recording):
+    """Compare what our steps add up to with the original's `bsuite_info`, after those episodes that it logs."""
+    ours, lengths = replayed(env_id, recording), recording["lengths"]
+    during = np.arange(recording["actions"].shape[1]) < lengths[:, None]
+    sums = {name: np.where(during, values, 0).sum(1) for name, values in ours.tallies.items()}
+    assert all(values.dtype == np.float32 and values.shape == during.shape for values in ours.tallies.values())
+    returns = np.where(during, ours.rewards, 0).sum(1)
+    found = rows(EpisodeLog(env_id, 0, {"return": returns, "length": lengths, **sums}))
+    expected = {name: values for name, values in recording.items() if name.startswith("info.")}
+    standard = ("steps", "episode", "total_return", "episode_len", "episode_return")
+    assert [f"info.{name}" for name in found if name not in standard] == list(expected)
+    for name, values in expected.items():
+        mine, theirs = found[name.removeprefix("info.")], values[found["episode"] - 1]
+        if env_id.startswith(("bandit", "cartpole_swingup")):  # Numbers that are not whole.
+            np.testing.assert_allclose(mine, theirs, rtol=1e-6, err_msg=f"{env_id} {name}")
+        else:
+            np.testing.assert_array_equal(mine, theirs, err_msg=f"{env_id} {name}")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_episodes_begin_as_those_of_the_original(experiment):
     """What is the same in all recorded starts is that in ours too, and ours go as far as the others."""
     for number, recording in golden(experiment).items():
@@ -123,7 +149,9 @@ def test_episodes_equal_the_original(experiment):
     for env_id in [env_id for env_id in NUMBERED if env_id.startswith(f"{experiment}/")]:
         steps = make(f"bsuite/{env_id}")[0].max_episode_steps
         episodes = 50 if steps <= 110 else 4
-        compare(env_id, record_bsuite.record(env_id, episodes, seed=1), **TOLERANCE.get(experiment, {}))
+        recording = record_bsuite.record(env_id, episodes, seed=1)
+        compare(env_id, recording, **TOLERANCE.get(experiment, {}))
+        compare_info(env_id, recording | record_bsuite_info.info(env_id, recording))
 
 
 @pytest.mark.parametrize(

@@ -140,3 +140,49 @@ def test_importing_envs_imports_neither_jax_nor_a_suite():
     script = "import sys, envs; envs.registered(); print('envs.popgym.autoencode' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+# Settings of an experiment -------------------------------------------------------------------------------------------
+
+
+def test_an_experiment_stands_for_its_settings():
+    assert registry.settings("bsuite/memory_len") == tuple(f"bsuite/memory_len/{number}" for number in range(23))
+    assert registry.settings("bsuite/memory_len/22,0") == ("bsuite/memory_len/22", "bsuite/memory_len/0")
+    for one in ("bsuite/memory_len/3", "bsuite/memory_len_100", "popgym/RepeatFirstEasy", "mine/Any", "module:Name"):
+        assert registry.settings(one) == (one,)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("bsuite/deep_sea", "'bsuite/deep_sea' are of unlike shapes"),
+        ("bsuite/deep_sea/2,1", "give one, such as bsuite/deep_sea/1"),
+        ("bsuite/memory_len/3,23", "there is no bsuite/memory_len/23; its numbers are 0 to 22"),
+        ("bsuite/memory_len/3,3", "names a setting twice"),
+    ],
+)
+def test_settings_that_cannot_be_one_program_are_refused(name, wrong):
+    with pytest.raises(ValueError, match="settings|there is no|twice") as error:
+        registry.settings(name)
+    assert wrong in str(error.value)
+
+
+def test_ids_are_put_together_into_as_few_programs_as_there_can_be():
+    memory = [f"bsuite/memory_len/{number}" for number in range(23)]
+    seas = [f"bsuite/deep_sea/{number}" for number in (3, 4)]
+    assert registry.together(["popgym/RepeatFirstEasy", *memory, *seas]) == [
+        "popgym/RepeatFirstEasy",
+        "bsuite/memory_len",
+        *seas,
+    ]
+    assert registry.together(memory[2:5]) == ["bsuite/memory_len/2,3,4"]
+    assert registry.together(memory[7:8]) == ["bsuite/memory_len/7"]
+    for name in registry.together([*memory[::3], *seas]):
+        assert registry.together(registry.settings(name)) == [name]
+
+
+def test_another_name_is_known_as_one():
+    assert registry.canonical("bsuite/memory_len_100") == "bsuite/memory_len/22"
+    assert registry.canonical("bsuite/discounting_chain_delay_30") == "bsuite/discounting_chain/3"
+    for own in ("bsuite/memory_len/22", "bsuite/memory_len_300", "popgym/RepeatFirstEasy", "absent/Any"):
+        assert registry.canonical(own) == own

@@ -37,23 +37,24 @@ def drawn(shapes: Any, seed: int) -> Any:
     return jax.tree_util.tree_map_with_path(weights, shapes)
 
 
-def make_run(path: Path, env: str) -> Trainer:
+def make_run(path: Path, env: str, members: list[dict[str, Any]] = MEMBERS) -> Trainer:
     """Make a run directory and return its trainer."""
     path.mkdir(parents=True)
     config = config_of(env)
     trainer = Trainer(config, quick_compile=True)
-    shapes = trainer.state_shapes(len(MEMBERS))
+    shapes = trainer.state_shapes(len(members))
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dataclasses.replace(shapes.seeds, key=None))
-    keys = jax.random.split(jax.random.key(0), len(MEMBERS))
-    rundir.write(path, config, runinfo.RunInfo("sweep", "popgym", "tiny", 0, MEMBERS, STEPS[-1], 10, 0.0, {}))
-    metadata = {"config": config.to_dict(), "members": MEMBERS, "seed": 0, "wall_seconds": 1.0}
+    empty = dataclasses.replace(empty, setting=trainer.settings.stacked(len(members)))
+    keys = jax.random.split(jax.random.key(0), len(members))
+    rundir.write(path, config, runinfo.RunInfo("sweep", "popgym", "tiny", 0, members, STEPS[-1], 10, 0.0, {}))
+    metadata = {"config": config.to_dict(), "members": members, "seed": 0, "wall_seconds": 1.0}
     with Checkpoints(path / "checkpoints") as checkpoints:
         for step, score in zip(STEPS, (1.0, 0.5), strict=True):
             agents = drawn(shapes.seeds.agent, step)
             seeds = dataclasses.replace(empty, agent=agents, key=keys)
             state = shapes.replace(seeds=seeds, written=jnp.int32(step), env_steps=jnp.int32(step))
             checkpoints.save(step, state, metadata, score)
-    rows = [{**member, "mean": 0.25 * i, "stderr": 0.125} for i, member in enumerate(MEMBERS)]
+    rows = [{**member, "mean": 0.25 * i, "stderr": 0.125} for i, member in enumerate(members)]
     document = {"env": env, "env_steps": STEPS[-1], "episodes": 128, "members": rows, "mean": 0.125, "stderr": 0.1}
     (path / "evaluation.json").write_text(json.dumps(document))
     return trainer

@@ -22,6 +22,7 @@ import numpy as np
 
 import envs
 from r2i_jit.config import Config, ConfigError
+from r2i_jit.rollout import Ended
 
 SLOW = ("CHUNK", "COMPILE", "INIT", "EVALUATE")
 STEPS_PER_CHUNK, PREFILL, RING, WIDTH = 40, 80, 64, 16
@@ -76,13 +77,23 @@ def _step_seed(seeds: FakeSeeds, _: None) -> tuple[FakeSeeds, jax.Array]:
     return FakeSeeds(agent, ring, seeds.hypers, key, seeds.diverged), jnp.sum(weights)
 
 
+def _ended(state: FakeState) -> Ended:
+    """Return episodes that hang on the state: in ten steps of four environments, at every third step in two of them."""
+    step, env = jnp.arange(10)[:, None], jnp.arange(4)
+    is_last = jnp.broadcast_to((step % 3 == 2) & (env % 2 == 0), (state.seeds.key.shape[0], 10, 4))
+    returns = jnp.sum(state.seeds.agent.weights, (1, 2))[:, None, None] + 10.0 * step + env
+    length = jnp.broadcast_to(step + 1, is_last.shape)
+    return Ended(is_last, returns, length, {"regret": jnp.float32(2) - returns})
+
+
 class FakeTrainer:
     """See the module's docstring."""
 
     steps_per_chunk, updates_per_chunk, prefill_steps = STEPS_PER_CHUNK, 10, PREFILL
     replay_bytes_per_step = 8
 
-    def __init__(self, config: Config, *, devices: object = None) -> None:
+    def __init__(self, config: Config, *, devices: object = None, tallied: bool = False) -> None:
+        self._tallied = tallied
         if config.loop.num_envs < 1:
             raise ConfigError(f"loop.num_envs={config.loop.num_envs}: expected a whole number of at least 1")
         if is_own(config.env):
@@ -109,9 +120,13 @@ class FakeTrainer:
         return jax.eval_shape(self._init_all, keys, hypers)
 
     def init(self, keys: jax.Array, hypers: Any = None) -> FakeState:
+        return self.begin(keys, hypers)[0]
+
+    def begin(self, keys: jax.Array, hypers: Any = None) -> tuple[FakeState, Any]:
         time.sleep(self._slow["INIT"])
         hypers = self.config.hypers if hypers is None else hypers
-        return self._init(keys, jax.tree.map(lambda x: jnp.broadcast_to(jnp.float32(x), keys.shape), hypers))
+        state = self._init(keys, jax.tree.map(lambda x: jnp.broadcast_to(jnp.float32(x), keys.shape), hypers))
+        return state, _ended(state) if self._tallied else ()
 
     def _init_all(self, keys: jax.Array, hypers: Any) -> FakeState:
         return FakeState(jax.vmap(_init_seed)(keys, hypers), jnp.int32(PREFILL))
@@ -138,7 +153,8 @@ class FakeTrainer:
             "diverged": seeds.diverged,
             "loss/actor": jnp.std(seeds.replay["obs"].astype(jnp.float32), axis=(1, 2)),
         }
-        return FakeState(seeds, steps), metrics
+        state = FakeState(seeds, steps)
+        return state, {**metrics, "ended": _ended(state)} if self._tallied else metrics
 
     def evaluate(
         self,
@@ -198,6 +214,7 @@ def install() -> None:
     module = types.ModuleType("experiments.presets")
     module.preset, module.default_steps, module.SUITES = preset, lambda config, size: 2000, ("fake",)
     module.suite_of = lambda env: None if is_own(env) else "fake"
+    module.log_episodes = lambda env: None
     sys.modules["experiments.presets"] = module
     r2i_jit.Trainer = FakeTrainer
 

@@ -13,7 +13,7 @@ from r2i_jit.checkpoint import Checkpoints
 
 STEPS = 1600  # 38 chunks
 KILLS = 10
-ARGUMENTS = ("fake", "--seeds", 2, "--steps", STEPS, "--checkpoint-every", 0)
+ARGUMENTS = ("fake", "--seeds", 2, "--steps", STEPS, "--checkpoint-every", 0, "--log-episodes", 150)
 
 
 def lines(run_dir: Path) -> list[dict]:
@@ -64,6 +64,7 @@ def test_killed_runs_end_as_if_they_had_not_been(launch, uninterrupted, tmp_path
     assert resumed >= 3, "the kills came too early to test anything"
     for run_dir in run_dirs:
         assert lines(run_dir) == lines(uninterrupted)
+        assert (run_dir / "episodes.jsonl").read_bytes() == (uninterrupted / "episodes.jsonl").read_bytes()
         assert record(run_dir, STEPS) == record(uninterrupted, STEPS)
         evaluations = [json.loads((path / "evaluation.json").read_text()) for path in (run_dir, uninterrupted)]
         assert evaluations[0] == evaluations[1]

@@ -16,6 +16,7 @@ import pytest
 import envs
 from envs import registry
 from experiments import evaluate, play, record, smoke, sweep, train
+from experiments.presets import SUITES
 from experiments.running import importing
 from r2i_jit import trained
 from tests.host.test_cli import error_line, last_error, read
@@ -189,7 +190,7 @@ MISTAKES = [
     (["popgym", "--env", "corridor:Corridor"], "environment 'corridor:Corridor' is not of suite 'popgym'"),
     (
         ["mine/Corridor"],
-        "unknown suite 'mine/Corridor': expected one of popgym, memory_maze; an environment is given by",
+        f"unknown suite 'mine/Corridor': expected one of {', '.join(SUITES)}; an environment is given by",
     ),
     (["corridor:Corridor"], "an environment is given by --env corridor:Corridor"),
     ([], GIVE),

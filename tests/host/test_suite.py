@@ -116,10 +116,10 @@ def test_scores_lie_between_random_and_best_play(tmp_path):
     (folder / "evaluation.json").write_text(
         json.dumps({"env": "popgym/RepeatFirstEasy", "mean": 0.25, "stderr": None, "env_steps": 1000})
     )
-    found = suite.entry(tmp_path, "popgym/RepeatFirstEasy", None)
+    (found,) = suite.of_run(tmp_path, "popgym/RepeatFirstEasy", None)
     assert found["score"] == pytest.approx(0.5)
     assert list(map(suite.show, suite.row(found)))[1:] == ["0.250", "0.500", "1,000", "-0.500", "1.000"]
-    assert suite.show(suite.row(suite.entry(tmp_path, "popgym/RepeatFirstHard", None))[1]) == "-"
+    assert suite.show(suite.row(suite.of_run(tmp_path, "popgym/RepeatFirstHard", None)[0])[1]) == "-"
 
 
 def test_the_page_of_environments_is_up_to_date():

@@ -17,11 +17,13 @@ PUBLIC_ENVS = {
     "envs.faults",
     "envs.observation",
     "envs.rows",
+    "envs.settings",
     "envs.spaces",
+    "envs.tally",
     "envs.wrappers",
 }
 # Of what stands in `experiments`, lowest first; a part may import the parts before it. A file at the top is a command.
-PARTS = ("presets", "running", "oracles", "original", "drawing", "commands")
+PARTS = ("presets", "running", "oracles", "original", "drawing", "bsuite", "commands")
 SUITE_OF_RUNS = ("experiments.suite", "experiments.train")  # the one command that runs another
 
 
