@@ -5,6 +5,7 @@ import sys
 
 NAMES = {
     "envs": "steps per second of each environment, beside the original",
+    "bsuite": "steps per second of each bsuite experiment, beside the original",
     "memory_maze": "frames per second of Memory Maze, beside the original, and where the time goes",
     "update": "one training update and its parts, at growing sequence length",
     "start": "seconds from the command to the first update, in this checkout and in others",

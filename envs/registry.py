@@ -28,6 +28,7 @@ _SUITES = {
     "popgym": "envs.popgym",
     "memory_maze": "envs.memory_maze",
     "bsuite": "envs.bsuite",
+    "xminigrid": "envs.xminigrid",
     "gymnax": "envs.gymnax_suite",
 }
 
@@ -37,10 +38,15 @@ _NEEDED = ("reset_env", "step_env", "is_truncated", "observation_space", "action
 _OURS = ("envs", "experiments", "r2i_jit")
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class _Entry:
     factory: Factory
     reward_scale: float
+    available: Callable[[], bool] = _always
 
 
 _entries: dict[str, _Entry] = {}
@@ -75,7 +81,9 @@ class Lazy:
         return getattr(importlib.import_module(module), name)(**self.kwargs)
 
 
-def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> None:
+def register(
+    env_id: str, factory: Factory, *, reward_scale: float = 1.0, available: Callable[[], bool] = _always
+) -> None:
     """Make an environment available under `env_id`.
 
     Args:
@@ -84,6 +92,8 @@ def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> Non
         (as `gymnax.make` does) where the parameters should differ from `env.default_params`.
       reward_scale: number that brings a typical non-zero reward to about one in size; an agent may multiply rewards
         with it. It becomes `env.reward_scale`, unless the environment defines that itself.
+      available: whether what the environment needs is there, such as a package or a file; asked each time. While it is
+        not, `registered` leaves the id out, and `factory` should raise a ValueError that says what to do.
 
     A factory of the same name from the same module takes the place of the one before, with a warning: that is what
     running a notebook's cell again does.
@@ -95,7 +105,7 @@ def register(env_id: str, factory: Factory, *, reward_scale: float = 1.0) -> Non
     if not (suite and slash and name):
         raise ValueError(f"environment id {env_id!r} should be of the form suite/Name")
     _load(suite)
-    new = _Entry(factory, float(reward_scale))
+    new = _Entry(factory, float(reward_scale), available)
     old = _entries.get(env_id, new)
     if old != new:
         if _origin(old.factory) != _origin(factory):
@@ -307,13 +317,13 @@ def _not_imported(module: str, error: BaseException) -> str:
 
 
 def registered() -> tuple[str, ...]:
-    """Return every id that `make` accepts, sorted with numbers by value; suites that are not installed are left out."""
+    """Return every id that `make` accepts, sorted with numbers by value; what is not installed is left out."""
     for suite in _SUITES:
         try:
             _load(suite)
         except ModuleNotFoundError:
             continue
-    return tuple(sorted(_entries, key=_natural))
+    return tuple(sorted((env_id for env_id, entry in _entries.items() if entry.available()), key=_natural))
 
 
 def _load(suite: str) -> None:

@@ -14,11 +14,11 @@ HEAD = """# Environments
 
 Made by `python -m experiments.environments > docs/environments.md`; a test keeps it up to date.
 
-Observations are given part by part: `n` is a one-hot group of n entries, `k x n` are k such groups, `R^n` are n real
-numbers. Length is the number of steps of the longest episode. Random is the mean return of uniformly random play, best
-known that of the player named beside it; the letters say where a figure comes from. A row of bsuite is an experiment:
-from its first number to its last one. Some of these have a second id that says the setting, such as
-`bsuite/memory_len_100`.
+Observations are given part by part: `n` is a one-hot group of n entries, `k x n` are k such groups, `k x (n, m)` are k
+times a group of n and one of m, `R^n` are n real numbers. Length is the number of steps of the longest episode. Random
+is the mean return of uniformly random play, best known that of the player named beside it; the letters say where a
+figure comes from. A row of bsuite is an experiment: from its first number to its last one. Some of these have a second
+id that says the setting, such as `bsuite/memory_len_100`.
 """
 
 
@@ -70,14 +70,27 @@ def _cells(env_id: str, letters: dict[str, str]) -> list[str]:
 
     env, params = envs.make(env_id)
     found = observation_parts(env, params)
-    parts = ", ".join(_part(part) for array, _ in split(found, found) for part in array)
+    parts = _parts([_part(part) for array, _ in split(found, found) for part in array])
     known = references(env_id)
     figures = [
-        f"{known[name]['mean']:.3g} ({letters[known[name]['source']]})" if name in known else "-"
+        f"{_figure(known[name]['mean'])} ({letters[known[name]['source']]})" if name in known else "-"
         for name in ("random", "best")
     ]
     player = known["best"]["label"] if "best" in known else "-"
     return [parts, _actions(env.action_space(params)), str(params.max_steps_in_episode), *figures, player]
+
+
+def _figure(mean: float) -> str:
+    return f"{mean:,.0f}" if abs(mean) > 999 else f"{mean:.3g}"
+
+
+def _parts(names: list[str]) -> str:
+    """Return parts as one text; a few that come again and again are said once."""
+    for few in range(2, len(names) // 2 + 1):
+        times, rest = divmod(len(names), few)
+        if not rest and names == names[:few] * times:
+            return f"{times} x ({', '.join(names[:few])})"
+    return ", ".join(names)
 
 
 def _part(part: Any) -> str:

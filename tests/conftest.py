@@ -7,6 +7,7 @@ import jax
 from r2i_jit.compiling import EMITTERS_ARE_OPTIONAL
 
 os.environ.pop("R2I_COMMAND", None)  # `just test` sets it, and texts of help would differ
+os.environ.pop("R2I_MNIST", None)  # or there would be more environments
 # Tests compile more than they run (docs/decisions/011). Read when the first program is compiled, which is later than
 # this; whoever sets XLA_FLAGS decides.
 FLAGS = ["--xla_backend_optimization_level=1", *["--xla_cpu_use_fusion_emitters=false"] * EMITTERS_ARE_OPTIONAL]

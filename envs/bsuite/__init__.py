@@ -6,10 +6,11 @@ makes as one row, (1, n), are vectors here. The original's seeds are the key's a
 whole run is a constant of the environment.
 
 Where a setting is one number, another id says it, such as `bsuite/memory_len_100`; the number may also be one that the
-sweep does not have, such as `bsuite/memory_len_10000`. The three mnist experiments
-download their images and are left out.
+sweep does not have, such as `bsuite/memory_len_10000`. The three mnist experiments need the pictures: they are listed
+where the environment variable R2I_MNIST names the folder that has them.
 """
 
+import os
 from typing import Any
 
 from envs.registry import Lazy, register, register_alias, register_experiment, register_numbered
@@ -79,6 +80,12 @@ _SPELLED = {
 }
 
 EXPERIMENTS = tuple(sorted(_SWEEP))
+# Experiments that need the pictures; `EXPERIMENTS` are those that need nothing.
+_MNIST: dict[str, tuple[str, Settings]] = {
+    "mnist": ("mnist:Mnist", [{} for _ in _SEEDS]),
+    "mnist_noise": _other_rewards("RewardNoise", "mnist:Mnist", "noise_scale", _NOISES),
+    "mnist_scale": _other_rewards("RewardScale", "mnist:Mnist", "factor", _FACTORS),
+}
 # Another id -> the numbered one. Of the discounting chains with the same bonus the first one.
 ALIASES: dict[str, str] = {
     f"bsuite/discounting_chain_delay_{delay}": f"bsuite/discounting_chain/{arm}"
@@ -118,3 +125,12 @@ def _delayed(delay: int) -> Lazy:
 for _experiment in _SPELLED:
     _spelled(_experiment)
 register_numbered("bsuite/discounting_chain_delay_", _delayed)
+
+
+def _has_mnist() -> bool:
+    return bool(os.environ.get("R2I_MNIST"))
+
+
+for _experiment, (_target, _settings) in _MNIST.items():
+    for _number, _kwargs in enumerate(_settings):
+        register(f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs), available=_has_mnist)

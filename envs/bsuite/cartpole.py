@@ -71,6 +71,11 @@ class CartAndPole(Game):
         return 3
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """To which side the cart is pushed."""
+        return "left", "nothing", "right"
+
+    @property
     def max_episode_steps(self) -> int:
         """The steps of ten seconds, and one."""
         return STEPS

@@ -56,6 +56,11 @@ class Catch(Game):
         return 3
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """Where the paddle goes."""
+        return "left", "stay", "right"
+
+    @property
     def max_episode_steps(self) -> int:
         """The rows that the ball falls through."""
         return self.rows - 1

@@ -39,6 +39,11 @@ class Game(AutoReset):
         raise NotImplementedError
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What a person calls the actions; empty where numbers say it."""
+        return ()
+
+    @property
     def reward_scale(self) -> float:
         """Factor that brings the size of a typical non-zero reward to about one."""
         return 1.0

@@ -73,6 +73,11 @@ class MountainCar(Game):
         return 3
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """To which side the car is pushed."""
+        return "left", "nothing", "right"
+
+    @property
     def max_episode_steps(self) -> int:
         """The steps of an episode that misses the goal."""
         return self.max_steps

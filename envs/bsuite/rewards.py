@@ -67,6 +67,11 @@ class OtherRewards(Game):
         return self.game.num_actions
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """Those of the experiment inside."""
+        return self.game.action_names
+
+    @property
     def max_episode_steps(self) -> int:
         """Those of the experiment inside."""
         return self.game.max_episode_steps

@@ -83,6 +83,11 @@ class UmbrellaChain(Game):
         return 2
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What is done with the umbrella."""
+        return "leave", "take"
+
+    @property
     def max_episode_steps(self) -> int:
         """The length of the chain."""
         return self.chain_length

@@ -8,6 +8,8 @@ import numpy as np
 
 from experiments.drawing.pictures import RED_SUITS, font
 
+SEEN = "what the agent sees"  # the heading of a board of that
+
 WHITE, FAINT, GREY, DARK = "#ffffff", "#eeeeee", "#b0bec5", "#37474f"
 RED, GREEN, BLUE, SAND = "#c62828", "#a5d6a7", "#bbdefb", "#ffe0b2"
 NOW, ASKED = "#1e88e5", "#f57c00"  # rings: what was just done or is on screen, and what is asked for

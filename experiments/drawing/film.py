@@ -9,7 +9,8 @@ import numpy as np
 
 from envs.memory_maze.environment import MemoryMaze
 from experiments.drawing import scene
-from experiments.drawing.hidden import SEEN, look_of
+from experiments.drawing.boards import SEEN
+from experiments.drawing.hidden import look_of
 from experiments.drawing.pictures import IMAGE_FPS, TEXT_FPS, Frame, Panel
 from r2i_jit.open_loop import as_images, open_loop
 from r2i_jit.recording import Recording

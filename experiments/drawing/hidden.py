@@ -1,7 +1,7 @@
 """What a game shows and what it hides, side by side: which boards are drawn of which state.
 
-`LOOKS` says it for POPGym's games. A game of your own may define `board(state, params)`, rows of short texts, which is
-drawn beside what it shows. What has neither is drawn as its text.
+`LOOKS` says it for POPGym's games, `bsuite_boards` for bsuite's. A game of your own may define `board(state, params)`,
+rows of short texts, which is drawn beside what it shows. What has neither is drawn as its text.
 """
 
 import math
@@ -23,11 +23,10 @@ from envs.popgym.labyrinth import Labyrinth
 from envs.popgym.mine_sweeper import MineSweeper
 from envs.popgym.multiarmed_bandit import MultiarmedBandit
 from envs.popgym.pendulum import Pendulum
-from experiments.drawing import boards, scene
-from experiments.drawing.boards import ASKED, NOW, Board, Cell
+from experiments.drawing import boards, bsuite_boards, scene
+from experiments.drawing.boards import ASKED, NOW, SEEN, Board, Cell
 from experiments.drawing.pictures import Panel
 
-SEEN = "what the agent sees"
 _DECK = "the deck (blue: on screen, orange: asked for)"
 _ARMS_IN_A_ROW = 10
 _DRAWN = 288, 160  # pixels of a drawing of the control games
@@ -64,6 +63,10 @@ def look_of(env: Any, params: Any) -> Callable[[Any, np.ndarray, Any], View] | N
     for kind, look in LOOKS.items():
         if isinstance(inner, kind):
             return lambda state, obs, action: look(inner, params, state, np.asarray(obs), action)
+    game, settings = bsuite_boards.innermost(inner, params)
+    for kind, shown in bsuite_boards.BOARDS.items():
+        if isinstance(game, kind):
+            return lambda state, obs, action: View(*shown(game, settings, state, action))
     if hasattr(inner, "board"):
         rows = lambda state: [[Cell(str(label)) for label in row] for row in inner.board(state, params)]
         return lambda state, obs, action: View(None, (Board("the hidden state", rows(state)),))

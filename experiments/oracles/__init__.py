@@ -1,8 +1,8 @@
 """Reference players: what perfect memory, or full knowledge of the hidden state, is worth.
 
-One module per group of games, each with `ORACLES`: game -> its players, best of those that see what an agent sees
-first, and `SUITE`, where that is not popgym. `python -m experiments.oracles` plays them and prints their returns beside
-the reference figures.
+One module per group of games, each with `ORACLES`: game, or experiment of bsuite -> its players, best of those that see
+what an agent sees first, and `SUITE`, where that is not popgym. `python -m experiments.oracles` plays them and prints
+their returns beside the reference figures.
 """
 
 import functools
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import envs
+from envs.bsuite import ALIASES
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,12 @@ def strolling(repeat: float) -> Oracle:
 
 def oracles(env_id: str) -> tuple[Any, ...]:
     """Return the players of an environment, best of those that see the history first; none for an unknown one."""
-    suite, _, name = env_id.partition("/")
-    game = name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard") if suite == "popgym" else name
+    suite, _, name = ALIASES.get(env_id, env_id).partition("/")
+    game = name
+    if suite == "popgym":
+        game = name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
+    elif suite == "bsuite":
+        game = name.partition("/")[0]
     return _all().get((suite, game), ())
 
 

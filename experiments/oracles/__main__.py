@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax
 
     import envs
+    from envs.bsuite import ALIASES
     from experiments.oracles import RANDOM, oracles, strolling
     from experiments.running.display import table
     from experiments.running.references import references
@@ -38,10 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for pattern in args.ids:
         if not any(fnmatch.fnmatchcase(env_id, pattern) and oracles(env_id) for env_id in envs.registered()):
             cli.fail(f"{pattern!r} matches no environment that a reference player is known for")
-    body = []
+    body, played = [], set[str]()  # An environment may have two ids.
     for env_id in envs.registered():
         if not any(fnmatch.fnmatchcase(env_id, pattern) for pattern in args.ids):
             continue
+        if ALIASES.get(env_id, env_id) in played:
+            continue
+        played.add(ALIASES.get(env_id, env_id))
         known = references(env_id).get("players", {})
         for oracle in (*oracles(env_id), RANDOM, *map(strolling, args.repeat)):
             returns, lengths = oracle.play(env_id, jax.random.key(args.seed), args.episodes)

@@ -11,7 +11,7 @@ import dataclasses
 from types import ModuleType
 
 import envs.settings
-from experiments.presets import bsuite, gymnax, memory_maze, popgym, rule
+from experiments.presets import bsuite, gymnax, memory_maze, popgym, rule, xminigrid
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
@@ -19,6 +19,7 @@ _MODULES: dict[str, ModuleType] = {
     "popgym": popgym,
     "memory_maze": memory_maze,
     "bsuite": bsuite,
+    "xminigrid": xminigrid,
     "gymnax": gymnax,
 }
 SUITES = tuple(_MODULES)

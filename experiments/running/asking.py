@@ -59,6 +59,8 @@ def environments(suite: str, patterns: Sequence[str]) -> list[str]:
     if suite not in SUITES:
         cli.fail(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
     found = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
+    if not found:
+        cli.fail(f"suite {suite!r} is not installed: pip install 'r2i-jit[{suite}]'")
     for pattern in patterns:
         if not any(_matches(env_id, pattern) for env_id in found):
             cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 _FILE = Path(__file__).with_name("reference_returns.json")
+_BSUITE = Path(__file__).with_name("bsuite_returns.json")  # made by `experiments.oracles.bsuite_returns`
 
 
 @functools.cache
-def _table() -> dict[str, Any]:
-    return json.loads(_FILE.read_text(encoding="utf-8"))
+def _table(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def references(env: str) -> dict[str, Any]:
@@ -20,14 +21,30 @@ def references(env: str) -> dict[str, Any]:
     [environment steps, mean] of training, points of a published curve), and `players`: scripted player on the original
     -> [mean return, standard deviation over episodes, number of episodes].
 
-    An environment that is not in the table has none: the result is empty.
+    An environment that is not in the tables has none: the result is empty.
     """
-    return _table()["envs"].get(env, {})
+    return _of_bsuite(env) if env.startswith("bsuite/") else _table(_FILE)["envs"].get(env, {})
+
+
+def _of_bsuite(env: str) -> dict[str, Any]:
+    """Return what is known of a number of an experiment, or of an id that says its setting."""
+    from envs.bsuite import ALIASES
+
+    experiment, _, number = ALIASES.get(env, env).removeprefix("bsuite/").partition("/")
+    known = _table(_BSUITE)["experiments"].get(experiment)
+    if known is None or number not in map(str, range(known["numbers"])):
+        return {}
+    found: dict[str, Any] = {name: dict(known[name]) for name in ("random", "best")}
+    for figure in found.values():
+        if isinstance(figure["mean"], list):
+            figure["mean"] = figure["mean"][int(number)]
+    players = known.get("players", {}).get(number)
+    return found if players is None else {**found, "players": players}
 
 
 def sources() -> dict[str, str]:
     """Return what the names of the sources stand for."""
-    return _table()["sources"]
+    return {**_table(_FILE)["sources"], **_table(_BSUITE)["sources"]}
 
 
 def lines(env: str) -> list[tuple[str, float]]:

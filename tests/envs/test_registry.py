@@ -186,3 +186,47 @@ def test_another_name_is_known_as_one():
     assert registry.canonical("bsuite/discounting_chain_delay_30") == "bsuite/discounting_chain/3"
     for own in ("bsuite/memory_len/22", "bsuite/memory_len_300", "popgym/RepeatFirstEasy", "absent/Any"):
         assert registry.canonical(own) == own
+
+
+def test_what_is_not_available_is_not_listed_and_its_factory_says_why(scratch):
+    there = []
+
+    def build():
+        if not there:
+            raise ValueError("mine/Disc needs a disc")
+        return RepeatFirst()
+
+    envs.register("mine/Disc", build, available=lambda: bool(there))
+    assert "mine/Disc" not in envs.registered()
+    with pytest.raises(ValueError, match="^mine/Disc needs a disc$"):
+        envs.make("mine/Disc")
+    there.append("disc")
+    assert "mine/Disc" in envs.registered() and isinstance(envs.make("mine/Disc")[0], RepeatFirst)
+
+
+def test_an_extra_that_is_not_installed_is_named():
+    """In a process of its own in which the package cannot be found."""
+    script = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *args: None if name == "xminigrid" else find(name, *args)
+sys.modules["xminigrid"] = None  # so that it cannot be imported
+import envs
+from experiments.running import asking
+assert not [name for name in envs.registered() if name.startswith("xminigrid/")]
+try:
+    envs.make("xminigrid/MiniGrid-MemoryS8")
+except ValueError as error:
+    print(error)
+try:
+    asking.environments("xminigrid", ["*"])
+except SystemExit as ended:
+    print(ended.code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    line, code = done.stdout.splitlines()
+    assert line == (
+        "environment 'xminigrid/MiniGrid-MemoryS8' needs the package 'xminigrid', which is not installed: "
+        "pip install 'r2i-jit[xminigrid]'"
+    )
+    assert code == "2" and done.stderr.count("\n") == 1 and "'r2i-jit[xminigrid]'" in done.stderr

@@ -123,7 +123,8 @@ def test_scores_lie_between_random_and_best_play(tmp_path):
 
 
 def test_the_page_of_environments_is_up_to_date():
-    """Made anew by `python -m experiments.environments > docs/environments.md`."""
+    """Made anew by `python -m experiments.environments > docs/environments.md`, where all suites are installed."""
+    pytest.importorskip("xminigrid")
     page = (environments.PAGE).read_text(encoding="utf-8")
     assert page == environments.document()
     rows = environments.grouped(envs.registered())
