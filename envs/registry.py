@@ -29,6 +29,7 @@ _SUITES = {
     "memory_maze": "envs.memory_maze",
     "bsuite": "envs.bsuite",
     "xminigrid": "envs.xminigrid",
+    "gymnax": "envs.gymnax_suite",
 }
 
 
@@ -49,6 +50,7 @@ class _Entry:
 
 
 _entries: dict[str, _Entry] = {}
+_left_out: dict[str, str] = {}
 _experiments: dict[str, "_Experiment"] = {}
 _numbered: dict[str, Callable[[int], Factory]] = {}
 _aliases: dict[str, str] = {}
@@ -110,6 +112,11 @@ def register(
             raise ValueError(f"environment id {env_id!r} is already registered with another factory; choose another id")
         warnings.warn(f"environment id {env_id!r} is registered anew; the factory before is replaced", stacklevel=2)
     _entries[env_id] = new
+
+
+def leave_out(env_id: str, reason: str) -> None:
+    """Let `make` say why there is no environment `env_id`, where a user may well look for it."""
+    _left_out[env_id] = reason
 
 
 def register_alias(alias: str, env_id: str) -> None:
@@ -225,6 +232,11 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
         _load(env_id.partition("/")[0])
     except ModuleNotFoundError as error:
         raise ValueError(f"environment {env_id!r} needs the package {error.name!r}, which is not installed") from error
+    if env_id in _left_out:
+        raise ValueError(f"environment {env_id!r} is left out: {_left_out[env_id]}")
+    if env_id not in _entries:
+        raise ValueError(_unknown(env_id))
+    return _built(_entries[env_id], env_id)
     if env_id in _entries:
         return _built(_entries[env_id], env_id)
     prefix = env_id.rstrip("0123456789")

@@ -11,7 +11,7 @@ import dataclasses
 from types import ModuleType
 
 import envs.settings
-from experiments.presets import bsuite, memory_maze, popgym, rule, xminigrid
+from experiments.presets import bsuite, gymnax, memory_maze, popgym, rule, xminigrid
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
@@ -20,6 +20,7 @@ _MODULES: dict[str, ModuleType] = {
     "memory_maze": memory_maze,
     "bsuite": bsuite,
     "xminigrid": xminigrid,
+    "gymnax": gymnax,
 }
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
