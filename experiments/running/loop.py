@@ -287,8 +287,10 @@ def _save(run: Run, score: float | None = None) -> None:
     """Save unless this step is saved already; the logs reach the disk before the checkpoint that counts on them."""
     if run.saved == run.step:
         return
-    for log in [*run.sinks, *([run.episodes] if run.episodes else [])]:
-        log.flush()
+    for sink in run.sinks:
+        sink.flush()
+    if run.episodes is not None:
+        run.episodes.flush()
     run.checkpoints.save(run.step, run.state, run.metadata(), score, without=sorted(run.diverged))
     run.saved = run.step
     if score is not None:
