@@ -10,11 +10,11 @@ import dataclasses
 from types import ModuleType
 
 import envs
-from experiments.presets import memory_maze, popgym, rule
+from experiments.presets import bsuite, memory_maze, popgym, rule
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
-_MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze}
+_MODULES: dict[str, ModuleType] = {"popgym": popgym, "memory_maze": memory_maze, "bsuite": bsuite}
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
 
@@ -23,7 +23,7 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
     """Return the configuration for an environment at a size.
 
     Args:
-      suite: "popgym" or "memory_maze"; None: that of `env`, which may also be in none.
+      suite: "popgym", "memory_maze" or "bsuite"; None: that of `env`, which may also be in none.
       size: "tiny", "small" or "paper".
       env: what `envs.make` takes; by default the suite's first example.
 
