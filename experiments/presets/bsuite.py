@@ -1,7 +1,7 @@
-"""bsuite's configurations: one preset for every experiment and setting, by rule from the spaces and the episode's length.
+"""bsuite's configurations: one preset for all experiments and settings, by rule from spaces and episodes' lengths.
 
-What it has beside the rule of any environment (`rule`) is about two things that bsuite asks for: one reward after many
-steps, and one choice whose reward comes many steps later. docs/decisions/031 has what was tried.
+It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one choice
+whose reward comes many steps later. docs/decisions/031 has what was tried.
 """
 
 import dataclasses
@@ -12,14 +12,22 @@ from r2i_jit.config import Config
 
 DEFAULT_ENV = "bsuite/memory_len_100"
 STEPS: dict[str, int] = {}  # of single environments: none differs
-SUITE_STEPS = {"tiny": 100_000, "small": 1_000_000, "paper": 5_000_000}
+SUITE_STEPS = {"tiny": 160_000, "small": 1_000_000, "paper": 5_000_000}
+
 _LONGEST = 1024  # steps of a training sequence at most
-# What a step's loss is averaged over is the sequence. A reward that comes once in an episode would weigh less the
-# longer that is; with this many times its length it weighs about as much as everything else together.
-_REWARD_SHARE = 0.3
+_EPISODES = 4  # in a batch at least: one reward each
+# New episodes count more than updates: those of the replay are soon known by heart, each by its random actions.
 _TRAIN_RATIO = 8.0
-_EPISODES = 4
 _PREFILL = 16_000
+# Losses are means over time, so that one reward an episode counts less the longer that is. With a factor of this times
+# the length it counts about as much as everything else together.
+_REWARD_SHARE = 0.3
+# Nothing need be discounted where episodes are short: they all end with discount 0. With less, the discounting chain's
+# reward after 100 steps would be worth less than a smaller one at once.
+_UNDISCOUNTED = 333
+# Updates a step of the episode, in which the critic learns before the actor does: until it has heard of a reward that
+# comes late, the actor would give up the choice that leads to it.
+_CRITIC_START = 6.0
 _SETTINGS = (
     "model.reward_init=16",
     "model.unimix=0.001",
@@ -27,7 +35,7 @@ _SETTINGS = (
     "model.dt_max=0.1",
     "hypers.model_clip=1",
     "hypers.rep_scale=0",
-    "hypers.discount=1",
+    "hypers.critic_lr=0.001",
 )
 
 
@@ -36,24 +44,29 @@ def _tiny(env: str, environment: Any) -> Config:
     return _remembering(rule.configuration(env, environment, environment.default_params, "tiny"), environment)
 
 
-def _remembering(config: Config, environment: Any) -> Config:
-    length = min(environment.max_episode_steps + 1, _LONGEST)
-    batch = max(_EPISODES, config.replay.batch_size * config.replay.sequence_length // length)
-    ratio = popgym.train_ratio(_TRAIN_RATIO, batch * length, config.loop.num_envs)
-    replay = dataclasses.replace(
-        config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=_PREFILL
-    )
-    config = dataclasses.replace(config, replay=replay)
-    return config.override((f"hypers.reward_loss_scale={max(1.0, _REWARD_SHARE * length)}", *_SETTINGS))
-
-
 def _small(env: str, environment: Any) -> Config:
-    """About 5M parameters, for one GPU: the rule's, and what is said above."""
+    """About 5M parameters, for one GPU: the rule's, and what is said above. Nothing was trained with it yet."""
     return _remembering(rule.configuration(env, environment, environment.default_params, "small"), environment)
 
 
 def _paper(env: str, environment: Any) -> Config:
     return popgym.paper(env)
+
+
+def _remembering(config: Config, environment: Any) -> Config:
+    steps = environment.max_episode_steps
+    length = min(steps + 1, _LONGEST)
+    batch = max(_EPISODES, config.replay.batch_size * config.replay.sequence_length // length)
+    ratio = popgym.train_ratio(_TRAIN_RATIO, batch * length, config.loop.num_envs)
+    replay = dataclasses.replace(
+        config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=_PREFILL
+    )
+    hypers = config.hypers.replace(
+        reward_loss_scale=max(1.0, _REWARD_SHARE * length),
+        critic_start=_CRITIC_START * min(steps, _UNDISCOUNTED),
+        discount=1.0 if steps <= _UNDISCOUNTED else config.hypers.discount,
+    )
+    return dataclasses.replace(config, replay=replay, hypers=hypers).override(_SETTINGS)
 
 
 PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}
