@@ -34,7 +34,9 @@ _SETTINGS = (
     "model.dt_min=0.001",
     "model.dt_max=0.1",
     "hypers.model_clip=1",
+    "hypers.free_nats=0",  # what a small latent foretells, a clock among it, is worth less than a nat
     "hypers.rep_scale=0",
+    "hypers.head_start=200",  # the reward head's first guesses are large
     "hypers.critic_lr=0.001",
 )
 
