@@ -1,10 +1,14 @@
-"""bsuite: every experiment by the rule, for as many episodes as bsuite takes."""
+"""bsuite's configurations: one preset for all experiments and settings, by rule from spaces and episodes' lengths.
 
-from functools import partial
+It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one choice
+whose reward comes many steps later. docs/decisions/032 has what was tried.
+"""
+
+import dataclasses
 from typing import Any
 
 import envs.settings
-from experiments.presets import rule
+from experiments.presets import popgym, rule
 from r2i_jit.config import Config
 
 DEFAULT_ENV = "bsuite/memory_len_100"
@@ -12,11 +16,40 @@ LOG_EPISODES = 10_000  # the first of each agent: more than any score looks at
 # Of these an agent plays 1,000 episodes, of the others 10,000 (NUM_EPISODES in bsuite/experiments/*/sweep.py, 0.3.6).
 _SHORT = ("cartpole", "cartpole_swingup", "discounting_chain", "mountain_car")
 
+_LONGEST = 1024  # steps of a training sequence at most
+_EPISODES = 4  # in a batch at least: one reward each
+# New episodes count more than updates: those of the replay are soon known by heart, each by its random actions.
+_TRAIN_RATIO = 8.0
+_PREFILL = 16_000
+_MOST_PREFILL = 20  # it is at most one part in so many of a full run: bsuite's scores count its episodes, too
+# Losses are means over time, so that one reward an episode counts less the longer that is. With a factor of this times
+# the length it counts about as much as everything else together.
+_REWARD_SHARE = 0.3
+# Nothing need be discounted where episodes are short: they all end with discount 0. With less, the discounting chain's
+# reward after 100 steps would be worth less than a smaller one at once.
+_UNDISCOUNTED = 333
+# Updates a step of the episode, in which the critic learns before the actor does: until it has heard of a reward that
+# comes late, the actor would give up the choice that leads to it.
+_CRITIC_START = 6.0
+_SETTINGS = (
+    "model.reward_init=16",
+    "model.unimix=0.001",
+    "model.dt_min=0.001",
+    "model.dt_max=0.1",
+    "hypers.model_clip=1",
+    "hypers.free_nats=0",  # what a small latent foretells, a clock among it, is worth less than a nat
+    "hypers.rep_scale=0",
+    "hypers.head_start=200",  # the reward head's first guesses are large
+    "hypers.critic_lr=0.001",
+)
+
 
 def episodes(env: str) -> int:
     """Return how many episodes bsuite lets an agent play in a setting of this experiment."""
-    experiment = env.removeprefix("bsuite/").removesuffix("_noise").removesuffix("_scale")
-    return 1_000 if any(f"{experiment}/".startswith((f"{name}/", f"{name}_")) for name in _SHORT) else 10_000
+    experiment = env.removeprefix("bsuite/")
+    for suffix in ("_noise", "_scale"):
+        experiment = experiment.replace(suffix, "")
+    return 1_000 if experiment.startswith(_SHORT) else 10_000
 
 
 def steps(env: str) -> int:
@@ -24,8 +57,35 @@ def steps(env: str) -> int:
     return episodes(env) * ((envs.settings.make(env).longest or 0) + 1)
 
 
-def _configuration(size: str, env: str, environment: Any) -> Config:
-    return rule.configuration(env, environment, environment.default_params, size)
+def _tiny(env: str, environment: Any) -> Config:
+    """About 0.3M parameters: the rule's, and what is said above."""
+    return _remembering(rule.configuration(env, environment, environment.default_params, "tiny"), environment)
 
 
-PRESETS = {size: partial(_configuration, size) for size in ("tiny", "small", "paper")}
+def _small(env: str, environment: Any) -> Config:
+    """About 5M parameters, for one GPU: the rule's, and what is said above. Nothing was trained with it yet."""
+    return _remembering(rule.configuration(env, environment, environment.default_params, "small"), environment)
+
+
+def _paper(env: str, environment: Any) -> Config:
+    return popgym.paper(env)
+
+
+def _remembering(config: Config, environment: Any) -> Config:
+    longest = environment.max_episode_steps
+    length = min(longest + 1, _LONGEST)
+    batch = max(_EPISODES, config.replay.batch_size * config.replay.sequence_length // length)
+    ratio = popgym.train_ratio(_TRAIN_RATIO, batch * length, config.loop.num_envs)
+    prefill = min(_PREFILL, steps(config.env) // _MOST_PREFILL)
+    replay = dataclasses.replace(
+        config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=prefill
+    )
+    hypers = config.hypers.replace(
+        reward_loss_scale=max(1.0, _REWARD_SHARE * length),
+        critic_start=_CRITIC_START * min(longest, _UNDISCOUNTED),
+        discount=1.0 if longest <= _UNDISCOUNTED else config.hypers.discount,
+    )
+    return dataclasses.replace(config, replay=replay, hypers=hypers).override(_SETTINGS)
+
+
+PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}

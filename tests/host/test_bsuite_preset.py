@@ -1,0 +1,51 @@
+"""What bsuite's one preset promises for every experiment. About 5 s."""
+
+import dataclasses
+
+import pytest
+
+import envs
+from envs.bsuite import EXPERIMENTS
+from experiments.presets import SIZES, bsuite, default_steps, preset
+from r2i_jit.schedule import schedule
+
+
+def tiny(name):
+    return preset("bsuite", "tiny", f"bsuite/{name}")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_has_a_schedule_of_short_turns_and_whole_episodes(experiment):
+    env, _ = envs.make(f"bsuite/{experiment}/0")
+    for size in SIZES:
+        config = preset("bsuite", size, f"bsuite/{experiment}/0")
+        plan = schedule(config)
+        assert plan.turn_updates <= 8
+        assert config.replay.sequence_length >= min(env.max_episode_steps + 1, 1024)
+        assert default_steps(config, size) > 2 * config.replay.prefill
+
+
+def test_settings_differ_in_what_the_length_and_the_spaces_say_and_in_nothing_else():
+    short, long = tiny("memory_len_1"), tiny("memory_len_100")
+    assert short.behavior == long.behavior and short.model == long.model and short.loop == long.loop
+    differing = {name for name in vars(long.hypers) if getattr(short.hypers, name) != getattr(long.hypers, name)}
+    assert differing == {"reward_loss_scale", "critic_start"}
+    assert long.hypers.reward_loss_scale > 10 * short.hypers.reward_loss_scale
+
+
+def test_a_reward_at_the_end_of_a_short_episode_is_worth_what_it_is_at_its_beginning():
+    """Else the discounting chain's larger reward after 100 steps is not the better one."""
+    for delay in (1, 100):
+        assert tiny(f"discounting_chain_delay_{delay}").hypers.discount == 1
+    assert tiny("cartpole/0").hypers.discount == pytest.approx(1 - 1 / 333)
+
+
+def test_a_batch_holds_several_episodes_however_long_they_are():
+    for name in ("memory_len_100", "mountain_car/0"):
+        assert tiny(name).replay.batch_size >= 4
+
+
+def test_the_papers_size_is_the_papers():
+    paper = preset("bsuite", "paper")
+    assert paper.hypers == dataclasses.replace(preset("popgym", "paper").hypers, reward_scale=1.0)
+    assert paper.env == bsuite.DEFAULT_ENV
