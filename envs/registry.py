@@ -234,9 +234,6 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
         raise ValueError(f"environment {env_id!r} needs the package {error.name!r}, which is not installed") from error
     if env_id in _left_out:
         raise ValueError(f"environment {env_id!r} is left out: {_left_out[env_id]}")
-    if env_id not in _entries:
-        raise ValueError(_unknown(env_id))
-    return _built(_entries[env_id], env_id)
     if env_id in _entries:
         return _built(_entries[env_id], env_id)
     prefix = env_id.rstrip("0123456789")

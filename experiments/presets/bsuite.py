@@ -1,7 +1,7 @@
 """bsuite's configurations: one preset for all experiments and settings, by rule from spaces and episodes' lengths.
 
-It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one choice
-whose reward comes many steps later. docs/decisions/032 has what was tried.
+It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one
+choice whose reward comes many steps later. docs/decisions/032 has what was tried.
 """
 
 import dataclasses
