@@ -68,7 +68,14 @@ def _small(env: str, environment: Any) -> Config:
 
 
 def _paper(env: str, environment: Any) -> Config:
-    return popgym.paper(env)
+    """As for POPGym, with a prefill that leaves something of a run."""
+    config = popgym.paper(env)
+    replay = dataclasses.replace(config.replay, prefill=min(config.replay.prefill, _most_prefill(env)))
+    return dataclasses.replace(config, replay=replay)
+
+
+def _most_prefill(env: str) -> int:
+    return steps(env) // _MOST_PREFILL
 
 
 def _remembering(config: Config, environment: Any) -> Config:
@@ -76,7 +83,7 @@ def _remembering(config: Config, environment: Any) -> Config:
     length = min(longest + 1, _LONGEST)
     batch = max(_EPISODES, config.replay.batch_size * config.replay.sequence_length // length)
     ratio = popgym.train_ratio(_TRAIN_RATIO, batch * length, config.loop.num_envs)
-    prefill = min(_PREFILL, steps(config.env) // _MOST_PREFILL)
+    prefill = min(_PREFILL, _most_prefill(config.env))
     replay = dataclasses.replace(
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=prefill
     )
