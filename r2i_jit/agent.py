@@ -125,8 +125,7 @@ class Agent:
         key_model, key_starts, key_imagine = jax.random.split(key, 3)
         state, latent, model_metrics = self._update_model(state, batch, hypers, key_model)
         start, start_cont = self._starts(latent, batch, key_starts)
-        replayed = (latent, batch) if self.config.behavior.replay_value else None
-        learned, behavior_metrics = self._update_behavior(state, start, start_cont, replayed, hypers, key_imagine)
+        learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
         # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
         updates = state.updates.astype(jnp.float32)
         learned = _where(updates >= hypers.head_start + hypers.critic_start, learned, _with_actor_of(learned, state))
@@ -157,7 +156,7 @@ class Agent:
         index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
-    def _update_behavior(self, state, start, start_cont, replayed, hypers, key):
+    def _update_behavior(self, state, start, start_cont, hypers, key):
         _, actor_optimizer, critic_optimizer = optim.optimizers(hypers)
         (metrics, trajectory, returns, norm), actor_grads, critic_parts = self._actor_gradient(
             state, start, start_cont, hypers, key
@@ -175,10 +174,6 @@ class Agent:
 
         (_, critic_metrics), logits_grad = jax.value_and_grad(critic_objective, has_aux=True)(logits)
         (critic_grads,) = pull_back(logits_grad)
-        if replayed is not None:
-            metrics["critic/replay_loss"], grads = self._replay_gradient(state, *replayed, hypers)
-            weight = self.config.behavior.replay_value
-            critic_grads = jax.tree.map(lambda total, grad: total + weight * grad, critic_grads, grads)
         metrics["critic/grad_norm"] = optax.tree.norm(critic_grads)
         critic, critic_opt = optim.apply(
             critic_optimizer, critic_grads, state.critic_opt, state.critic, hypers, state.updates
@@ -195,20 +190,6 @@ class Agent:
             return_norm=norm,
         )
         return state, metrics | critic_metrics
-
-    def _replay_gradient(self, state, latent: Latent, batch: Batch, hypers):
-        """Return the critic's loss on the replayed steps, and its gradient."""
-        feat = jax.lax.stop_gradient(behavior.features(latent, self.config.behavior.policy_input))
-        slow = dist.two_hot_mean(self.critic.apply({"params": state.slow_critic}, feat))
-        returns, weight = behavior.replayed_returns(
-            batch.reward * hypers.reward_scale, batch.is_first, batch.is_terminal, slow, hypers
-        )
-
-        def loss(params):
-            logits = self.critic.apply({"params": params}, feat)
-            return jnp.mean(weight * dist.two_hot_loss(logits, returns))
-
-        return jax.value_and_grad(loss)(state.critic)
 
     def _actor_gradient(self, state, start, start_cont, hypers, key):
         """Imagine, and differentiate the actor's loss.

@@ -313,42 +313,6 @@ def critic_loss(logits: jax.Array, slow_value: jax.Array, trajectory: Trajectory
     return loss, {"critic/loss": loss, "critic/return": returns.mean(), "critic/reward": trajectory.reward.mean()}
 
 
-def replayed_returns(
-    reward: jax.Array, is_first: jax.Array, is_terminal: jax.Array, value: jax.Array, hypers
-) -> tuple[jax.Array, jax.Array]:
-    """Return the lambda-returns of replayed steps, and which of them say something.
-
-    The return of a step is made of the rewards that followed it and of the values of the steps on which they came.
-    Where an episode was cut off, or the window ends, it is the value there.
-
-    Args:
-      reward: (B, T) scaled rewards, each on the step that it led to.
-      is_first: (B, T) bool.
-      is_terminal: (B, T) bool.
-      value: (B, T) values of the steps.
-      hypers: discount and lambda.
-
-    Returns:
-      (returns (B, T), weight (B, T): 0 for the last step of an episode or of the window, else 1).
-
-    Ref: DreamerV3 `dreamerv3/agent.py`, `repl_loss` (2025).
-    """
-    time_major = lambda x: jnp.swapaxes(x, 0, 1)
-    reward, is_first, is_terminal, value = map(time_major, (reward, is_first, is_terminal, value))
-    gamma = hypers.discount * (1.0 - is_terminal.astype(jnp.float32))
-    inputs = reward + gamma * (1.0 - hypers.return_lambda) * value
-
-    def step(following, at):
-        inputs_next, gamma_next, value_now, ends = at
-        found = jnp.where(ends, value_now, inputs_next + gamma_next * hypers.return_lambda * following)
-        return found, found
-
-    steps = inputs[1:], gamma[1:], value[:-1], is_first[1:]
-    returns = jnp.concatenate([jax.lax.scan(step, value[-1], steps, reverse=True)[1], value[-1:]])
-    last = jnp.concatenate([is_first[1:], jnp.ones_like(is_first[:1])])
-    return time_major(returns), time_major(1.0 - last.astype(jnp.float32))
-
-
 def uses_backprop(config: BehaviorConfig, spec: ActionSpec) -> bool:
     """Return whether the policy's gradient flows through the dynamics."""
     if config.actor_gradient == "auto":

@@ -123,8 +123,6 @@ class BehaviorConfig(_Static):
     actor_gradient: Literal["auto", "reinforce", "backprop"] = "auto"  # auto: backprop for continuous actions
     continue_mode: Literal["mode", "mean"] = "mode"  # what imagination multiplies with: R2I takes the 0/1 mode
     unroll: int = count(1, 64)  # imagined steps unrolled in the compiled loop
-    # Weight of the critic's loss on the replayed steps themselves, with the rewards that came; 0 computes none.
-    replay_value: float = within(0.0, 0, 100)
 
 
 @dataclass(frozen=True)

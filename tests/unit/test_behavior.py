@@ -33,30 +33,6 @@ def test_one_step_and_monte_carlo_limits():
     np.testing.assert_allclose(mc[:, 0], [1 + 0.5 * (1 + 0.5 * (1 + 4)), 1 + 0.5 * (1 + 4), 1 + 4])
 
 
-def test_replayed_returns_equal_the_definition_episode_by_episode():
-    """Three episodes in a window: one terminates, one is cut off, one goes on past its end."""
-    rng = np.random.default_rng(1)
-    lengths, terminates = (4, 5, 3), (True, False, False)
-    total = sum(lengths)
-    reward, value = rng.normal(size=(2, total)), rng.normal(size=(2, total))
-    is_first, is_terminal = np.zeros((2, total), bool), np.zeros((2, total), bool)
-    expected, begin = value.copy(), 0
-    for length, terminal in zip(lengths, terminates, strict=True):
-        is_first[:, begin] = True
-        is_terminal[:, begin + length - 1] = terminal
-        following = value[:, begin + length - 1]
-        for t in reversed(range(begin, begin + length - 1)):
-            cont = 0.9 * ~is_terminal[:, t + 1]
-            following = reward[:, t + 1] + cont * ((1 - 0.8) * value[:, t + 1] + 0.8 * following)
-            expected[:, t] = following
-        begin += length
-    arrays = (jnp.asarray(x) for x in (reward.astype(np.float32), is_first, is_terminal, value.astype(np.float32)))
-    returns, weight = behavior.replayed_returns(*arrays, HYPERS)
-    np.testing.assert_allclose(returns, expected, rtol=1e-5, atol=1e-5)
-    ends = np.cumsum(lengths) - 1
-    np.testing.assert_array_equal(weight, np.broadcast_to(~np.isin(np.arange(total), ends), (2, total)))
-
-
 def test_states_after_an_end_have_no_weight():
     cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
     nothing = jnp.zeros((4, 2, 1))
