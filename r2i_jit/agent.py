@@ -143,17 +143,26 @@ class Agent:
         return state._replace(model=params, model_opt=opt), latent, metrics
 
     def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
-        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset."""
+        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset.
+
+        And `first_starts` of the sequences' first states, by turns.
+        """
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), latent)
         cont = 1.0 - batch.is_terminal.reshape(-1).astype(jnp.float32)
-        total, wanted = cont.shape[0], self.config.behavior.imagination_starts
-        if not 0 < wanted < total:
+        total, wanted, first = cont.shape[0], self.config.behavior.imagination_starts, self.config.behavior.first_starts
+        if 0 < wanted < total:
+            # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
+            stretch = total / wanted
+            place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
+            place += jax.random.uniform(key, (wanted,), jnp.float32)
+            index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
+        elif first:
+            index = jnp.arange(total, dtype=jnp.int32)
+        else:
             return flat, cont
-        # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
-        stretch = total / wanted
-        place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
-        place += jax.random.uniform(key, (wanted,), jnp.float32)
-        index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
+        if first:
+            sequences, length = batch.reward.shape
+            index = jnp.concatenate([index, jnp.arange(first, dtype=jnp.int32) % sequences * length])
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):

@@ -113,6 +113,8 @@ class BehaviorConfig(_Static):
     horizon: int = count(15, 10_000)
     # Start states per update, drawn from the batch; 0 = every posterior state.
     imagination_starts: int = count(0, _BATCH_STEPS, 0)
+    # More of them, at the sequences' first steps, where an episode begins; see docs/decisions/031.
+    first_starts: int = count(0, _BATCH_STEPS, 0)
     actor_layers: int = count(2, _LAYERS)
     actor_units: int = count(512, _WIDTH)
     # Gated linear ways past the actor's layers, for many actions; see docs/decisions/019.

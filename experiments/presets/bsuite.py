@@ -1,7 +1,7 @@
 """bsuite's configurations: one preset for all experiments and settings, by rule from spaces and episodes' lengths.
 
-It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one choice
-whose reward comes many steps later. docs/decisions/031 has what was tried.
+It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one
+choice whose reward comes many steps later. docs/decisions/031 has what was tried.
 """
 
 import dataclasses
@@ -22,21 +22,22 @@ _PREFILL = 16_000
 # Losses are means over time, so that one reward an episode counts less the longer that is. With a factor of this times
 # the length it counts about as much as everything else together.
 _REWARD_SHARE = 0.3
-# Nothing need be discounted where episodes are short: they all end with discount 0. With less, the discounting chain's
-# reward after 100 steps would be worth less than a smaller one at once.
-_UNDISCOUNTED = 333
-# Updates a step of the episode, in which the critic learns before the actor does: until it has heard of a reward that
-# comes late, the actor would give up the choice that leads to it.
-_CRITIC_START = 6.0
+# Up to so many steps, episodes are imagined to their end. Then returns need no critic, which would have to hear of a
+# late reward through many updates, and nothing need be discounted: all episodes end with discount 0.
+_IMAGINED = 100
+_IMAGINED_STATES = 1536  # in an update about, as many as the rule has
+_FIRST_STARTS = 8  # a first choice may be all that counts, and first steps are few among long episodes' steps
 _SETTINGS = (
     "model.reward_init=16",
-    "model.unimix=0.001",
+    "model.unimix=0.0002",  # what is imagined for many steps must not forget what was chosen
     "model.dt_min=0.001",
     "model.dt_max=0.1",
-    "hypers.model_clip=1",
+    "behavior.policy_input=full",
+    "behavior.actor_unimix=0.03",
+    "hypers.model_clip=1",  # an episode's first step, all zeros into layer norms, has gradients of 1e8 in the beginning
     "hypers.free_nats=0",  # what a small latent foretells, a clock among it, is worth less than a nat
     "hypers.rep_scale=0",
-    "hypers.head_start=200",  # the reward head's first guesses are large
+    "hypers.head_start=300",  # the reward head's first guesses are large
     "hypers.critic_lr=0.001",
 )
 
@@ -63,12 +64,19 @@ def _remembering(config: Config, environment: Any) -> Config:
     replay = dataclasses.replace(
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=_PREFILL
     )
-    hypers = config.hypers.replace(
-        reward_loss_scale=max(1.0, _REWARD_SHARE * length),
-        critic_start=_CRITIC_START * min(steps, _UNDISCOUNTED),
-        discount=1.0 if steps <= _UNDISCOUNTED else config.hypers.discount,
-    )
-    return dataclasses.replace(config, replay=replay, hypers=hypers).override(_SETTINGS)
+    hypers = config.hypers.replace(reward_loss_scale=max(1.0, _REWARD_SHARE * length))
+    behavior = config.behavior
+    if steps <= _IMAGINED + 1:
+        horizon = max(behavior.horizon, steps)
+        behavior = dataclasses.replace(
+            behavior,
+            horizon=horizon,
+            imagination_starts=max(24, _IMAGINED_STATES // horizon),
+            first_starts=_FIRST_STARTS,
+        )
+        hypers = hypers.replace(discount=1.0, return_lambda=1.0)
+    config = dataclasses.replace(config, replay=replay, behavior=behavior, hypers=hypers)
+    return config.override(_SETTINGS)
 
 
 PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}

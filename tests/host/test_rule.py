@@ -150,7 +150,7 @@ def test_what_is_not_supported_or_not_there_is_refused_in_one_line():
         ({"env": f"{__name__}:Number"}, "did you mean Numbers?"),
         ({"env": f"{__name__}:Numbers", "suite": "popgym"}, "is not of suite 'popgym'"),
         ({"env": f"{__name__}:Numbers", "size": "huge"}, "unknown size 'huge'"),
-        ({}, "give a suite (popgym, memory_maze) or an environment"),
+        ({}, "give a suite (popgym, memory_maze, bsuite) or an environment"),
         ({"suite": "mine/Corridor"}, "an environment is given by --env mine/Corridor"),
         ({"suite": "corridor:Corridor"}, "an environment is given by --env corridor:Corridor"),
     ):
