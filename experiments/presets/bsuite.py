@@ -27,6 +27,7 @@ _REWARD_SHARE = 0.3
 _IMAGINED = 100
 _IMAGINED_STATES = 1536  # in an update about, as many as the rule has
 _FIRST_STARTS = 8  # a first choice may be all that counts, and first steps are few among long episodes' steps
+_ENTROPY = 0.1  # of exact returns: a tenth of a reward decides, and what seems worse by three tenths is still tried
 _SETTINGS = (
     "model.reward_init=16",
     "model.unimix=0.0002",  # what is imagined for many steps must not forget what was chosen
@@ -37,7 +38,7 @@ _SETTINGS = (
     "hypers.model_clip=1",  # an episode's first step, all zeros into layer norms, has gradients of 1e8 in the beginning
     "hypers.free_nats=0",  # what a small latent foretells, a clock among it, is worth less than a nat
     "hypers.rep_scale=0",
-    "hypers.head_start=300",  # the reward head's first guesses are large
+    "hypers.head_start=600",  # until what is imagined is right: a choice once given up is hardly imagined again
     "hypers.critic_lr=0.001",
 )
 
@@ -74,7 +75,7 @@ def _remembering(config: Config, environment: Any) -> Config:
             imagination_starts=max(24, _IMAGINED_STATES // horizon),
             first_starts=_FIRST_STARTS,
         )
-        hypers = hypers.replace(discount=1.0, return_lambda=1.0)
+        hypers = hypers.replace(discount=1.0, return_lambda=1.0, entropy_scale=_ENTROPY)
     config = dataclasses.replace(config, replay=replay, behavior=behavior, hypers=hypers)
     return config.override(_SETTINGS)
 
