@@ -127,9 +127,8 @@ class Agent:
         start, start_cont = self._starts(latent, batch, key_starts)
         learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
         # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
-        updates = state.updates.astype(jnp.float32)
-        learned = _where(updates >= hypers.head_start + hypers.critic_start, learned, _with_actor_of(learned, state))
-        state = _where(updates >= hypers.head_start, learned, state)
+        begun = state.updates.astype(jnp.float32) >= hypers.head_start
+        state = jax.tree.map(lambda new, old: jnp.where(begun, new, old), learned, state)
         return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
 
     def _update_model(self, state, batch, hypers, key):
@@ -143,26 +142,17 @@ class Agent:
         return state._replace(model=params, model_opt=opt), latent, metrics
 
     def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
-        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset.
-
-        And `first_starts` of the sequences' first states, by turns.
-        """
+        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset."""
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), latent)
         cont = 1.0 - batch.is_terminal.reshape(-1).astype(jnp.float32)
-        total, wanted, first = cont.shape[0], self.config.behavior.imagination_starts, self.config.behavior.first_starts
-        if 0 < wanted < total:
-            # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
-            stretch = total / wanted
-            place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
-            place += jax.random.uniform(key, (wanted,), jnp.float32)
-            index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
-        elif first:
-            index = jnp.arange(total, dtype=jnp.int32)
-        else:
+        total, wanted = cont.shape[0], self.config.behavior.imagination_starts
+        if not 0 < wanted < total:
             return flat, cont
-        if first:
-            sequences, length = batch.reward.shape
-            index = jnp.concatenate([index, jnp.arange(first, dtype=jnp.int32) % sequences * length])
+        # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
+        stretch = total / wanted
+        place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
+        place += jax.random.uniform(key, (wanted,), jnp.float32)
+        index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):
@@ -248,11 +238,3 @@ class Agent:
         critic_parts = run_critic(trajectory.feat)
         grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
         return results, grads, critic_parts
-
-
-def _with_actor_of(state: AgentState, other: AgentState) -> AgentState:
-    return state._replace(actor=other.actor, actor_opt=other.actor_opt)
-
-
-def _where(condition: jax.Array, new: AgentState, old: AgentState) -> AgentState:
-    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), new, old)

@@ -113,8 +113,6 @@ class BehaviorConfig(_Static):
     horizon: int = count(15, 10_000)
     # Start states per update, drawn from the batch; 0 = every posterior state.
     imagination_starts: int = count(0, _BATCH_STEPS, 0)
-    # More of them, at the sequences' first steps, where an episode begins; see docs/decisions/031.
-    first_starts: int = count(0, _BATCH_STEPS, 0)
     actor_layers: int = count(2, _LAYERS)
     actor_units: int = count(512, _WIDTH)
     # Gated linear ways past the actor's layers, for many actions; see docs/decisions/019.
@@ -176,8 +174,6 @@ class Hypers:
     model_weight_decay: float = not_negative(0.0)  # kernels only, never the SSM group
     warmup_updates: float = not_negative(0.0)  # linear learning-rate warm-up of all groups
     head_start: float = not_negative(0.0)  # updates of the world model alone, before actor and critic begin to learn
-    # Updates after these in which the critic learns, and the actor still plays at random; see docs/decisions/031.
-    critic_start: float = not_negative(0.0)
     # After so many, learning rates and entropy scale are half, after three times, a quarter.
     decay_updates: float = not_negative(0.0)
     observation_scale: float = not_negative(1.0)

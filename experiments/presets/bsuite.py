@@ -1,7 +1,7 @@
 """bsuite's configurations: one preset for all experiments and settings, by rule from spaces and episodes' lengths.
 
-It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one
-choice whose reward comes many steps later. docs/decisions/031 has what was tried.
+It is the rule of any environment (`rule`), changed for what bsuite's memory experiments ask for: one reward after many
+steps. docs/decisions/031 has what was tried, and what is not learned.
 """
 
 import dataclasses
@@ -22,24 +22,16 @@ _PREFILL = 16_000
 # Losses are means over time, so that one reward an episode counts less the longer that is. With a factor of this times
 # the length it counts about as much as everything else together.
 _REWARD_SHARE = 0.3
-# Up to so many steps, episodes are imagined to their end. Then returns need no critic, which would have to hear of a
-# late reward through many updates, and nothing need be discounted: all episodes end with discount 0.
-_IMAGINED = 100
-_IMAGINED_STATES = 1536  # in an update about, as many as the rule has
-_FIRST_STARTS = 8  # a first choice may be all that counts, and first steps are few among long episodes' steps
-_ENTROPY = 0.1  # of exact returns: a tenth of a reward decides, and what seems worse by three tenths is still tried
+# Up to so many steps nothing is discounted, as all episodes of bsuite end with discount 0. With less, the discounting
+# chain's reward of 1.1 after 100 steps would be worth less than one of 1 at once.
+_UNDISCOUNTED = 333
 _SETTINGS = (
     "model.reward_init=16",
-    "model.unimix=0.0002",  # what is imagined for many steps must not forget what was chosen
+    "model.unimix=0.001",
     "model.dt_min=0.001",
     "model.dt_max=0.1",
-    "behavior.policy_input=full",
-    "behavior.actor_unimix=0.03",
-    "hypers.model_clip=1",  # an episode's first step, all zeros into layer norms, has gradients of 1e8 in the beginning
-    "hypers.free_nats=0",  # what a small latent foretells, a clock among it, is worth less than a nat
+    "hypers.model_clip=1",  # an episode's first input is zero: through three layer norms its first gradient is 1e8
     "hypers.rep_scale=0",
-    "hypers.head_start=600",  # until what is imagined is right: a choice once given up is hardly imagined again
-    "hypers.critic_lr=0.001",
 )
 
 
@@ -66,18 +58,9 @@ def _remembering(config: Config, environment: Any) -> Config:
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=_PREFILL
     )
     hypers = config.hypers.replace(reward_loss_scale=max(1.0, _REWARD_SHARE * length))
-    behavior = config.behavior
-    if steps <= _IMAGINED + 1:
-        horizon = max(behavior.horizon, steps)
-        behavior = dataclasses.replace(
-            behavior,
-            horizon=horizon,
-            imagination_starts=max(24, _IMAGINED_STATES // horizon),
-            first_starts=_FIRST_STARTS,
-        )
-        hypers = hypers.replace(discount=1.0, return_lambda=1.0, entropy_scale=_ENTROPY)
-    config = dataclasses.replace(config, replay=replay, behavior=behavior, hypers=hypers)
-    return config.override(_SETTINGS)
+    if steps <= _UNDISCOUNTED:
+        hypers = hypers.replace(discount=1.0)
+    return dataclasses.replace(config, replay=replay, hypers=hypers).override(_SETTINGS)
 
 
 PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}

@@ -27,7 +27,7 @@ def test_every_experiment_has_a_schedule_of_short_turns_and_whole_episodes(exper
 
 def test_settings_differ_in_what_the_length_and_the_spaces_say_and_in_nothing_else():
     short, long = tiny("memory_len_1"), tiny("memory_len_100")
-    assert short.model == long.model and short.loop == long.loop
+    assert short.behavior == long.behavior and short.model == long.model and short.loop == long.loop
     differing = {name for name in vars(long.hypers) if getattr(short.hypers, name) != getattr(long.hypers, name)}
     assert differing == {"reward_loss_scale"}
     assert long.hypers.reward_loss_scale > 10 * short.hypers.reward_loss_scale
@@ -38,13 +38,6 @@ def test_a_reward_at_the_end_of_a_short_episode_is_worth_what_it_is_at_its_begin
     for delay in (1, 100):
         assert tiny(f"discounting_chain_delay_{delay}").hypers.discount == 1
     assert tiny("cartpole/0").hypers.discount == pytest.approx(1 - 1 / 333)
-
-
-def test_short_episodes_are_imagined_to_their_end():
-    for name, steps in (("memory_len_1", 12), ("memory_len_100", 101), ("discounting_chain/0", 100)):
-        config = tiny(name)
-        assert config.behavior.horizon == steps and config.hypers.return_lambda == 1
-    assert tiny("cartpole/0").behavior.horizon < 100 and tiny("cartpole/0").hypers.return_lambda < 1
 
 
 def test_a_batch_holds_several_episodes_however_long_they_are():

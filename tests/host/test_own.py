@@ -189,7 +189,7 @@ MISTAKES = [
     (["popgym", "--env", "corridor:Corridor"], "environment 'corridor:Corridor' is not of suite 'popgym'"),
     (
         ["mine/Corridor"],
-        "unknown suite 'mine/Corridor': expected one of popgym, memory_maze; an environment is given by",
+        "unknown suite 'mine/Corridor': expected one of popgym, memory_maze, bsuite; an environment is given by",
     ),
     (["corridor:Corridor"], "an environment is given by --env corridor:Corridor"),
     ([], GIVE),

@@ -19,7 +19,7 @@ RANGES = {name: key.range for name, key in KEYS.items() if key.range is not None
 # For each kind of key, values that nobody can mean.
 LEARNING_RATES = ("model_lr", "ssm_lr", "actor_lr", "critic_lr")
 SCALES = ("observation_scale", "reward_loss_scale", "continue_scale", "dyn_scale", "rep_scale", "slow_critic_scale")
-UPDATES = ("warmup_updates", "head_start", "critic_start", "decay_updates")
+UPDATES = ("warmup_updates", "head_start", "decay_updates")
 NONSENSE = {
     **{f"hypers.{name}": "-1e-3 -1e-30 1e39 nan inf fast" for name in LEARNING_RATES},
     **{f"hypers.{name}": "0 -1e-8 1e-45 1e39" for name in ("model_eps", "actor_eps", "critic_eps")},
@@ -48,7 +48,6 @@ NONSENSE = {
     "model.bins": "1 0 -255 1e9",
     "behavior.horizon": "0 -15 10001 2147483647",
     "behavior.imagination_starts": "-1 16777217 1e10",
-    "behavior.first_starts": "-1 16777217 1e10",
     "behavior.actor_gates": "-1 1025",
     "behavior.actor_unimix": "-0.01 1.01 7",
     "behavior.unroll": "0 -1 65",

@@ -59,7 +59,7 @@ def test_the_console_script_is_immune(project):
         script.write_text(SCRIPT)
     done = python(str(script), "train", "popgm", cwd=project)
     assert (done.returncode, done.stderr) == (
-        2, "error: unknown suite 'popgm': expected one of popgym, memory_maze\n",
+        2, "error: unknown suite 'popgm': expected one of popgym, memory_maze, bsuite\n",
     )  # fmt: skip
     done = python(str(script), "trian", cwd=project)
     assert done.stderr == "error: unknown command 'trian'; did you mean train?\n"
