@@ -127,9 +127,8 @@ class Agent:
         start, start_cont = self._starts(latent, batch, key_starts)
         learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
         # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
-        updates = state.updates.astype(jnp.float32)
-        learned = _where(updates >= hypers.head_start + hypers.critic_start, learned, _with_actor_of(learned, state))
-        state = _where(updates >= hypers.head_start, learned, state)
+        begun = state.updates.astype(jnp.float32) >= hypers.head_start
+        state = jax.tree.map(lambda new, old: jnp.where(begun, new, old), learned, state)
         return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
 
     def _update_model(self, state, batch, hypers, key):
@@ -239,11 +238,3 @@ class Agent:
         critic_parts = run_critic(trajectory.feat)
         grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
         return results, grads, critic_parts
-
-
-def _with_actor_of(state: AgentState, other: AgentState) -> AgentState:
-    return state._replace(actor=other.actor, actor_opt=other.actor_opt)
-
-
-def _where(condition: jax.Array, new: AgentState, old: AgentState) -> AgentState:
-    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), new, old)

@@ -1,7 +1,7 @@
 """bsuite's configurations: one preset for all experiments and settings, by rule from spaces and episodes' lengths.
 
-It is the rule of any environment (`rule`), changed for what bsuite asks for: one reward after many steps, and one
-choice whose reward comes many steps later. docs/decisions/032 has what was tried.
+It is the rule of any environment (`rule`), changed for what bsuite's memory experiments ask for: one reward after many
+steps. docs/decisions/032 has what was tried, and what is not learned.
 """
 
 import dataclasses
@@ -25,22 +25,16 @@ _MOST_PREFILL = 20  # it is at most one part in so many of a full run: bsuite's 
 # Losses are means over time, so that one reward an episode counts less the longer that is. With a factor of this times
 # the length it counts about as much as everything else together.
 _REWARD_SHARE = 0.3
-# Nothing need be discounted where episodes are short: they all end with discount 0. With less, the discounting chain's
-# reward after 100 steps would be worth less than a smaller one at once.
+# Up to so many steps nothing is discounted, as all episodes of bsuite end with discount 0. With less, the discounting
+# chain's reward of 1.1 after 100 steps would be worth less than one of 1 at once.
 _UNDISCOUNTED = 333
-# Updates a step of the episode, in which the critic learns before the actor does: until it has heard of a reward that
-# comes late, the actor would give up the choice that leads to it.
-_CRITIC_START = 6.0
 _SETTINGS = (
     "model.reward_init=16",
     "model.unimix=0.001",
     "model.dt_min=0.001",
     "model.dt_max=0.1",
-    "hypers.model_clip=1",
-    "hypers.free_nats=0",  # what a small latent foretells, a clock among it, is worth less than a nat
+    "hypers.model_clip=1",  # an episode's first input is zero: through three layer norms its first gradient is 1e8
     "hypers.rep_scale=0",
-    "hypers.head_start=200",  # the reward head's first guesses are large
-    "hypers.critic_lr=0.001",
 )
 
 
@@ -87,11 +81,9 @@ def _remembering(config: Config, environment: Any) -> Config:
     replay = dataclasses.replace(
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=prefill
     )
-    hypers = config.hypers.replace(
-        reward_loss_scale=max(1.0, _REWARD_SHARE * length),
-        critic_start=_CRITIC_START * min(longest, _UNDISCOUNTED),
-        discount=1.0 if longest <= _UNDISCOUNTED else config.hypers.discount,
-    )
+    hypers = config.hypers.replace(reward_loss_scale=max(1.0, _REWARD_SHARE * length))
+    if longest <= _UNDISCOUNTED:
+        hypers = hypers.replace(discount=1.0)
     return dataclasses.replace(config, replay=replay, hypers=hypers).override(_SETTINGS)
 
 

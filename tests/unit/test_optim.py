@@ -82,17 +82,5 @@ def test_the_world_model_may_have_a_head_start():
         assert not same(getattr(alone, name), getattr(state.seeds.agent, name)), name
 
 
-def test_the_critic_may_learn_before_the_actor_does():
-    trainer = Trainer(small_config(hypers__critic_start=2.0), quick_compile=True)
-    before = trainer.init(jax.random.split(jax.random.key(0), 1))
-    first = jax.tree.map(np.asarray, before.seeds.agent)  # the chunk takes the buffers
-    state, _ = trainer.train_chunk(before)
-    waiting = jax.tree.map(np.asarray, state.seeds.agent)
-    for name in first._fields:
-        assert same(getattr(first, name), getattr(waiting, name)) == (name in ("actor", "actor_opt")), name
-    state, _ = trainer.train_chunk(state)
-    assert not same(waiting.actor, state.seeds.agent.actor)
-
-
 def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
