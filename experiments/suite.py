@@ -40,16 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
     args = parser.parse_args(argv)
     startup.prepare(all_cores=True)
-    from envs import registry
     from experiments.running import asking, rundir
 
-    env_ids = registry.together(asking.environments(args.suite, args.only))
+    asked = asking.environments(args.suite, args.only)
     size = asking.resolved_size(args.size)
+    out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-suite"
+    env_ids = units(args.suite, out, asked)
     for env_id in env_ids:  # Whatever is wrong with the command line is said before anything runs.
         asking.asked_config(args, size, env_id)
-    out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-suite"
     refuse_others(args, env_ids, out)
     return train_all(args, env_ids, out)
+
+
+def units(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
+    """Return what is trained, a run each: the runs in the folder that have one of the ids, and the others together."""
+    from envs import registry
+
+    there = [unit for unit in in_folder(suite, out, ()) if not set(env_ids).isdisjoint(registry.settings(unit))]
+    had = {env_id for unit in there for env_id in registry.settings(unit)}
+    return in_order(suite, there + registry.together([env_id for env_id in env_ids if env_id not in had]))
 
 
 def refuse_others(args: Any, env_ids: Sequence[str], out: Path) -> None:
@@ -160,15 +169,21 @@ def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int
 
 def in_folder(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
     """Return the environments that were asked for and those that there are runs of, in the registry's order."""
-    import envs
-    from envs import registry
     from experiments.running import rundir
 
-    known = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
     there = [rundir.load(path.parent)[0].env for path in sorted(out.glob("*/run.json"))]
-    wanted = [env_id for env_id in dict.fromkeys([*env_ids, *there]) if env_id.startswith(f"{suite}/")]
+    there = [env_id for env_id in there if env_id.startswith(f"{suite}/") and rundir.is_run(folder(out, env_id))]
+    return in_order(suite, list(dict.fromkeys([*env_ids, *there])))
+
+
+def in_order(suite: str, env_ids: Sequence[str]) -> list[str]:
+    """Return environments, or what stands for several settings, in the registry's order."""
+    import envs
+    from envs import registry
+
+    known = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
     place = {env_id: number for number, env_id in enumerate(known)}
-    return sorted(wanted, key=lambda env_id: place.get(registry.settings(env_id)[0], len(place)))
+    return sorted(env_ids, key=lambda env_id: place.get(registry.settings(env_id)[0], len(place)))
 
 
 def of_run(out: Path, env_id: str, failure: int | None) -> list[dict[str, Any]]:

@@ -296,7 +296,7 @@ def _refuse_edited(folder: Path, config: Config, metadata: dict[str, Any]) -> No
 
 
 def _check_member(folder: Path, member: int, members: list[dict[str, Any]]) -> None:
-    if not isinstance(member, int | np.integer) or not 0 <= member < len(members):
+    if not isinstance(member, int | np.integer) or isinstance(member, bool) or not 0 <= member < len(members):
         raise LoadError(f"member={member!r}: {folder} has agents 0 to {len(members) - 1}")
 
 

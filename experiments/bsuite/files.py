@@ -13,6 +13,7 @@ from experiments.bsuite.tags import EXPERIMENTS, experiment_of
 from r2i_jit import whole_files
 
 PREFIX = "bsuite_id_-_"
+PATTERN = f"{PREFIX}*.csv"
 
 
 def file_name(bsuite_id: str) -> str:
@@ -41,7 +42,7 @@ def read(folder: Path) -> tuple[dict[str, Rows], list[str]]:
       ValueError: for a file that does not read, or one of a setting that there is not, naming it.
     """
     found, unknown = {}, []
-    for path in sorted(folder.glob(f"{PREFIX}*.csv")):
+    for path in sorted(folder.glob(PATTERN)):
         bsuite_id = path.name.removeprefix(PREFIX).removesuffix(".csv").replace("-", "/")
         if bsuite_id.partition("/")[0] not in EXPERIMENTS:
             unknown.append(path.name)

@@ -47,6 +47,8 @@ def report(logs: Iterable[EpisodeLog], out: Path, agent: str = "agent") -> str:
         if log.bsuite_id in found:
             raise ValueError(f"{log.bsuite_id} comes twice for seed {log.seed}: should come once")
         found[log.bsuite_id] = rows(log)
+    for stale in out.glob(f"csv/seed_*/{files.PATTERN}"):  # of an earlier report: bsuite would read them as well
+        stale.unlink()
     for seed, found in seeds.items():
         for bsuite_id, logged in found.items():
             if len(logged["episode"]):

@@ -1,12 +1,13 @@
 """The episodes of bsuite that the runs in a folder have played, as `report` takes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from envs import registry
 from experiments.bsuite import tags
 from experiments.bsuite.columns import EpisodeLog
-from experiments.running import episodes, rundir
+from experiments.running import cli, episodes, rundir
 from r2i_jit import metrics
 
 SUITE = "bsuite/"
@@ -16,7 +17,9 @@ _NAMES = {episodes.RETURN: "return", episodes.LENGTH: "length"}
 def logs(folder: Path) -> list[EpisodeLog]:
     """Return what every agent in the run directories of a folder has played, of the settings that bsuite scores.
 
-    Passed over are runs without an `episodes.jsonl`, and settings beyond bsuite's own, such as `bsuite/memory_len_300`.
+    Passed over are runs that were to keep no episodes, and settings beyond bsuite's own, such as
+    `bsuite/memory_len_300`. Where a log has lost lines, or is lost itself, a note says so: only the episodes before
+    the first lost one are taken.
 
     Raises:
       OSError: if a log cannot be read.
@@ -35,7 +38,18 @@ def _of_run(path: Path) -> Iterator[EpisodeLog]:
         if bsuite_id.rpartition("/")[0] not in tags.EXPERIMENTS:
             continue
         columns = episodes.joined(rows, member)
+        kept, had = len(columns.get(episodes.RETURN, ())), _counted(rows, member)
+        if kept < had:
+            cli.note(f"{path / episodes.NAME} has lost lines: {bsuite_id} is scored by {kept:,} of {had:,} episodes")
+        if not rows and any((path / "checkpoints").glob("*")):
+            cli.note(f"{path / episodes.NAME} is lost: {bsuite_id} has no score")
         if columns:
             yield EpisodeLog(
                 bsuite_id, member["seed"], {_NAMES.get(name, name): column for name, column in columns.items()}
             )
+
+
+def _counted(rows: Sequence[dict[str, Any]], member: dict[str, Any]) -> int:
+    """Return how many episodes of a member there were, as its last line says."""
+    own = [row for row in rows if episodes.of_member(row, member)]
+    return own[-1][episodes.BEFORE] + len(own[-1][episodes.RETURN]) if own else 0

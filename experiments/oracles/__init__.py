@@ -8,6 +8,7 @@ their returns beside the reference figures.
 import functools
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,8 +114,8 @@ def oracles(env_id: str) -> tuple[Any, ...]:
     game = name
     if suite == "popgym":
         game = name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
-    elif suite == "bsuite":
-        game = name.partition("/")[0]
+    elif suite == "bsuite":  # memory_len/22, or memory_len_300, which is none of the sweep
+        game = re.sub(r"(_delay)?_\d+$", "", name.partition("/")[0])
     return _all().get((suite, game), ())
 
 

@@ -41,8 +41,8 @@ def _start(env: Any, params: Any) -> Memory:
 
 
 def _seen(memory: Memory, obs: jax.Array) -> Memory:
-    """Return what is known after an observation (3, 3, 2)."""
-    kinds = obs[..., 0].astype(jnp.int32)
+    """Return what is known after an observation (3, 3, 2), or (18,) as an agent takes it."""
+    kinds = obs.reshape(3, 3, 2)[..., 0].astype(jnp.int32)
     objects = jnp.where((kinds == TILES.index("ball")) | (kinds == TILES.index("key")), kinds, 0)
     # Two rows ahead of who looks up there is the corridor's end and nothing else; it looks down when it has the cue.
     up = memory.direction == _UP

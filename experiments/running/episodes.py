@@ -1,8 +1,9 @@
 """`episodes.jsonl`: every episode that a run's members played, one after another, prefill included.
 
 One line per chunk and member, with lists that have an entry for each episode that ended in it: `episode_return`,
-`episode_length`, and the sums of the numbers that the environment gives as `info`. The first line of a member is of
-the random play before it learns. Episodes that end at the same step stand in the order of the environments.
+`episode_length`, and the sums of the numbers that the environment gives as `info`; `episodes_before` counts those of
+the lines before. The first line of a member is of the random play before it learns. Episodes that end at the same step
+stand in the order of the environments.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from r2i_jit import metrics as sinks
 
 NAME = "episodes.jsonl"
-RETURN, LENGTH = "episode_return", "episode_length"
+RETURN, LENGTH, BEFORE = "episode_return", "episode_length", "episodes_before"
 
 
 class EpisodeLog:
@@ -36,7 +37,8 @@ class EpisodeLog:
         path = folder / NAME
         earlier = sinks.truncate(path, step, members if step >= 0 else (), lists=True)
         self._members, self._most = list(members), most
-        self._counts = [sum(len(row[RETURN]) for row in earlier if of_member(row, member)) for member in members]
+        own = [[row for row in earlier if of_member(row, member)] for member in members]
+        self._counts = [rows[-1][BEFORE] + len(rows[-1][RETURN]) if rows else 0 for rows in own]
         self._file = sinks.JsonLines(path)
 
     def write(self, step: int, ended: Any) -> None:
@@ -49,8 +51,8 @@ class EpisodeLog:
         rows = []
         for index, member in enumerate(self._members):
             columns = _columns(ended, index, self._most - self._counts[index])
+            rows.append({sinks.STEP: step, **member, BEFORE: self._counts[index], **columns})
             self._counts[index] += len(columns[RETURN])
-            rows.append({sinks.STEP: step, **member, **columns})
         self._file.write(rows)
 
     def flush(self) -> None:
@@ -77,8 +79,14 @@ def read(folder: Path, member: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def joined(rows: Sequence[dict[str, Any]], member: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return the episodes of one member from all lines: name -> (episodes,)."""
-    own = [row for row in rows if of_member(row, member)]
+    """Return the episodes of one member from all lines, up to the first line that is missing: name -> (episodes,)."""
+    own, count = [], 0
+    for row in rows:
+        if of_member(row, member):
+            if row[BEFORE] != count:
+                break
+            count += len(row[RETURN])
+            own.append(row)
     names = [name for name, value in (own[0] if own else {}).items() if isinstance(value, list)]
     return {name: np.array([value for row in own for value in row[name]]) for name in names}
 

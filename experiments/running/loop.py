@@ -55,6 +55,7 @@ class Run:
             "config": self.config.to_dict(),
             "members": self.info.members,
             "seed": self.info.seed,
+            "log_episodes": self.info.log_episodes,
             "versions": runinfo.versions(),
             "wall_seconds": self.wall,
         }

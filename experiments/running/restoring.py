@@ -54,7 +54,7 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
         return _exported(run_dir, step)
     config, info = rundir.load_playable(run_dir)
     try:
-        trainer = Trainer(config)
+        trainer = Trainer(config, tallied=info.log_episodes is not None)  # It shows in the state of the environments.
         restored = rundir.restore(run_dir, config, info, lambda: _asked(run_dir, step, trainer, len(info.members)))
     except ConfigError as error:
         cli.fail(error)

@@ -212,10 +212,20 @@ def _refuse_edited(path: Path, config: Config, info: RunInfo, step: int, saved: 
         changed = [f"config.json {line}" for line in differences(Config.from_dict(saved["config"]), config)]
     except ConfigError as error:
         changed = [f"config.json: the checkpoint's has {error}"]
-    for name, value in (("members", info.members), ("seed", info.seed)):
-        if value != saved.get(name, value):  # a checkpoint of before may lack it
-            changed.append(f"run.json {name}: {json.dumps(saved[name])[:60]} -> {json.dumps(value)[:60]}")
+    for name in ("members", "seed", "log_episodes"):
+        now = getattr(info, name)
+        then = saved.get(name, now)  # a checkpoint of before may lack it
+        if now != then:
+            then, now = _unlike(then, now)
+            changed.append(f"run.json {name}: {json.dumps(then)[:60]} -> {json.dumps(now)[:60]}")
     if changed:
         fail(
             f"{path} was edited since checkpoint {step} was saved ({'; '.join(changed)}); undo that, or start a new run"
         )
+
+
+def _unlike(then: Any, now: Any) -> tuple[Any, Any]:
+    """Return two values, of lists of one length the first two entries that differ."""
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        return next((old, new) for old, new in zip(then, now, strict=True) if old != new)
+    return then, now

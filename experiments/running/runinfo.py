@@ -116,7 +116,10 @@ def read(path: Path) -> RunInfo:
         "suite": (isinstance(found["suite"], str), "a text"),
         "size": (isinstance(found["size"], str), "a text"),
         "seed": (_whole(found["seed"], 0, 2**32 - 1), "a whole number from 0 to 4294967295"),
-        "members": (are_members(found["members"]), 'a list such as [{"seed": 0}], in a sweep with hypers.* numbers'),
+        "members": (
+            are_members(found["members"]),
+            'a list such as [{"seed": 0}], in a sweep with hypers.* numbers, of settings with their env',
+        ),
         "steps": (_whole(found["steps"], 1, 2**31 - 1), "a whole number of at least 1"),
         "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
         "created": (_number(found["created"]), "a number of seconds"),

@@ -66,9 +66,10 @@ def start(
 def _count(members: list[dict[str, Any]]) -> str:
     """Return how many agents there are, in words."""
     settings = {member.get("env") for member in members}
-    seeds = len(members) // len(settings)
-    text = f"{seeds} seed{'s' if seeds > 1 else ''}"
-    return text if len(settings) == 1 else f"{len(settings)} settings, {text} each"
+    each = len(members) // len(settings)
+    if len(settings) == 1:
+        return f"{each} seed{'s' if each > 1 else ''}"
+    return f"{len(settings)} settings, {each} agent{'s' if each > 1 else ''} of each"
 
 
 def _members(members_of: MembersOf, config: Any, seeds: int) -> list[dict[str, Any]]:

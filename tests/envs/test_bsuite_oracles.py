@@ -86,6 +86,8 @@ def test_an_id_that_says_its_setting_has_what_its_number_has():
     for unknown in ("bsuite/catch/20", "bsuite/catch", "bsuite/catch/x", "bsuite/nothing/0", "bsuite/memory_len_11"):
         assert references(unknown) == {}
     assert oracles("bsuite/nothing/0") == ()
+    assert oracles("bsuite/memory_len_300") == oracles("bsuite/memory_len/0")
+    assert oracles("bsuite/discounting_chain_delay_300") == oracles("bsuite/discounting_chain/0")
 
 
 def best_of_the_sea(size: int, success: float) -> float:

@@ -296,6 +296,16 @@ def test_the_player_of_the_memory_games_is_as_fast_as_can_be():
     assert {f"xminigrid/{name}" for name in memory.ORACLES} == {name for name in envs.registered() if "-Memory" in name}
 
 
+def test_the_player_takes_observations_as_an_agent_has_them():
+    """In one row: so it can be recorded."""
+    env, params = make(S8)
+    (player,) = oracles(S8)
+    obs, _ = env.reset_env(jax.random.key(3), params)
+    start, key = player.start(env, params), jax.random.key(0)
+    chosen = [player.act(env, params, start, seen, None, key) for seen in (obs, obs.reshape(-1))]
+    assert jax.tree.all(jax.tree.map(np.array_equal, *chosen))
+
+
 def test_an_agent_gets_a_configuration_by_rule():
     config = presets.preset("xminigrid")
     assert config.env == S8 and config.replay.sequence_length == 256

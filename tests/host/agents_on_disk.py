@@ -37,16 +37,19 @@ def drawn(shapes: Any, seed: int) -> Any:
     return jax.tree_util.tree_map_with_path(weights, shapes)
 
 
-def make_run(path: Path, env: str, members: list[dict[str, Any]] = MEMBERS) -> Trainer:
+def make_run(path: Path, env: str, members: list[dict[str, Any]] = MEMBERS, log_episodes: int | None = None) -> Trainer:
     """Make a run directory and return its trainer."""
     path.mkdir(parents=True)
     config = config_of(env)
-    trainer = Trainer(config, quick_compile=True)
+    trainer = Trainer(config, quick_compile=True, tallied=log_episodes is not None)
     shapes = trainer.state_shapes(len(members))
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dataclasses.replace(shapes.seeds, key=None))
     empty = dataclasses.replace(empty, setting=trainer.settings.stacked(len(members)))
     keys = jax.random.split(jax.random.key(0), len(members))
-    rundir.write(path, config, runinfo.RunInfo("sweep", "popgym", "tiny", 0, members, STEPS[-1], 10, 0.0, {}))
+    info = runinfo.RunInfo(
+        "sweep", "popgym", "tiny", 0, members, STEPS[-1], 10, 0.0, {}, log_episodes=log_episodes
+    )  # fmt: skip
+    rundir.write(path, config, info)
     metadata = {"config": config.to_dict(), "members": members, "seed": 0, "wall_seconds": 1.0}
     with Checkpoints(path / "checkpoints") as checkpoints:
         for step, score in zip(STEPS, (1.0, 0.5), strict=True):

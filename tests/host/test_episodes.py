@@ -56,6 +56,14 @@ def test_another_number_of_episodes_is_another_run(run, fake, capsys):
     assert "log-episodes: 40 -> 50" in error_line(capsys)
 
 
+def test_a_number_that_was_edited_is_named(run, fake, capsys):
+    path = run / "run.json"
+    path.write_text(path.read_text().replace('"log_episodes": 40', '"log_episodes": 50'))
+    capsys.readouterr()
+    assert fake(*WORDS[:5], "--resume") == 2
+    assert "run.json log_episodes: 40 -> 50" in error_line(capsys)
+
+
 def test_a_run_without_the_option_has_no_log(fake, tmp_path):
     assert fake("fake", "--run-dir", "run", "--steps", "200") == 0
     assert not (tmp_path / "run" / episodes.NAME).exists()
@@ -70,11 +78,14 @@ def test_damage_is_kept_aside_and_said(run, fake, caplog):
     assert fake(*WORDS[:5], "--steps", "600", "--resume") == 0
     assert "line 4 is damaged (`episode_return` is not a number)" in caplog.text
     assert (run / "episodes.jsonl.damaged").read_text() == lines[3] + "\n"
+    # What comes after a lost line has no place: the fourth of the file was seed 1's second one, of six episodes.
+    assert len(episodes.read(run, {"seed": 1})[episodes.RETURN]) == PER_CHUNK
+    assert len(episodes.read(run, {"seed": 0})[episodes.RETURN]) == 40
 
 
 def test_members_of_several_settings_are_told_apart():
     rows = [
-        {"env_steps": 8, "env": f"bsuite/memory_len/{number}", "seed": seed, episodes.RETURN: [number + seed]}
+        {"env": f"bsuite/memory_len/{number}", "seed": seed, episodes.BEFORE: 0, episodes.RETURN: [number + seed]}
         for number in (1, 2)
         for seed in (0, 1)
     ]

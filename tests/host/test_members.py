@@ -1,4 +1,7 @@
-"""A run whose agents have a setting each: every command takes an agent in its own. About 60 s."""
+"""A run whose agents have a setting each, and whose episodes are kept: every command takes an agent in its own setting.
+
+About 60 s.
+"""
 
 import json
 
@@ -23,7 +26,7 @@ MEMBERS = [{"env": env_id, "seed": seed} for env_id in IDS for seed in range(2)]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("settings") / "run"
-    return path, agents_on_disk.make_run(path, ENV, MEMBERS)
+    return path, agents_on_disk.make_run(path, ENV, MEMBERS, log_episodes=10)
 
 
 def test_a_loaded_agent_is_of_its_own_setting(run):
@@ -87,12 +90,12 @@ def test_bsuites_scores_are_read_off_the_runs_of_a_folder(tmp_path, capsys):
         info = runinfo.RunInfo("train", "bsuite", "tiny", 0, members, 10, 10, 0.0, {}, log_episodes=most)
         rundir.write(path, Config(env=env), info)
         rows = []
-        for step in (8, 16):
+        for step, before in ((8, 0), (16, 3)):
             for member in members:
                 right = rights.get(member.get("env", env), 1.0)
                 columns = {episodes.RETURN: [right] * 3, episodes.LENGTH: [3] * 3}
                 columns |= {"perfect": [float(right > 0)] * 3, "regret": [1 - right] * 3}
-                rows.append({"env_steps": step, **member, **columns})
+                rows.append({"env_steps": step, **member, episodes.BEFORE: before, **columns})
         (path / episodes.NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
     logs = runs.logs(tmp_path)
     assert [(log.bsuite_id, log.seed) for log in logs] == [

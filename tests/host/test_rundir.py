@@ -143,7 +143,7 @@ def test_members_or_a_seed_that_were_edited_are_named(run, fake, capsys):
     change(run / "run.json", lambda info: info.update(seed=5, members=[{"seed": 0}, {"seed": 2}]))
     assert fake("evaluate", "run") == 2
     line = error_line(capsys)
-    assert 'run.json members: [{"seed": 0}, {"seed": 1}] -> [{"seed": 0}, {"seed": 2}]' in line
+    assert 'run.json members: {"seed": 1} -> {"seed": 2}' in line
     assert "run.json seed: 0 -> 5" in line
 
 

@@ -159,6 +159,11 @@ def test_bsuite_is_trained_and_scored_by_one_command_and_goes_on(tmp_path, capsy
     assert [found["env"] for found in json.loads((tmp_path / "o" / "results.json").read_text())] == [
         "bsuite/bandit/0", "bsuite/bandit/7", "bsuite/deep_sea/0"
     ]  # fmt: skip
+    # Whatever is asked for next, what is there is gone on with, and nothing is trained twice.
+    bandits = [f"bsuite/bandit/{number}" for number in range(9)]
+    assert suite.units("bsuite", tmp_path / "o", bandits[:1]) == ["bsuite/bandit/0,7"]
+    assert suite.units("bsuite", tmp_path / "o", bandits) == ["bsuite/bandit/0,7", "bsuite/bandit/1,2,3,4,5,6,8"]
+    assert suite.units("bsuite", tmp_path / "o", bandits[2:4]) == ["bsuite/bandit/2,3"]
     logs = {path: path.read_bytes() for path in (tmp_path / "o").glob("*/episodes.jsonl")}
     assert len(logs) == 2 and suite.main(words) == 0
     assert {path: path.read_bytes() for path in logs} == logs
