@@ -9,7 +9,7 @@ import pytest
 from experiments.running import episodes
 from r2i_jit.config import Config
 from tests.host.fake import FakeTrainer
-from tests.host.test_cli import error_line
+from tests.host.test_cli import error_line, last_error
 
 STEPS, PER_CHUNK = 400, 6  # of one member: 3 steps at which 2 environments end
 WORDS = ("fake", "--run-dir", "run", "--seeds", "2", "--steps", str(STEPS), "--log-episodes", "40")
@@ -59,9 +59,8 @@ def test_another_number_of_episodes_is_another_run(run, fake, capsys):
 def test_a_number_that_was_edited_is_named(run, fake, capsys):
     path = run / "run.json"
     path.write_text(path.read_text().replace('"log_episodes": 40', '"log_episodes": 50'))
-    capsys.readouterr()
     assert fake(*WORDS[:5], "--resume") == 2
-    assert "run.json log_episodes: 40 -> 50" in error_line(capsys)
+    assert "run.json log_episodes: 40 -> 50" in last_error(capsys)
 
 
 def test_a_run_without_the_option_has_no_log(fake, tmp_path):

@@ -54,7 +54,7 @@ def test_every_member_starts_with_the_same_parameters_and_learns_from_there(trai
     weights = initial.weights(info, trainer)
     run = types.SimpleNamespace(trainer=trainer)
     keys = jax.random.split(jax.random.key(0), 2)
-    state = loop._initial(run, keys, None, weights)
+    state, _ = loop._initial(run, keys, None, weights)
     fresh = trainer.init(keys)
     for member in (0, 1):
         assert_equal(weights, state.seeds.agent, member)
