@@ -66,17 +66,18 @@ def results(trainer: Trainer):
 def traced(trainer: Trainer):
     """Return the shapes and dtypes of `results`."""
     start = trainer.state_shapes(SEEDS)
-    state, metrics = jax.eval_shape(trainer._train_chunk, jax.eval_shape(trainer._prefill, start))
+    state, metrics = jax.eval_shape(trainer._train_chunk, jax.eval_shape(trainer._prefill, start)[0])
     loop = trainer.config.loop
     settings = dict(episodes=loop.evaluation_episodes, greedy=loop.evaluation_greedy, forget=3, max_steps=STEPS)
-    played = jax.eval_shape(partial(trainer._evaluate, **settings), state.seeds.agent, state.seeds.key)
+    given = state.seeds.agent, state.seeds.setting, state.seeds.key
+    played = jax.eval_shape(partial(trainer._evaluate, **settings), *given)
     names = ("episode_return", "episode_length", "episode_cut")
     return start, state, metrics, metrics, dict(zip(names, played, strict=True))
 
 
 def wide_floats(trainer: Trainer) -> int:
     """Return how many values of the training's program are 64-bit floats."""
-    shapes = jax.eval_shape(trainer._prefill, trainer.state_shapes(SEEDS))
+    shapes, _ = jax.eval_shape(trainer._prefill, trainer.state_shapes(SEEDS))
     steps = equations(jax.make_jaxpr(trainer._train_chunk)(shapes).jaxpr)
     values = [value for equation in steps for value in equation.outvars]
     return sum(getattr(value.aval, "dtype", None) in (np.float64, np.complex128) for value in values)
