@@ -22,10 +22,18 @@ import numpy as np
 
 import envs
 from r2i_jit.config import Config, ConfigError
-from r2i_jit.rollout import Ended
 
 SLOW = ("CHUNK", "COMPILE", "INIT", "EVALUATE")
 STEPS_PER_CHUNK, PREFILL, RING, WIDTH = 40, 80, 64, 16
+
+
+class Ended(NamedTuple):
+    """As `r2i_jit.rollout.Ended`, whose module would import gymnax."""
+
+    is_last: jax.Array
+    episode_return: jax.Array
+    episode_length: jax.Array
+    sums: dict[str, jax.Array]
 
 
 class FakeAgent(NamedTuple):

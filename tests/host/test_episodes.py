@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.running import episodes
+from r2i_jit import rollout
 from r2i_jit.config import Config
+from tests.host import fake as fake_module
 from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line, last_error
 
@@ -33,6 +35,10 @@ def test_the_log_has_the_first_episodes_of_every_member_in_order(run):
         np.testing.assert_allclose(found["regret"], 2 - found[episodes.RETURN], atol=1e-5)
         # Two environments end at a step: the stand-in's returns tell them apart.
         np.testing.assert_allclose(np.diff(found[episodes.RETURN])[:40:2], 2, atol=1e-4)
+
+
+def test_the_stand_in_tells_what_the_trainer_tells():
+    assert fake_module.Ended._fields == rollout.Ended._fields
 
 
 def test_the_first_episodes_are_those_of_the_random_play(run):

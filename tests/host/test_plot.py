@@ -109,6 +109,9 @@ def test_references_are_complete_and_sourced():
     popgym = [env for env in table["envs"] if env.startswith("popgym/")]
     assert len(popgym) == 48
     for env, known in table["envs"].items():
+        if "best" not in known:  # of MinAtar's games, which nobody here plays well
+            assert env.endswith("-MinAtar")
+            continue
         assert known["random"]["mean"] < known["best"]["mean"], env
         for name in ("random", "best"):
             assert known[name]["source"] in table["sources"]
