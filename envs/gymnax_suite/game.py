@@ -1,5 +1,6 @@
 """What is the same for all of gymnax's environments: how one is played as it is, and what is mended in all."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -147,7 +148,14 @@ def _settled(function: Callable[..., Any], *args: Any) -> Any:
 def _as_gymnax_has_it(function: Callable[..., Any], *args: Any) -> Any:
     """Call gymnax's code with types promoted as it is written for, in 32 bits, whatever the program around it does."""
     args = jax.tree.map(_narrow, args)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), jax.enable_x64(False):
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.enable_x64(False),
+        warnings.catch_warnings(),
+    ):
+        # Of arrays that gymnax made while it was imported, with 64 bits: they are narrowed, as they should be.
+        warnings.filterwarnings("ignore", "Explicitly requested dtype")
         return function(*args)
 
 
