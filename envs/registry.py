@@ -121,7 +121,8 @@ def leave_out(env_id: str, reason: str) -> None:
 
 def register_alias(alias: str, env_id: str) -> None:
     """Give a registered environment another id."""
-    register(alias, _entries[env_id].factory, reward_scale=_entries[env_id].reward_scale)
+    entry = _entries[env_id]
+    register(alias, entry.factory, reward_scale=entry.reward_scale, available=entry.available)
     _aliases[alias] = env_id
 
 
@@ -178,8 +179,8 @@ def settings(env_id: str) -> tuple[str, ...]:
     known = _experiments[experiment]
     if not known.one_program:
         raise ValueError(
-            f"the settings of {experiment!r} are of unlike shapes, so each is a program of its own: give one, such as "
-            f"{experiment}/{min(chosen)}"
+            f"the settings of {experiment!r} are a program each, as they differ in more than numbers: give one, such "
+            f"as {experiment}/{min(chosen)}"
         )
     if (highest := max(chosen)) >= known.numbers:
         raise ValueError(f"{env_id!r}: there is no {experiment}/{highest}; its numbers are 0 to {known.numbers - 1}")

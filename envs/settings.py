@@ -88,7 +88,7 @@ def make(env_id: str) -> Settings:
     ids = registry.settings(env_id)
     made = [registry.make(setting) for setting in ids]
     steps = tuple(longest_episode(env, params) for env, params in made)
-    default = 0 if None in steps else int(np.argmax(steps))  # type: ignore[arg-type]
+    default = 0 if None in steps else int(np.argmax([count or 0 for count in steps]))
     scales = tuple(float(env.reward_scale) for env, _ in made)
     return Settings(ids, made[default][0], default, tuple(params for _, params in made), scales, steps)
 

@@ -13,7 +13,7 @@ where the environment variable R2I_MNIST names the folder that has them.
 import os
 from typing import Any
 
-from envs.registry import Lazy, leave_out, register, register_alias, register_experiment, register_numbered
+from envs.registry import Lazy, register, register_alias, register_experiment, register_numbered
 
 Settings = list[dict[str, Any]]
 
@@ -132,6 +132,6 @@ def _has_mnist() -> bool:
 
 
 for _experiment, (_target, _settings) in _MNIST.items():
-    leave_out(f"bsuite/{_experiment}", f"its settings are a run each: give one, such as bsuite/{_experiment}/0")
+    register_experiment(f"bsuite/{_experiment}", len(_settings), one_program=False)  # Each would hold all pictures.
     for _number, _kwargs in enumerate(_settings):
         register(f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs), available=_has_mnist)

@@ -74,13 +74,13 @@ def described(path: Path, member: int) -> str:
     from experiments.running import rundir
 
     if is_exported(path):
-        members, env = 1, read_agent(path, NEWEST, 0).config.env
+        found = [read_agent(path, NEWEST, 0).config.env]
     else:
         config, info = rundir.load_playable(path)
-        members, env = len(info.members), config.env
-    if member >= members:
-        cli.fail(f"--member {member}: the run has agents 0 to {members - 1}")
-    return env if is_exported(path) else info.members[member].get("env", env)
+        found = [own.get("env", config.env) for own in info.members]
+    if member >= len(found):
+        cli.fail(f"--member {member}: the run has agents 0 to {len(found) - 1}")
+    return found[member]
 
 
 def read_agent(path: Path, step: int | str, member: int) -> Any:

@@ -198,8 +198,8 @@ def _rows(config: Any, info: Any) -> tuple[Any, Any]:
     keys = jax.random.split(jax.random.key(info.seed), info.num_seeds)[seeds]
     ids = [member.get("env") for member in info.members]
     if ids[0] is not None:  # Settings may be the same in all but their number, and are to be other runs then.
-        numbers = np.array([sorted(set(ids), key=ids.index).index(env_id) for env_id in ids], np.uint32)
-        keys = jax.vmap(jax.random.fold_in)(keys, numbers)
+        place = {env_id: number for number, env_id in enumerate(dict.fromkeys(ids))}
+        keys = jax.vmap(jax.random.fold_in)(keys, np.array([place[env_id] for env_id in ids], np.uint32))
     if info.kind != "sweep":
         return keys, None
     names = [field.name for field in dataclasses.fields(config.hypers)]

@@ -155,7 +155,8 @@ def test_an_experiment_stands_for_its_settings():
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("bsuite/deep_sea", "'bsuite/deep_sea' are of unlike shapes"),
+        ("bsuite/deep_sea", "'bsuite/deep_sea' are a program each"),
+        ("bsuite/mnist", "give one, such as bsuite/mnist/0"),
         ("bsuite/deep_sea/2,1", "give one, such as bsuite/deep_sea/1"),
         ("bsuite/memory_len/3,23", "there is no bsuite/memory_len/23; its numbers are 0 to 22"),
         ("bsuite/memory_len/3,3", "names a setting twice"),
