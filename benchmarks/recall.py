@@ -2,12 +2,14 @@
 
     python -m benchmarks recall --env popgym/RepeatPreviousMedium --set model.stoch=8
     python -m benchmarks recall --env popgym/AutoencodeEasy --renew --updates 6000
+    python -m benchmarks recall --env bsuite/memory_len_100 --renew
 
 No actor, and no new data unless `--renew` plays anew before every 100 updates: the quickest way to see whether a change
 helps the memory. Held-out play tells recalling from memorising the replay, which a game with few and long episodes
 invites. The reward loss stays at what a model without memory reaches, then falls to the entropy of the two-hot target
-once the card of some steps ago is remembered; both bounds are printed (they hold for the POPGym games whose reward is
-certain given the card asked for).
+once what was shown some steps ago is remembered; both bounds are printed (they hold for games whose reward is certain
+given what is asked for, and which without memory is paid with one chance for all steps that pay: POPGym's
+RepeatPrevious, RepeatFirst and Autoencode, bsuite's memory_len and memory_size).
 """
 
 import argparse
@@ -25,12 +27,13 @@ ROUND = 100  # updates between two lines
 
 
 def bounds(reward: np.ndarray, bins: int) -> tuple[float, float]:
-    """Return (entropy of the two-hot target, the same plus that of a 1/4 chance on every paid step), in nats."""
+    """Return (entropy of the two-hot target, the same plus that of the sign on every paid step), in nats."""
     position = (np.sign(reward) * np.log1p(np.abs(reward)) + 20.0) * ((bins - 1) / 40.0)
     upper = position - np.floor(position)
     weights = np.clip(np.stack([1 - upper, upper]), 1e-12, 1.0)
     floor = float(-(weights * np.log(weights)).sum(0).mean())
-    chance = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    good = float(np.mean(reward[reward != 0] > 0))
+    chance = -(good * np.log(good) + (1.0 - good) * np.log(1.0 - good))
     return floor, floor + float(np.mean(reward != 0) * chance)
 
 
@@ -46,12 +49,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="root seed (%(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
     args = parser.parse_args(argv)
-    config = preset("popgym", args.size, args.env).override([f"replay.prefill={args.steps}", *args.set])
+    config = preset(None, args.size, args.env).override([f"replay.prefill={args.steps}", *args.set])
     alone = Alone(config, args.seed, ROUND)
     trainer, stored = alone.trainer, min(int(alone.written), alone.trainer.capacity)
     floor, memoryless = bounds(np.asarray(alone.replay.reward[:stored]) * config.hypers.reward_scale, config.model.bins)
     print(machine.describe())
-    print(f"{args.env} {' '.join(args.set)}: reward loss without memory {memoryless:.3f}, floor {floor:.3f}\n")
+    print(f"{args.env} {' '.join(args.set)}: reward loss without memory {memoryless:.4f}, floor {floor:.4f}\n")
 
     @jax.jit
     def held_out(agent_state, key):
@@ -77,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
         if i % 3 == 2:
             new = held_out(alone.agent_state, jax.random.key(args.seed + 8))
             others = [metrics[f"model/{name}"] for name in ("observation_loss", "kl", "post_entropy")]
-            values = " | ".join(f"{float(value):.3f}" for value in (metrics["model/reward_loss"], new, *others))
+            values = " | ".join(f"{float(value):.4f}" for value in (metrics["model/reward_loss"], new, *others))
             print(f"| {(i + 1) * ROUND} | {values} | {time.perf_counter() - begin:.0f} |", flush=True)
 
 

@@ -142,17 +142,21 @@ class Agent:
         return state._replace(model=params, model_opt=opt), latent, metrics
 
     def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
-        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset."""
+        """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset.
+
+        Of these, a share of config.behavior.first_starts is of the sequences' first steps.
+        """
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), latent)
         cont = 1.0 - batch.is_terminal.reshape(-1).astype(jnp.float32)
         total, wanted = cont.shape[0], self.config.behavior.imagination_starts
         if not 0 < wanted < total:
             return flat, cont
-        # One start in each of `wanted` equal stretches of the batch: an even cover without a shuffle.
-        stretch = total / wanted
-        place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
-        place += jax.random.uniform(key, (wanted,), jnp.float32)
-        index = jnp.minimum((place * stretch).astype(jnp.int32), total - 1)
+        batch_size, length = batch.is_terminal.shape
+        first = round(self.config.behavior.first_starts * wanted)
+        key_first, key = jax.random.split(key) if first else (key, key)
+        index = _spread(key, wanted - first, total)
+        if first:
+            index = jnp.concatenate([_spread(key_first, first, batch_size) * length, index])
         return jax.tree.map(lambda x: x[index], flat), cont[index]
 
     def _update_behavior(self, state, start, start_cont, hypers, key):
@@ -238,3 +242,10 @@ class Agent:
         critic_parts = run_critic(trajectory.feat)
         grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
         return results, grads, critic_parts
+
+
+def _spread(key: jax.Array, wanted: int, total: int) -> jax.Array:
+    """Return one random index in each of `wanted` equal stretches of `total`: an even cover without a shuffle."""
+    place = jnp.arange(wanted, dtype=jnp.int32).astype(jnp.float32)
+    place += jax.random.uniform(key, (wanted,), jnp.float32)
+    return jnp.minimum((place * (total / max(1, wanted))).astype(jnp.int32), total - 1)

@@ -100,6 +100,9 @@ class ModelConfig(_Static):
     # Steps of a sequence, drawn anew each time, whose observation is decoded; 0 = all.
     decoded_steps: int = count(0, _LENGTH, 0)
     observation_loss: Literal["categorical", "symlog_mse"] = "categorical"  # the paper: symlog_mse; see docs/decisions
+    # Of an observation's numbers: squared error in symlog space, or that as a share of each number's variance in the
+    # batch, so that one that seldom or hardly changes counts as much as any other. The paper: squared; decision 033.
+    number_loss: Literal["squared", "unexplained"] = "squared"
     bins: int = count(255, 10_000, 2)  # two-hot bins of reward and critic, in [-20, 20] in symlog space
 
 
@@ -113,6 +116,9 @@ class BehaviorConfig(_Static):
     horizon: int = count(15, 10_000)
     # Start states per update, drawn from the batch; 0 = every posterior state.
     imagination_starts: int = count(0, _BATCH_STEPS, 0)
+    # Share of these that are first steps of the batch's sequences, where episodes begin if replay.start is episode; it
+    # says nothing where every state is a start.
+    first_starts: float = share(0.0)
     actor_layers: int = count(2, _LAYERS)
     actor_units: int = count(512, _WIDTH)
     # Gated linear ways past the actor's layers, for many actions; see docs/decisions/019.
@@ -178,6 +184,9 @@ class Hypers:
     decay_updates: float = not_negative(0.0)
     observation_scale: float = not_negative(1.0)
     reward_loss_scale: float = not_negative(1.0)
+    # If it is more than that: this over the share of the batch's steps that are paid, as a mean over time would make
+    # little of one reward an episode. At most this times the sequence's length; 0 is the paper's.
+    sparse_reward_scale: float = not_negative(0.0)
     continue_scale: float = not_negative(1.0)
     dyn_scale: float = not_negative(0.5)
     rep_scale: float = not_negative(0.1)

@@ -72,7 +72,7 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     }
     scales = {
         "observation": hypers.observation_scale,
-        "reward": hypers.reward_loss_scale,
+        "reward": reward_scale(batch.reward, hypers),
         "continue": hypers.continue_scale,
         "dyn": hypers.dyn_scale,
         "rep": hypers.rep_scale,
@@ -87,6 +87,12 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
     metrics["model/post_entropy"] = dist.entropy(observed.post).sum(-1).mean()
     metrics["model/prior_entropy"] = dist.entropy(observed.prior).sum(-1).mean()
     return total, (metrics, jax.tree.map(sg, observed.latent))
+
+
+def reward_scale(reward: jax.Array, hypers) -> jax.Array:
+    """Return what the mean loss of rewards (B, T) is multiplied by: more where few steps are paid."""
+    paid = jnp.maximum(jnp.mean((reward != 0).astype(jnp.float32)), 1.0 / reward.shape[1])
+    return jnp.maximum(hypers.reward_loss_scale, hypers.sparse_reward_scale / paid)
 
 
 def decoded(steps: int, latent: Latent, obs: Any, key: jax.Array) -> tuple[Latent, Any]:

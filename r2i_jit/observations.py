@@ -16,9 +16,11 @@ import jax.numpy as jnp
 from gymnax.environments import spaces
 
 from envs import faults
-from envs.observation import Binary, Categorical, Image, Leaf, Parts, is_class_number, line, member, shown
+from envs.observation import Binary, Categorical, Continuous, Image, Leaf, Parts, is_class_number, line, member, shown
 from r2i_jit.config import ConfigError, ModelConfig
 from r2i_jit.nets import distributions as dist
+
+_CONSTANT = 1e-6  # variance in symlog space up to which a number counts as one that does not change
 
 
 def check_environment(env: Any, params: Any, leaves: tuple[Leaf, ...]) -> Any:
@@ -244,7 +246,8 @@ def observation_loss(config: ModelConfig, parts: Any, prediction: Any, obs: Any)
     """Return the reconstruction loss of `WorldModel.reconstruct`'s output, summed over the observation, (B, T).
 
     Images: squared error in [0, 1] space, summed over pixels. Categorical and binary parts: cross-entropy (or, with
-    config.observation_loss = "symlog_mse", the paper's squared error). Continuous parts: squared error in symlog space.
+    config.observation_loss = "symlog_mse", the paper's squared error). Continuous parts: squared error in symlog space,
+    with config.number_loss = "unexplained" divided by each number's variance over (B, T).
     """
     members = zip(split(parts, prediction), split(parts, obs), strict=True)
     losses = [_array_loss(config, array, guess, leaf) for (array, guess), (_, leaf) in members]
@@ -266,5 +269,13 @@ def _array_loss(config: ModelConfig, parts: Parts, prediction: jax.Array, obs: j
         elif isinstance(part, Binary) and config.observation_loss == "categorical":
             total += jnp.sum(dist.bernoulli_loss(p, t), -1)
         else:
-            total += jnp.sum((p - dist.symlog(t)) ** 2, -1)
+            total += _squared_error(config, p, dist.symlog(t), isinstance(part, Continuous))
     return total
+
+
+def _squared_error(config: ModelConfig, prediction: jax.Array, target: jax.Array, are_numbers: bool) -> jax.Array:
+    error = (prediction - target) ** 2
+    if are_numbers and config.number_loss == "unexplained":
+        variance = jnp.var(target, tuple(range(target.ndim - 1)), keepdims=True)
+        error = error / jnp.where(variance > _CONSTANT, variance, 1.0)
+    return jnp.sum(error, -1)

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 import envs.settings
+from envs.observation import Continuous
 from experiments.presets import popgym, rule
 from r2i_jit.config import Config
 
@@ -17,24 +18,37 @@ LOG_EPISODES = 10_000  # the first of each agent: more than any score looks at
 _SHORT = ("cartpole", "cartpole_swingup", "discounting_chain", "mountain_car")
 
 _LONGEST = 1024  # steps of a training sequence at most
-_EPISODES = 4  # in a batch at least: one reward each
-# New episodes count more than updates: those of the replay are soon known by heart, each by its random actions.
-_TRAIN_RATIO = 8.0
+# Episodes in a batch, as there is one reward in each; fewer, where they would be too long, and more, where short.
+_EPISODES, _FEWEST_EPISODES = 16, 4
+_MOST_STEPS = 4_832  # of a batch with more episodes than the fewest: 16 of 301 steps, and the last observation
+
+# A full run has so many updates at least. More would do no good where a run has many steps: new episodes count more
+# than updates, as those of the replay are soon known by heart, each by its random actions.
+_UPDATES = 3_000
+_LEAST_RATIO, _MOST_RATIO = 8.0, 64.0
 _PREFILL = 16_000
 _MOST_PREFILL = 20  # it is at most one part in so many of a full run: bsuite's scores count its episodes, too
-# Losses are means over time, so that one reward an episode counts less the longer that is. With a factor of this times
-# the length it counts about as much as everything else together.
-_REWARD_SHARE = 0.3
 # Up to so many steps nothing is discounted, as all episodes of bsuite end with discount 0. With less, the discounting
 # chain's reward of 1.1 after 100 steps would be worth less than one of 1 at once.
 _UNDISCOUNTED = 333
+# Up to so many steps whole episodes are imagined, and returns are what was imagined and no critic's guess: that is
+# wrong by more than the 0.1 that is at stake in the discounting chain. Half of them begin at the first step.
+_IMAGINED = 100
+_IMAGINED_STEPS = 3_200  # of an update, in 32 to 128 paths
+_PATHS = (32, 128)
+_OF_NUMBERS = 0.1  # observation scale of numbers: by their variance they are most of the loss
 _SETTINGS = (
+    "model.number_loss=unexplained",  # or a bit that is shown once in 300 steps is not worth encoding
     "model.reward_init=16",
     "model.unimix=0.001",
     "model.dt_min=0.001",
     "model.dt_max=0.1",
     "hypers.model_clip=1",  # an episode's first input is zero: through three layer norms its first gradient is 1e8
+    "hypers.free_nats=0",  # so little is seen that it is worth less than a nat: the prior would not be trained
     "hypers.rep_scale=0",
+    "hypers.sparse_reward_scale=0.3",  # then one reward an episode counts about as much as everything else together
+    "hypers.critic_lr=1e-3",
+    "hypers.head_start=600",  # until the model foretells late rewards, what is imagined teaches to take the early ones
 )
 
 
@@ -75,16 +89,26 @@ def _most_prefill(env: str) -> int:
 def _remembering(config: Config, environment: Any) -> Config:
     longest = environment.max_episode_steps
     length = min(longest + 1, _LONGEST)
-    batch = max(_EPISODES, config.replay.batch_size * config.replay.sequence_length // length)
-    ratio = popgym.train_ratio(_TRAIN_RATIO, batch * length, config.loop.num_envs)
+    few = max(_FEWEST_EPISODES, min(_EPISODES, _MOST_STEPS // length))
+    batch = max(few, config.replay.batch_size * config.replay.sequence_length // length)
+    wanted = min(_MOST_RATIO, max(_LEAST_RATIO, _UPDATES * batch * length / steps(config.env)))
+    ratio = popgym.train_ratio(wanted, batch * length, config.loop.num_envs)
     prefill = min(_PREFILL, _most_prefill(config.env))
     replay = dataclasses.replace(
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=prefill
     )
-    hypers = config.hypers.replace(reward_loss_scale=max(1.0, _REWARD_SHARE * length))
+    hypers, behavior = config.hypers, config.behavior
     if longest <= _UNDISCOUNTED:
         hypers = hypers.replace(discount=1.0)
-    return dataclasses.replace(config, replay=replay, hypers=hypers).override(_SETTINGS)
+    if longest <= _IMAGINED:
+        hypers = hypers.replace(return_lambda=1.0)
+        fewest, most = _PATHS
+        paths = max(fewest, min(most, _IMAGINED_STEPS // longest))
+        behavior = dataclasses.replace(behavior, horizon=longest, imagination_starts=paths, first_starts=0.5)
+    if all(isinstance(part, Continuous) for part in environment.observation_parts(environment.default_params)):
+        hypers = hypers.replace(observation_scale=_OF_NUMBERS)
+    config = dataclasses.replace(config, behavior=behavior, replay=replay, hypers=hypers)
+    return config.override(_SETTINGS)
 
 
 PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}

@@ -26,11 +26,28 @@ def test_every_experiment_has_a_schedule_of_short_turns_and_whole_episodes(exper
 
 
 def test_settings_differ_in_what_the_length_and_the_spaces_say_and_in_nothing_else():
-    short, long = tiny("memory_len_1"), tiny("memory_len_100")
-    assert short.behavior == long.behavior and short.model == long.model and short.loop == long.loop
-    differing = {name for name in vars(long.hypers) if getattr(short.hypers, name) != getattr(long.hypers, name)}
-    assert differing == {"reward_loss_scale"}
-    assert long.hypers.reward_loss_scale > 10 * short.hypers.reward_loss_scale
+    short, long = tiny("memory_len_150"), tiny("memory_len_300")
+    assert (short.behavior, short.model, short.loop, short.hypers) == (long.behavior, long.model, long.loop, long.hypers)
+
+
+def test_short_episodes_are_imagined_whole_and_no_critic_is_asked():
+    for name, steps in (("discounting_chain/0", 100), ("catch/0", 9), ("bandit/0", 1)):
+        config = tiny(name)
+        assert (config.behavior.horizon, config.hypers.return_lambda) == (steps, 1.0)
+        assert config.behavior.imagination_starts * steps <= max(32 * steps, 3_200)
+    assert tiny("cartpole/0").hypers.return_lambda < 1
+
+
+def test_numbers_have_a_smaller_loss_than_bits_as_they_are_measured_by_their_variance():
+    assert tiny("memory_len_100").hypers.observation_scale < tiny("deep_sea/0").hypers.observation_scale == 1
+
+
+@pytest.mark.parametrize("experiment", ["catch", "discounting_chain", "memory_len", "memory_size", "deep_sea"])
+def test_a_full_run_has_thousands_of_updates(experiment):
+    config = tiny(f"{experiment}/0")
+    replay = config.replay
+    updates = default_steps(config, "tiny") * replay.train_ratio / (replay.batch_size * replay.sequence_length)
+    assert updates > 2_000
 
 
 def test_a_reward_at_the_end_of_a_short_episode_is_worth_what_it_is_at_its_beginning():

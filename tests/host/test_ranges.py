@@ -18,7 +18,8 @@ KEYS = _keys()
 RANGES = {name: key.range for name, key in KEYS.items() if key.range is not None}
 # For each kind of key, values that nobody can mean.
 LEARNING_RATES = ("model_lr", "ssm_lr", "actor_lr", "critic_lr")
-SCALES = ("observation_scale", "reward_loss_scale", "continue_scale", "dyn_scale", "rep_scale", "slow_critic_scale")
+SCALES = ("observation_scale", "reward_loss_scale", "continue_scale", "dyn_scale", "rep_scale", "slow_critic_scale",
+          "sparse_reward_scale")  # fmt: skip
 UPDATES = ("warmup_updates", "head_start", "decay_updates")
 NONSENSE = {
     **{f"hypers.{name}": "-1e-3 -1e-30 1e39 nan inf fast" for name in LEARNING_RATES},
@@ -48,6 +49,7 @@ NONSENSE = {
     "model.bins": "1 0 -255 1e9",
     "behavior.horizon": "0 -15 10001 2147483647",
     "behavior.imagination_starts": "-1 16777217 1e10",
+    "behavior.first_starts": "-0.1 1.5",
     "behavior.actor_gates": "-1 1025",
     "behavior.actor_unimix": "-0.01 1.01 7",
     "behavior.unroll": "0 -1 65",
@@ -73,6 +75,7 @@ SENSIBLE = [
     "model.bins=2",
     "behavior.actor_unimix=0",
     "behavior.horizon=333",
+    "behavior.first_starts=1",
     "replay.rewarded=1",
     "replay.train_ratio=1024",
     "loop.num_envs=4096",
