@@ -25,7 +25,7 @@ _MOST_STEPS = 4_832  # of a batch with more episodes than the fewest: 16 of 301 
 # A full run has so many updates at least. More would do no good where a run has many steps: new episodes count more
 # than updates, as those of the replay are soon known by heart, each by its random actions.
 _UPDATES = 3_000
-_LEAST_RATIO, _MOST_RATIO = 8.0, 64.0
+_LEAST_RATIO, _MOST_RATIO = 4.0, 64.0
 _PREFILL = 16_000
 _MOST_PREFILL = 20  # it is at most one part in so many of a full run: bsuite's scores count its episodes, too
 # Up to so many steps nothing is discounted, as all episodes of bsuite end with discount 0. With less, the discounting
