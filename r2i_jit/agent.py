@@ -127,8 +127,10 @@ class Agent:
         start, start_cont = self._starts(latent, batch, key_starts)
         learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
         # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
-        begun = state.updates.astype(jnp.float32) >= hypers.head_start
-        state = jax.tree.map(lambda new, old: jnp.where(begun, new, old), learned, state)
+        done = state.updates.astype(jnp.float32) - hypers.head_start
+        kept = _where(done >= hypers.critic_head_start, learned, state)
+        learned = learned._replace(actor=kept.actor, actor_opt=kept.actor_opt)
+        state = _where(done >= 0, learned, state)
         return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
 
     def _update_model(self, state, batch, hypers, key):
@@ -242,6 +244,10 @@ class Agent:
         critic_parts = run_critic(trajectory.feat)
         grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
         return results, grads, critic_parts
+
+
+def _where(condition: jax.Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), new, old)
 
 
 def _spread(key: jax.Array, wanted: int, total: int) -> jax.Array:

@@ -180,6 +180,9 @@ class Hypers:
     model_weight_decay: float = not_negative(0.0)  # kernels only, never the SSM group
     warmup_updates: float = not_negative(0.0)  # linear learning-rate warm-up of all groups
     head_start: float = not_negative(0.0)  # updates of the world model alone, before actor and critic begin to learn
+    # Then so many of world model and critic, before the actor does: without a baseline, what it happens to do first is
+    # what it goes on to do.
+    critic_head_start: float = not_negative(0.0)
     # After so many, learning rates and entropy scale are half, after three times, a quarter.
     decay_updates: float = not_negative(0.0)
     observation_scale: float = not_negative(1.0)

@@ -48,7 +48,9 @@ _SETTINGS = (
     "hypers.rep_scale=0",
     "hypers.sparse_reward_scale=0.3",  # then one reward an episode counts about as much as everything else together
     "hypers.critic_lr=1e-3",
-    "hypers.head_start=600",  # until the model foretells late rewards, what is imagined teaches to take the early ones
+    # Until the model foretells late rewards, what is imagined teaches to take the early ones.
+    "hypers.head_start=300",
+    "hypers.critic_head_start=300",
 )
 
 
@@ -101,7 +103,7 @@ def _remembering(config: Config, environment: Any) -> Config:
     if longest <= _UNDISCOUNTED:
         hypers = hypers.replace(discount=1.0)
     if longest <= _IMAGINED:
-        hypers = hypers.replace(return_lambda=1.0)
+        hypers = hypers.replace(return_lambda=1.0, slow_critic_scale=0.0)
         fewest, most = _PATHS
         paths = max(fewest, min(most, _IMAGINED_STEPS // longest))
         behavior = dataclasses.replace(behavior, horizon=longest, imagination_starts=paths, first_starts=0.5)

@@ -20,7 +20,7 @@ RANGES = {name: key.range for name, key in KEYS.items() if key.range is not None
 LEARNING_RATES = ("model_lr", "ssm_lr", "actor_lr", "critic_lr")
 SCALES = ("observation_scale", "reward_loss_scale", "continue_scale", "dyn_scale", "rep_scale", "slow_critic_scale",
           "sparse_reward_scale")  # fmt: skip
-UPDATES = ("warmup_updates", "head_start", "decay_updates")
+UPDATES = ("warmup_updates", "head_start", "critic_head_start", "decay_updates")
 NONSENSE = {
     **{f"hypers.{name}": "-1e-3 -1e-30 1e39 nan inf fast" for name in LEARNING_RATES},
     **{f"hypers.{name}": "0 -1e-8 1e-45 1e39" for name in ("model_eps", "actor_eps", "critic_eps")},
