@@ -68,8 +68,11 @@ def steps(env: str) -> int:
 
 
 def _tiny(env: str, environment: Any) -> Config:
-    """About 0.3M parameters: the rule's, and what is said above."""
-    return _remembering(rule.configuration(env, environment, environment.default_params, "tiny"), environment)
+    """About 0.3M parameters: the rule's, and what is said above; one latent a number, as a bit needs no more."""
+    config = rule.configuration(env, environment, environment.default_params, "tiny")
+    latents = popgym.latents(environment, environment.default_params)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, stoch=latents))
+    return _remembering(config, environment)
 
 
 def _small(env: str, environment: Any) -> Config:

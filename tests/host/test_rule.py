@@ -75,6 +75,18 @@ def test_the_paper_sizes_discount_is_the_papers_whatever_the_length():
         assert lasting(steps, space, size="paper").hypers.discount == 1 - 1 / 333
 
 
+def test_numbers_get_what_they_need_and_nothing_else_is_changed():
+    numbers = lasting(50, spaces.Box(-9.0, 9.0, (3,)))
+    assert (numbers.model.stoch, numbers.model.number_loss, numbers.hypers.free_nats) == (12, "unexplained", 0)
+    assert lasting(50, spaces.Box(-9.0, 9.0, (30,))).model.stoch == 32
+    for space in (spaces.Discrete(4), spaces.Box(0, 1, (5,), jnp.uint8)):
+        config = lasting(50, space)
+        assert (config.model.number_loss, config.hypers.free_nats) == ("squared", 1)
+    mixed = lasting(50, spaces.Dict({"sign": spaces.Discrete(3), "place": spaces.Box(-9.0, 9.0, (1,))}))
+    assert (mixed.model.stoch, mixed.model.number_loss) == (5, "unexplained")
+    assert lasting(50, spaces.Box(-9.0, 9.0, (3,)), size="paper").model.number_loss == "squared"
+
+
 @pytest.mark.parametrize("size", ["tiny", "small"])
 def test_the_horizon_of_the_discount_is_the_episodes_length_within_bounds(size):
     for steps, horizon in ((1, 20), (20, 20), (50, 50), (333, 333), (5000, 333), (None, 333)):

@@ -68,18 +68,16 @@ def test_a_step_is_optax_with_decayed_kernels():
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, theirs)
 
 
-def test_the_world_model_may_have_a_head_start():
-    trainer = Trainer(small_config(hypers__head_start=2.0), quick_compile=True)
-    before = trainer.init(jax.random.split(jax.random.key(0), 1))
-    first = jax.tree.map(np.asarray, before.seeds.agent)  # the chunk takes the buffers
-    state, _ = trainer.train_chunk(before)
-    assert trainer.updates_per_chunk == 2 and int(state.seeds.agent.updates[0]) == 2
-    alone = jax.tree.map(np.asarray, state.seeds.agent)
-    for name in first._fields:
-        assert same(getattr(first, name), getattr(alone, name)) == (name not in ("model", "model_opt", "updates")), name
-    state, _ = trainer.train_chunk(state)
-    for name in first._fields:
-        assert not same(getattr(alone, name), getattr(state.seeds.agent, name)), name
+def test_the_world_model_may_begin_before_the_critic_and_that_before_the_actor():
+    trainer = Trainer(small_config(hypers__head_start=2.0, hypers__critic_head_start=2.0), quick_compile=True)
+    state = trainer.init(jax.random.split(jax.random.key(0), 1))
+    assert trainer.updates_per_chunk == 2
+    model, critic = {"model", "model_opt", "updates"}, {"critic", "slow_critic", "critic_opt", "return_norm"}
+    for learned in (model, model | critic, model | critic | {"actor", "actor_opt"}):
+        before = jax.tree.map(np.asarray, state.seeds.agent)  # the chunk takes the buffers
+        state, _ = trainer.train_chunk(state)
+        after = state.seeds.agent
+        assert {name for name in after._fields if not same(getattr(before, name), getattr(after, name))} == learned
 
 
 def same(one, other):
