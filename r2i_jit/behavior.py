@@ -58,8 +58,9 @@ class Actor(nn.Module):
         cfg = self.config
         if cfg.actor_gates:
             new = feat[-1].reshape(*feat[-1].shape[:-1], -1, self.new_classes).max(-2) if self.new_classes else None
-            return GatedMLP(cfg.actor_layers, cfg.actor_units, out, cfg.actor_gates, self.dtype)(*feat, given=new)
-        return MLP(cfg.actor_layers, cfg.actor_units, out, dtype=self.dtype)(*feat)
+            gated = GatedMLP(cfg.actor_layers, cfg.actor_units, out, cfg.actor_gates, cfg.actor_init, self.dtype)
+            return gated(*feat, given=new)
+        return MLP(cfg.actor_layers, cfg.actor_units, out, cfg.actor_init, self.dtype)(*feat)
 
 
 class Critic(nn.Module):

@@ -121,6 +121,8 @@ class BehaviorConfig(_Static):
     first_starts: float = share(0.0)
     actor_layers: int = count(2, _LAYERS)
     actor_units: int = count(512, _WIDTH)
+    # Scale of the actor's first output weights; the paper: 1. With 0 the first actions are all as likely.
+    actor_init: float = not_negative(1.0, 1e6)
     # Gated linear ways past the actor's layers, for many actions; see docs/decisions/019.
     actor_gates: int = count(0, 1024, 0)
     critic_layers: int = count(2, _LAYERS)

@@ -34,6 +34,9 @@ _UNDISCOUNTED = 333
 # Up to so many steps whole episodes are imagined, and returns are what was imagined and no critic's guess: that is
 # wrong by more than the 0.1 that is at stake in the discounting chain. Half of them begin at the first step.
 _IMAGINED = 100
+# Updates before critic and actor begin, at most, and as shares of a full run. Until the model foretells late rewards,
+# what is imagined teaches to take the early ones.
+_HEAD_START, _CRITIC_HEAD_START = (600, 0.2), (300, 0.1)
 _IMAGINED_STEPS = 3_200  # of an update, in 32 to 128 paths
 _PATHS = (32, 128)
 _OF_NUMBERS = 0.1  # observation scale of numbers: by their variance they are most of the loss
@@ -48,9 +51,7 @@ _SETTINGS = (
     "hypers.rep_scale=0",
     "hypers.sparse_reward_scale=0.3",  # then one reward an episode counts about as much as everything else together
     "hypers.critic_lr=1e-3",
-    # Until the model foretells late rewards, what is imagined teaches to take the early ones.
-    "hypers.head_start=300",
-    "hypers.critic_head_start=300",
+    "behavior.actor_init=0",  # else what is likely at first is what is learned first to be good
 )
 
 
@@ -103,6 +104,12 @@ def _remembering(config: Config, environment: Any) -> Config:
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=prefill
     )
     hypers, behavior = config.hypers, config.behavior
+    updates = steps(config.env) * ratio / (batch * length)
+    (most, share), (most_of_critic, share_of_critic) = _HEAD_START, _CRITIC_HEAD_START
+    hypers = hypers.replace(
+        head_start=float(min(most, int(share * updates))),
+        critic_head_start=float(min(most_of_critic, int(share_of_critic * updates))),
+    )
     if longest <= _UNDISCOUNTED:
         hypers = hypers.replace(discount=1.0)
     if longest <= _IMAGINED:

@@ -17,6 +17,11 @@ _STRETCHES = 32  # into which its rows are split then
 kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "truncated_normal")
 
 
+def _scaled(scale: float) -> nn.initializers.Initializer:
+    """Return `kernel_init` with its variance times `scale`."""
+    return nn.initializers.variance_scaling(scale, "fan_avg", "truncated_normal") if scale else nn.initializers.zeros
+
+
 def product(x: jax.Array, matrix: jax.Array, precision: jax.lax.PrecisionLike = None) -> jax.Array:
     """Return `x @ matrix` for x (..., D), as a product of two matrices.
 
@@ -153,10 +158,7 @@ class MLP(nn.Module):
         """Map (..., D_i) to (..., out)."""
         for _ in range(self.layers):
             x = (Linear(self.units, self.dtype)(*x),)
-        init = nn.initializers.variance_scaling(self.out_scale, "fan_avg", "truncated_normal")
-        if self.out_scale == 0.0:
-            init = nn.initializers.zeros
-        return Dense(self.out, dtype=self.dtype, kernel_init=init)(*x).astype(jnp.float32)
+        return Dense(self.out, dtype=self.dtype, kernel_init=_scaled(self.out_scale))(*x).astype(jnp.float32)
 
 
 class GatedMLP(nn.Module):
@@ -170,6 +172,7 @@ class GatedMLP(nn.Module):
     units: int
     out: int
     gates: int
+    out_scale: float = 1.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -178,7 +181,7 @@ class GatedMLP(nn.Module):
         hidden = x
         for _ in range(self.layers):
             hidden = (Linear(self.units, self.dtype)(*hidden),)
-        through = Dense(self.out, dtype=self.dtype, kernel_init=kernel_init)(*hidden)
+        through = Dense(self.out, dtype=self.dtype, kernel_init=_scaled(self.out_scale))(*hidden)
         found = jnp.tanh(Dense(self.gates, dtype=self.dtype, kernel_init=kernel_init)(*hidden))
         parts = [jnp.ones_like(found[..., :1]), found, *([] if given is None else [given.astype(self.dtype)])]
         gates = jnp.concatenate(parts, -1)

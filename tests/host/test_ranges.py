@@ -49,6 +49,7 @@ NONSENSE = {
     "model.bins": "1 0 -255 1e9",
     "behavior.horizon": "0 -15 10001 2147483647",
     "behavior.imagination_starts": "-1 16777217 1e10",
+    "behavior.actor_init": "-1 1e30",
     "behavior.first_starts": "-0.1 1.5",
     "behavior.actor_gates": "-1 1025",
     "behavior.actor_unimix": "-0.01 1.01 7",
