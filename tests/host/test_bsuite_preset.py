@@ -27,7 +27,8 @@ def test_every_experiment_has_a_schedule_of_short_turns_and_whole_episodes(exper
 
 def test_settings_differ_in_what_the_length_and_the_spaces_say_and_in_nothing_else():
     short, long = tiny("memory_len_150"), tiny("memory_len_300")
-    assert (short.behavior, short.model, short.loop, short.hypers) == (long.behavior, long.model, long.loop, long.hypers)
+    for group in ("behavior", "model", "loop", "hypers"):
+        assert getattr(short, group) == getattr(long, group)
 
 
 def test_short_episodes_are_imagined_whole_and_no_critic_is_asked():
