@@ -32,7 +32,7 @@ def bounds(reward: np.ndarray, bins: int) -> tuple[float, float]:
     upper = position - np.floor(position)
     weights = np.clip(np.stack([1 - upper, upper]), 1e-12, 1.0)
     floor = float(-(weights * np.log(weights)).sum(0).mean())
-    good = float(np.mean(reward[reward != 0] > 0))
+    good = np.clip(np.sum(reward > 0) / max(1, np.sum(reward != 0)), 1e-12, 1 - 1e-12)
     chance = -(good * np.log(good) + (1.0 - good) * np.log(1.0 - good))
     return floor, floor + float(np.mean(reward != 0) * chance)
 

@@ -128,8 +128,10 @@ class Agent:
         learned, behavior_metrics = self._update_behavior(state, start, start_cont, hypers, key_imagine)
         # Not by learning rates of zero: what a model imagines that knows nothing would fill the optimisers' averages.
         done = state.updates.astype(jnp.float32) - hypers.head_start
-        kept = _where(done >= hypers.critic_head_start, learned, state)
-        learned = learned._replace(actor=kept.actor, actor_opt=kept.actor_opt)
+        actor, actor_opt = _where(
+            done >= hypers.critic_head_start, (learned.actor, learned.actor_opt), (state.actor, state.actor_opt)
+        )
+        learned = learned._replace(actor=actor, actor_opt=actor_opt)
         state = _where(done >= 0, learned, state)
         return state._replace(updates=state.updates + 1), model_metrics | behavior_metrics
 

@@ -105,11 +105,10 @@ def _remembering(config: Config, environment: Any) -> Config:
     )
     hypers, behavior = config.hypers, config.behavior
     updates = steps(config.env) * ratio / (batch * length)
-    (most, share), (most_of_critic, share_of_critic) = _HEAD_START, _CRITIC_HEAD_START
-    hypers = hypers.replace(
-        head_start=float(min(most, int(share * updates))),
-        critic_head_start=float(min(most_of_critic, int(share_of_critic * updates))),
+    head_start, critic_head_start = (
+        float(min(most, int(share * updates))) for most, share in (_HEAD_START, _CRITIC_HEAD_START)
     )
+    hypers = hypers.replace(head_start=head_start, critic_head_start=critic_head_start)
     if longest <= _UNDISCOUNTED:
         hypers = hypers.replace(discount=1.0)
     if longest <= _IMAGINED:

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-from envs.observation import Categorical, observation_leaves
+from envs.observation import Categorical, Continuous, observation_leaves
 from r2i_jit.config import BehaviorConfig, Config, Hypers, LoopConfig, ModelConfig, ReplayConfig
 
 DEFAULT_ENV = "popgym/RepeatPreviousEasy"
@@ -162,16 +162,21 @@ def train_ratio(wanted: float, tokens: int, num_envs: int) -> float:
     return float(tokens / (num_envs * steps_per_update))
 
 
-def latents(environment: Any, params: Any) -> int:
+def latents(environment: Any, params: Any, of_a_number: int = 1) -> int:
     """Return how many categorical latents a tiny model gets: as many as the observation has one-hot groups, in [2, 32].
 
-    A number or a bit counts as one. Spare latents encode the same thing again, each with its own sampling noise, and
-    recall is learned later: on RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with 2
+    A bit counts as one, a number as `of_a_number`. Spare latents encode the same thing again, each with its own
+    sampling noise, and recall is learned later: on RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with 2
     (docs/decisions/005-tiny-preset.md).
     """
     parts = [part for leaf in observation_leaves(environment, params) for part in leaf.parts]
-    groups = sum(part.count if isinstance(part, Categorical) else part.size for part in parts)
-    return min(32, max(2, groups))
+    counts = [
+        part.count
+        if isinstance(part, Categorical)
+        else part.size * (of_a_number if isinstance(part, Continuous) else 1)
+        for part in parts
+    ]
+    return min(32, max(2, sum(counts)))
 
 
 PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gymnax.environments import spaces
 
 from envs.episodes import longest_episode
-from envs.observation import Categorical, Continuous, Image, Part, observation_leaves
+from envs.observation import Continuous, Image, observation_leaves
 from experiments.presets import memory_maze, popgym
 from r2i_jit.config import Config
 
@@ -21,8 +21,8 @@ SUITE_STEPS = {"tiny": 200_000, "small": 2_000_000, "paper": 10_000_000}
 _LONGEST = {"tiny": 256, "small": 1024, "paper": 1024}
 _LONGEST_OF_IMAGES = {"tiny": 64, "small": 256, "paper": 1024}
 
-# Where there are numbers. A velocity hardly changes and a clock says little: by its squared error neither is worth
-# encoding, and below the free nats the prior is not trained, so that what is imagined is nothing that happens
+# Where there are numbers and no images. A velocity hardly changes and a clock says little: by its squared error neither
+# is worth encoding, and below the free nats the prior is not trained, so that what is imagined is nothing that happens
 # (docs/decisions/033).
 _NUMBERS = ("model.number_loss=unexplained", "hypers.free_nats=0")
 _TINY_NUMBERS = ("hypers.critic_lr=1e-3",)
@@ -60,20 +60,13 @@ def _discount(steps: int | None) -> float:
 def _of_vectors(env: str, environment: Any, params: Any, size: str, length: int) -> Config:
     if size == "paper":
         return popgym.paper(env)
-    parts = [part for leaf in observation_leaves(environment, params) for part in leaf.parts]
-    numbers = any(isinstance(part, Continuous) for part in parts)
+    leaves = observation_leaves(environment, params)
+    numbers = any(isinstance(part, Continuous) for leaf in leaves for part in leaf.parts)
     if size == "small":
         return popgym.small(env, length).override(_NUMBERS if numbers else ())
-    config = popgym.tiny(env, length, min(32, max(2, sum(map(_latents, parts)))))
+    config = popgym.tiny(env, length, popgym.latents(environment, params, of_a_number=_LATENTS_OF_A_NUMBER))
     config = dataclasses.replace(config, behavior=dataclasses.replace(config.behavior, horizon=12))
     return config.override((*_NUMBERS, *_TINY_NUMBERS) if numbers else ())
-
-
-def _latents(part: Part) -> int:
-    """Return how many latents say a part: one for each group or bit as for POPGym, several for a number."""
-    if isinstance(part, Continuous):
-        return _LATENTS_OF_A_NUMBER * part.size
-    return part.count if isinstance(part, Categorical) else part.size
 
 
 def _of_images(env: str, environment: Any, params: Any, size: str, length: int) -> Config:

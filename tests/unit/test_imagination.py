@@ -105,3 +105,16 @@ def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kin
 
     gradient = jax.jit(jax.grad(total))(state.actor)
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)) == (kind == "continuous")
+
+
+@pytest.mark.parametrize("gates", [0, 2])
+def test_a_policy_may_begin_indifferent(gates):
+    def first_policy(scale):
+        config = small_config(behavior__actor_init=scale, behavior__actor_gates=gates).behavior
+        actor = behavior.Actor(config, SPECS["discrete"])
+        feat = (jax.random.normal(jax.random.key(0), (N, 7)), jax.random.normal(jax.random.key(1), (N, 4)))
+        raw, _ = actor.init_with_output(jax.random.key(2), feat)
+        return raw
+
+    assert (first_policy(0) == 0).all()
+    assert np.unique(first_policy(1)).size == 3 * N
