@@ -166,8 +166,8 @@ def latents(environment: Any, params: Any, of_a_number: int = 1) -> int:
     """Return how many categorical latents a tiny model gets: as many as the observation has one-hot groups, in [2, 32].
 
     A bit counts as one, a number as `of_a_number`. Spare latents encode the same thing again, each with its own
-    sampling noise, and recall is learned later: on RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with 2
-    (docs/decisions/005-tiny-preset.md).
+    sampling noise, and recall is learned later: on RepeatPreviousMedium after 1,900 updates with 8 latents, 1,000 with
+    2 (docs/decisions/005-tiny-preset.md).
     """
     parts = [part for leaf in observation_leaves(environment, params) for part in leaf.parts]
     counts = [
