@@ -115,7 +115,10 @@ def _remembering(config: Config, environment: Any) -> Config:
         hypers = hypers.replace(return_lambda=1.0, slow_critic_scale=0.0)
         fewest, most = _PATHS
         paths = max(fewest, min(most, _IMAGINED_STEPS // longest))
-        behavior = dataclasses.replace(behavior, horizon=longest, imagination_starts=paths, first_starts=0.5)
+        # These end at a known time. Chances of that, a thousandth each, would add up over a hundred steps.
+        behavior = dataclasses.replace(
+            behavior, horizon=longest, imagination_starts=paths, first_starts=0.5, continue_mode="mode"
+        )
     if all(isinstance(part, Continuous) for part in environment.observation_parts(environment.default_params)):
         hypers = hypers.replace(observation_scale=_OF_NUMBERS)
     config = dataclasses.replace(config, behavior=behavior, replay=replay, hypers=hypers)

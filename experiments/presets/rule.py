@@ -29,6 +29,12 @@ _TINY_NUMBERS = ("hypers.critic_lr=1e-3",)
 _LATENTS_OF_A_NUMBER = 4  # of eight classes each: of one alone it cannot be told to more than an eighth
 
 
+# When an episode ends is seldom certain to the step. If imagination ended only where that is likelier than not, one that
+# may end at any of the next steps would never end, and the critic would value falling as much as standing
+# (docs/decisions/034).
+_ENDS = ("behavior.continue_mode=mean",)
+
+
 def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
     """Return the configuration of `environment` under the id `env` at a size.
 
@@ -43,6 +49,7 @@ def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
     config = (_of_images if images else _of_vectors)(env, environment, params, size, length)
     if size == "paper":
         return config
+    config = config.override(_ENDS)
     hypers = config.hypers.replace(discount=_discount(steps))
     actions = environment.action_space(params)
     if isinstance(actions, spaces.Box) and jnp.issubdtype(

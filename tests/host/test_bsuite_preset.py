@@ -36,7 +36,8 @@ def test_short_episodes_are_imagined_whole_and_no_critic_is_asked():
         config = tiny(name)
         assert (config.behavior.horizon, config.hypers.return_lambda) == (steps, 1.0)
         assert config.behavior.imagination_starts * steps <= max(32 * steps, 3_200)
-    assert tiny("cartpole/0").hypers.return_lambda < 1
+        assert config.behavior.continue_mode == "mode"
+    assert tiny("cartpole/0").hypers.return_lambda < 1 and tiny("cartpole/0").behavior.continue_mode == "mean"
 
 
 def test_numbers_have_a_smaller_loss_than_bits_as_they_are_measured_by_their_variance():

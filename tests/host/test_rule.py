@@ -75,6 +75,12 @@ def test_the_paper_sizes_discount_is_the_papers_whatever_the_length():
         assert lasting(steps, space, size="paper").hypers.discount == 1 - 1 / 333
 
 
+def test_imagination_counts_chances_of_an_end_but_in_the_papers_configuration():
+    for size, expected in (("tiny", "mean"), ("small", "mean"), ("paper", "mode")):
+        for space in (spaces.Box(-9.0, 9.0, (3,)), spaces.Discrete(4), IMAGE):
+            assert lasting(50, space, size=size).behavior.continue_mode == expected
+
+
 def test_numbers_get_what_they_need_and_nothing_else_is_changed():
     numbers = lasting(50, spaces.Box(-9.0, 9.0, (3,)))
     assert (numbers.model.stoch, numbers.model.number_loss, numbers.hypers.free_nats) == (12, "unexplained", 0)

@@ -124,3 +124,18 @@ def test_classes_that_are_new_open_the_ways_of_an_actor():
     opened = {"GatedMLP_0": params["GatedMLP_0"] | {"Dense_2": {"kernel": jnp.asarray(way)}}}
     moved = actor.apply({"params": opened}, (z, new)) - actor.apply({"params": params}, (z, new))
     np.testing.assert_allclose(moved, [[0, 0, 0], [0, 20.0 + 30.0, 0], [0, 0, 0]], atol=1e-4)
+
+
+def test_chances_of_an_end_count_as_much_as_ends_do_on_average():
+    """Why imagination multiplies with chances (continue_mode=mean): no step is likely to be the end, and yet it comes."""
+    chance, horizon, runs = 0.3, 12, 200_000
+    rng = np.random.default_rng(0)
+    alive = np.cumprod(rng.random((horizon, runs)) > chance, axis=0)
+    # The first reward is paid in any case, each later one if the episode still goes on.
+    truth = 1 + sum(0.95**k * alive[k - 1].mean() for k in range(1, horizon))
+    reward, value = jnp.ones((horizon, 1)), jnp.zeros((horizon + 1, 1))
+    cont = jnp.full((horizon, 1), 1 - chance)
+    mean = behavior.lambda_returns(reward, cont, value, 0.95, 1.0)[0, 0]
+    mode = behavior.lambda_returns(reward, jnp.round(cont), value, 0.95, 1.0)[0, 0]
+    assert float(mean) == pytest.approx(truth, rel=0.01)
+    assert float(mode) > 2 * truth, "an end that may come at any step never does"
