@@ -17,10 +17,21 @@ from gymnax.environments.environment import Environment, EnvParams, EnvState
 
 from envs.rows import fold_axes
 
-# Rows are reset this many at a time; of a batch of more than its square, a share of one in this many.
+# Rows are reset this many at a time, or as many as the environment's `reset_block` says: fewer where one reset costs as
+# much as many steps. Of a batch of more than this many such blocks, a share of one in this many.
 RESET_BLOCK = 64
 
-Reset = Callable[[jax.Array, Any], Any]
+
+class _Reset(NamedTuple):
+    """How rows are reset.
+
+    Attributes:
+      function: (key, parameters) -> (observation, state).
+      block: rows at a time.
+    """
+
+    function: Callable[[jax.Array, Any], Any]
+    block: int
 
 
 class AutoReset(Environment):
@@ -29,6 +40,7 @@ class AutoReset(Environment):
     gymnax's own `step` computes a reset at every step and selects. This one does what that one promises (the state and
     observation returned after an episode's end are a fresh episode's; `info["final_observation"]` has the last one),
     with the same keys, at a cost that grows with the number of episodes that ended, under any number of `vmap`s.
+    `reset_block`, where a class defines it, is how many are reset at a time.
     """
 
     @partial(jax.jit, static_argnames=("self",))
@@ -41,9 +53,9 @@ class AutoReset(Environment):
         truncated = self.is_truncated(state, params)
         one = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
         results = reward, terminated, truncated, info
-        rows = _reset_where(
-            self._reset_after, params, one(terminated | truncated), one(key), one((final, state)), one(results)
-        )
+        ended = one(terminated | truncated)
+        reset = _Reset(self._reset_after, reset_block(self))
+        rows = _reset_where(reset, params, ended, one(key), one((final, state)), one(results))
         (obs, state), (reward, terminated, truncated, info) = jax.tree.map(lambda leaf: leaf[0], rows)
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": final}
         return obs, state, reward, terminated, truncated, info
@@ -102,7 +114,8 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     restart = stream.step.is_last
     reset_keys = jax.random.split(key_reset, num_envs)
     results = reward, terminated, truncated
-    (obs, env_state), results = _reset_where(env.reset_env, params, restart, reset_keys, (obs, env_state), results)
+    reset = _Reset(env.reset_env, reset_block(env))
+    (obs, env_state), results = _reset_where(reset, params, restart, reset_keys, (obs, env_state), results)
     reward, terminated, truncated = results
     terminated, truncated = terminated.astype(bool), truncated.astype(bool)
     step = TimeStep(
@@ -115,6 +128,23 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
     return Stream(env_state, step, jnp.where(restart, 0, stream.age + 1))
 
 
+def diverged(env: Any, params: Any, env_state: Any) -> jax.Array | None:
+    """Return which environments' last step was not finite, bool (E,); None where `env` does not say (`is_diverged`)."""
+    return jax.vmap(env.is_diverged, (0, None))(env_state, params) if hasattr(env, "is_diverged") else None
+
+
+def reset_block(env: Any) -> int:
+    """Return how many environments are reset at a time: what `env` says (`reset_block`), else `RESET_BLOCK`.
+
+    Raises:
+      ValueError: if it is below 1.
+    """
+    block = int(getattr(env, "reset_block", RESET_BLOCK))
+    if block < 1:
+        raise ValueError(f"{env.name}: reset_block={block} should be at least 1")
+    return block
+
+
 def longest_episode(env: Any, params: Any) -> int | None:
     """Return the steps of the longest episode, as the environment or its parameters say; None if neither does."""
     for owner, name in ((env, "max_episode_steps"), (params, "max_steps_in_episode")):
@@ -124,7 +154,7 @@ def longest_episode(env: Any, params: Any) -> int | None:
     return None
 
 
-def _reset_where(reset: Reset, params: Any, restart: jax.Array, keys: jax.Array, current: Any, results: Any) -> Any:
+def _reset_where(reset: _Reset, params: Any, restart: jax.Array, keys: jax.Array, current: Any, results: Any) -> Any:
     """Put fresh resets into the rows of `current` where `restart`.
 
     The rows that restart are gathered and reset in blocks of a fixed size, so that the work grows with their number and
@@ -132,7 +162,7 @@ def _reset_where(reset: Reset, params: Any, restart: jax.Array, keys: jax.Array,
     is one scalar for all of them.
 
     Args:
-      reset: (key, parameters) -> (observation, state).
+      reset: what makes an observation and a state, and for how many rows at a time.
       params: parameters, shared by all rows.
       restart: (N,) bool.
       keys: (N,) typed PRNG keys.
@@ -149,12 +179,12 @@ def _reset_where(reset: Reset, params: Any, restart: jax.Array, keys: jax.Array,
     return fold_axes(partial(_reset_rows, reset))(restart, keys, params, current, results)
 
 
-def _reset_rows(reset: Reset, restart: jax.Array, keys: jax.Array, params: Any, current: Any, results: Any) -> Any:
+def _reset_rows(reset: _Reset, restart: jax.Array, keys: jax.Array, params: Any, current: Any, results: Any) -> Any:
     rows = restart.shape[0]
-    block = min(rows, max(RESET_BLOCK, rows // RESET_BLOCK))
+    block = min(rows, max(reset.block, rows // RESET_BLOCK))
 
     def fresh(keys, params):
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), jax.vmap(reset)(keys, params), current)
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), jax.vmap(reset.function)(keys, params), current)
 
     def all_rows():
         return jax.tree.map(lambda new, old: jnp.where(_column(restart, old), new, old), fresh(keys, params), current)

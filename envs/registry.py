@@ -30,6 +30,10 @@ _SUITES = {
     "bsuite": "envs.bsuite",
     "xminigrid": "envs.xminigrid",
     "gymnax": "envs.gymnax_suite",
+    "brax": "envs.brax",
+    "dmc": "envs.dmc",
+    "craftax": "envs.craftax",
+    "atari": "envs.atari",
 }
 
 

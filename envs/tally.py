@@ -23,6 +23,11 @@ class Tally(Wrapper):
     Summed is what has the shape () and is a number or a flag; anything else is left out.
     """
 
+    def __getattr__(self, name: str) -> Any:
+        """Look up on the environment inside; what it says of a state, it says of its own."""
+        found = super().__getattr__(name)
+        return (lambda state, params: found(state.inner, params)) if name == "is_diverged" else found
+
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[Any, TallyState]:
         """Start an episode, with sums of 0."""
         obs, state = self.env.reset_env(key, params)

@@ -18,8 +18,9 @@ Observations are given part by part: `n` is a one-hot group of n entries, `k x n
 times a group of n and one of m, `R^n` are n real numbers. Length is the number of steps of the longest episode. Random
 is the mean return of uniformly random play, best known that of the player named beside it; the letters say where a
 figure comes from. A row of bsuite is an experiment: from its first number to its last one. Some of these have a second
-id that says the setting, such as `bsuite/memory_len_100`.
+id that says the setting, such as `bsuite/memory_len_100`. brax, DM Control, Atari and Craftax have pages of their own.
 """
+SUITES = ("popgym", "memory_maze", "bsuite", "gymnax", "xminigrid")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,12 +45,12 @@ def document() -> str:
 
 
 def grouped(env_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the rows of the table: the name of each and its ids; other names of an id are left out."""
+    """Return the rows of the table: the name of each and its ids; other names and other suites are left out."""
     from envs.bsuite import ALIASES
 
     found: dict[str, list[str]] = {}
     for env_id in env_ids:
-        if env_id not in ALIASES:
+        if env_id not in ALIASES and env_id.partition("/")[0] in SUITES:
             experiment, _, number = env_id.rpartition("/")
             found.setdefault(experiment if "/" in experiment and number.isdigit() else env_id, []).append(env_id)
     spans = {name: f"{ids[0]} .. {len(ids) - 1}" if len(ids) > 1 else name for name, ids in found.items()}

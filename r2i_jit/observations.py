@@ -129,9 +129,17 @@ def _check_same(name: str, reset: Any, step: Any) -> None:
     for leaf, old in before.items():
         if (old.shape, old.dtype) != (after[leaf].shape, after[leaf].dtype):
             raise ConfigError(f"{name}{leaf} is {_shown(old)} after reset_env and {_shown(after[leaf])} after step_env")
-    if str(jax.tree.structure(reset)) != str(jax.tree.structure(step)):
+    if not _same_structure(jax.tree.structure(reset), jax.tree.structure(step)):
         kinds = (type(tree).__name__ for tree in (reset, step))
         raise ConfigError(f"{name} is another tree after reset_env than after step_env: {' and '.join(kinds)}")
+
+
+def _same_structure(one: Any, other: Any) -> bool:
+    """Compare as a loop does; what is no leaf may be equal and shown differently, or shown and not comparable."""
+    try:
+        return one == other
+    except Exception:  # such as NumPy arrays, which are equal entry by entry
+        return str(one) == str(other)
 
 
 def _check_scalar(name: str, value: Any, what: str, kinds: tuple[Any, ...]) -> None:

@@ -37,6 +37,7 @@ class EpisodeStats(NamedTuple):
     episodes: jax.Array  # how many
     total_return: jax.Array
     total_length: jax.Array
+    diverged: jax.Array | None  # how many because their physics did; None where the environment does not say
 
 
 def start(agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array, num_envs: int) -> Player:
@@ -86,8 +87,12 @@ def collect(
             action, latent = agent.act(state, player.latent, now.obs, player.prev_action, now.is_first, key_act)
         running = player.episode_return + now.reward
         stored = Transitions(now.obs, action, now.reward, now.is_first, now.is_terminal, player.stream.age)
+        diverged = episodes.diverged(env, params, player.stream.env_state)
         ended = EpisodeStats(
-            now.is_last, jnp.where(now.is_last, running, 0.0), now.is_last.astype(jnp.int32) * player.stream.age
+            now.is_last,
+            jnp.where(now.is_last, running, 0.0),
+            now.is_last.astype(jnp.int32) * player.stream.age,
+            None if diverged is None else diverged & now.is_last,
         )
         told = Ended(now.is_last, running, player.stream.age, player.stream.env_state.sums) if tallied else ()
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)

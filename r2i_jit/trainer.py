@@ -378,7 +378,7 @@ class Trainer:
 
     def _report(self, state: TrainState, metrics, stats: EpisodeStats) -> dict[str, jax.Array]:
         seeds = state.seeds.key.shape[0]
-        count, total_return, total_length = jax.tree.map(lambda x: x.sum(0), stats)
+        count, total_return, total_length, unsound = jax.tree.map(lambda x: x.sum(0), stats)
         some = jnp.maximum(count, 1.0)
         report = dict(metrics)
         report["env_steps"] = jnp.broadcast_to(state.env_steps, (seeds,))
@@ -387,6 +387,8 @@ class Trainer:
         # 0 where no episode ended: a NaN would stop a healthy run under JAX_DEBUG_NANS.
         report["episode_return"] = total_return / some
         report["episode_length"] = total_length / some
+        if unsound is not None:
+            report["episodes_diverged"] = unsound
         report["diverged"] = state.seeds.diverged
         return report
 

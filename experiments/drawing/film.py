@@ -93,8 +93,9 @@ def beside(frames: Iterable[Frame], accounts: Iterable[Frame]) -> Iterator[Frame
 
 
 def frames_per_second(env: Any, params: Any) -> int:
-    """Return how fast an environment is shown: images move, words and boards are to be read."""
-    return IMAGE_FPS if scene.is_image(env, params) else TEXT_FPS
+    """Return how fast an environment is shown: images and bodies move, words and boards are to be read."""
+    moves = scene.is_image(env, params) or hasattr(scene.innermost(env), "shapes")
+    return IMAGE_FPS if moves else TEXT_FPS
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

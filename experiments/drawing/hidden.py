@@ -1,7 +1,8 @@
 """What a game shows and what it hides, side by side: which boards are drawn of which state.
 
 `LOOKS` says it for POPGym's games, `bsuite_boards` for bsuite's. A game of your own may define `board(state, params)`,
-rows of short texts, which is drawn beside what it shows. What has neither is drawn as its text.
+rows of short texts, which is drawn beside what it shows; `bodies` draws bodies under physics. What has neither is drawn
+as its text.
 """
 
 import math
@@ -23,7 +24,7 @@ from envs.popgym.labyrinth import Labyrinth
 from envs.popgym.mine_sweeper import MineSweeper
 from envs.popgym.multiarmed_bandit import MultiarmedBandit
 from envs.popgym.pendulum import Pendulum
-from experiments.drawing import boards, bsuite_boards, scene
+from experiments.drawing import boards, bodies, bsuite_boards, scene
 from experiments.drawing.boards import ASKED, NOW, SEEN, Board, Cell
 from experiments.drawing.pictures import Panel
 
@@ -67,6 +68,9 @@ def look_of(env: Any, params: Any) -> Callable[[Any, np.ndarray, Any], View] | N
     for kind, shown in bsuite_boards.BOARDS.items():
         if isinstance(game, kind):
             return lambda state, obs, action: View(*shown(game, settings, state, action))
+    if hasattr(inner, "shapes"):
+        draw = bodies.view_of(inner)
+        return lambda state, obs, action: View(None, draw(state))
     if hasattr(inner, "board"):
         rows = lambda state: [[Cell(str(label)) for label in row] for row in inner.board(state, params)]
         return lambda state, obs, action: View(None, (Board("the hidden state", rows(state)),))

@@ -11,7 +11,7 @@ import dataclasses
 from types import ModuleType
 
 import envs.settings
-from experiments.presets import bsuite, gymnax, memory_maze, popgym, rule, xminigrid
+from experiments.presets import atari, brax, bsuite, craftax, dmc, gymnax, memory_maze, popgym, rule, xminigrid
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
@@ -21,6 +21,10 @@ _MODULES: dict[str, ModuleType] = {
     "bsuite": bsuite,
     "xminigrid": xminigrid,
     "gymnax": gymnax,
+    "brax": brax,
+    "dmc": dmc,
+    "craftax": craftax,
+    "atari": atari,
 }
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
@@ -63,6 +67,11 @@ def suite_of(env: str) -> str | None:
     """Return the suite that an environment's id names, None if it is in none that is known here."""
     found = env.partition("/")[0] if ":" not in env else ""
     return found if found in SUITES else None
+
+
+def default_env(suite: str) -> str:
+    """Return a suite's first example."""
+    return _MODULES[suite].DEFAULT_ENV
 
 
 def log_episodes(env: str) -> int | None:

@@ -29,7 +29,7 @@ _TINY_NUMBERS = ("hypers.critic_lr=1e-3",)
 _LATENTS_OF_A_NUMBER = 4  # of eight classes each: of one alone it cannot be told to more than an eighth
 
 
-# When an episode ends is seldom certain to the step. If imagination ended only where that is likelier than not, one that
+# When an episode ends is seldom certain to the step. If imagination ended only where that is likelier than not, what
 # may end at any of the next steps would never end, and the critic would value falling as much as standing
 # (docs/decisions/034).
 _ENDS = ("behavior.continue_mode=mean",)

@@ -54,13 +54,17 @@ def environments(suite: str, patterns: Sequence[str]) -> list[str]:
     """Return the ids of a suite that match one of the patterns, each by one name; exit 2 if there are none."""
     import envs
     from envs import registry
+    from experiments import presets
     from experiments.presets import SUITES
 
     if suite not in SUITES:
         cli.fail(f"unknown suite {suite!r}: expected one of {', '.join(SUITES)}")
     found = [env_id for env_id in envs.registered() if env_id.startswith(f"{suite}/")]
-    if not found:
-        cli.fail(f"suite {suite!r} is not installed: pip install 'r2i-jit[{suite}]'")
+    if not found:  # What is missing, its factory says: a package, or what that one needs.
+        try:
+            envs.make(presets.default_env(suite))
+        except ValueError as error:
+            cli.fail(error)
     for pattern in patterns:
         if not any(_matches(env_id, pattern) for env_id in found):
             cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")

@@ -127,7 +127,7 @@ def test_classes_that_are_new_open_the_ways_of_an_actor():
 
 
 def test_chances_of_an_end_count_as_much_as_ends_do_on_average():
-    """Why imagination multiplies with chances (continue_mode=mean): no step is likely to be the end, and yet it comes."""
+    """Why imagination multiplies with chances (continue_mode=mean): no step is likely the end, and yet it comes."""
     chance, horizon, runs = 0.3, 12, 200_000
     rng = np.random.default_rng(0)
     alive = np.cumprod(rng.random((horizon, runs)) > chance, axis=0)
