@@ -4,7 +4,8 @@
 
 Ours: uniformly random actions, drawn inside one compiled scan over `env.step`, which begins the next episode by itself;
 timed over at least one longest episode, so that resets weigh what they weigh. `--plain` takes gymnax's own `step`
-instead, which computes a reset at every step; `--parts` says where the time of a step goes.
+instead, which computes a reset at every step; `--parts` says where the time of a step goes. The last column is how long
+XLA takes to compile that scan for the last number of environments, without any cache.
 
 The original: one environment in one process, and gymnasium's
 AsyncVectorEnv with as many processes as there are cores; actions drawn beforehand, resets included.
@@ -91,8 +92,19 @@ def steps_per_second(env_id: str, num_envs: int, kind: str, seconds: float) -> f
     return steps * num_envs / (time.perf_counter() - started)
 
 
+def compile_seconds(env_id: str, num_envs: int, kind: str) -> float:
+    """Time how long XLA takes to compile a scan over steps of so many environments, resets included."""
+    carry, run = compiled_steps(env_id, num_envs, kind, 16)
+    lowered = run.lower(carry, jax.random.key(0))
+    started = time.perf_counter()
+    lowered.compile()
+    return time.perf_counter() - started
+
+
 def original_rates(ids: list[str], seconds: float) -> dict[str, dict[str, float]]:
-    """Time the originals in another process; empty where POPGym is not installed."""
+    """Time the originals in another process; empty where POPGym is not installed, or no game of its is asked for."""
+    if not ids:
+        return {}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     words = ["--ids", *ids, "--workers", str(cores), "--seconds", str(seconds)]
     found = subprocess.run(
@@ -149,12 +161,13 @@ def main(argv: list[str] | None = None) -> None:
     kind = "plain" if args.plain else "whole"
     originals = original_rates([env_id for env_id in args.ids if env_id in popgym], args.seconds)
     headings = ["environment", "original", "original, vector", *(f"{count:,}" for count in args.num_envs)]
-    headings += ["best / original", "best / vector"]
+    headings += ["best / original", "best / vector", "compile, s"]
     print("| " + " | ".join(headings) + " |")
     print("|---" + "|--:" * (len(headings) - 1) + "|")
     for env_id in args.ids:
         ours = [steps_per_second(env_id, count, kind, args.seconds) for count in args.num_envs]
-        print("| " + " | ".join(row(env_id, ours, originals.get(env_id, {}))) + " |", flush=True)
+        took = f"{compile_seconds(env_id, args.num_envs[-1], kind):.0f}"
+        print("| " + " | ".join([*row(env_id, ours, originals.get(env_id, {})), took]) + " |", flush=True)
         jax.clear_caches()
 
 
