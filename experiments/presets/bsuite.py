@@ -15,6 +15,7 @@ from r2i_jit.config import Config
 DEFAULT_ENV = "bsuite/memory_len_100"
 LOG_EPISODES = 10_000  # the first of each agent: more than any score looks at
 # Of these an agent plays 1,000 episodes, of the others 10,000 (NUM_EPISODES in bsuite/experiments/*/sweep.py, 0.3.6).
+_EPISODES_ALLOWED = (1_000, 10_000)
 _SHORT = ("cartpole", "cartpole_swingup", "discounting_chain", "mountain_car")
 
 _LONGEST = 1024  # steps of a training sequence at most
@@ -60,7 +61,7 @@ def episodes(env: str) -> int:
     experiment = env.removeprefix("bsuite/")
     for suffix in ("_noise", "_scale"):
         experiment = experiment.replace(suffix, "")
-    return 1_000 if experiment.startswith(_SHORT) else 10_000
+    return _EPISODES_ALLOWED[0] if experiment.startswith(_SHORT) else _EPISODES_ALLOWED[1]
 
 
 def steps(env: str) -> int:
@@ -69,16 +70,13 @@ def steps(env: str) -> int:
 
 
 def _tiny(env: str, environment: Any) -> Config:
-    """About 0.3M parameters: the rule's, and what is said above; one latent a number, as a bit needs no more."""
-    config = rule.configuration(env, environment, environment.default_params, "tiny")
-    latents = popgym.latents(environment, environment.default_params)
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, stoch=latents))
-    return _remembering(config, environment)
+    """About 0.3M parameters: the rule's, and what is said above."""
+    return _remembering(rule.configuration(env, environment, environment.default_params, "tiny"), environment, "tiny")
 
 
 def _small(env: str, environment: Any) -> Config:
     """About 5M parameters, for one GPU: the rule's, and what is said above. Nothing was trained with it yet."""
-    return _remembering(rule.configuration(env, environment, environment.default_params, "small"), environment)
+    return _remembering(rule.configuration(env, environment, environment.default_params, "small"), environment, "small")
 
 
 def _paper(env: str, environment: Any) -> Config:
@@ -92,8 +90,15 @@ def _most_prefill(env: str) -> int:
     return steps(env) // _MOST_PREFILL
 
 
-def _remembering(config: Config, environment: Any) -> Config:
+def _remembering(config: Config, environment: Any, size: str) -> Config:
     longest = environment.max_episode_steps
+    if episodes(config.env) == _EPISODES_ALLOWED[0] and longest > _IMAGINED:
+        # Poles and cars are paid at each step, and of their episodes the first thousand count, which are short before
+        # anything is learned: nothing may wait. So it is the rule's.
+        return config
+    if size == "tiny":  # one latent a number: a bit needs no more, and spare ones delay recall
+        latents = popgym.latents(environment, environment.default_params)
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, stoch=latents))
     length = min(longest + 1, _LONGEST)
     few = max(_FEWEST_EPISODES, min(_EPISODES, _MOST_STEPS // length))
     batch = max(few, config.replay.batch_size * config.replay.sequence_length // length)

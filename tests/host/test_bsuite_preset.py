@@ -6,8 +6,15 @@ import pytest
 
 import envs
 from envs.bsuite import EXPERIMENTS
-from experiments.presets import SIZES, bsuite, default_steps, preset
+from experiments.presets import SIZES, bsuite, default_steps, preset, rule
 from r2i_jit.schedule import schedule
+
+
+def preset_by_rule(config, env, size):
+    return rule.configuration(config.env, env, env.default_params, size)
+
+
+CONTROL = ("cartpole", "cartpole_swingup", "mountain_car")
 
 
 def tiny(name):
@@ -21,7 +28,10 @@ def test_every_experiment_has_a_schedule_of_short_turns_and_whole_episodes(exper
         config = preset("bsuite", size, f"bsuite/{experiment}/0")
         plan = schedule(config)
         assert plan.turn_updates <= 8
-        assert config.replay.sequence_length >= min(env.max_episode_steps + 1, 1024)
+        if experiment.startswith(CONTROL):
+            assert size == "paper" or config.replay == preset_by_rule(config, env, size).replay
+        else:
+            assert config.replay.sequence_length >= min(env.max_episode_steps + 1, 1024)
         assert default_steps(config, size) > 2 * config.replay.prefill
 
 
@@ -60,8 +70,17 @@ def test_a_reward_at_the_end_of_a_short_episode_is_worth_what_it_is_at_its_begin
 
 
 def test_a_batch_holds_several_episodes_however_long_they_are():
-    for name in ("memory_len_100", "mountain_car/0"):
+    for name in ("memory_len_100", "memory_len_1000"):
         assert tiny(name).replay.batch_size >= 4
+
+
+def test_poles_and_cars_are_learned_as_in_any_suite_as_their_first_thousand_episodes_count():
+    for experiment in CONTROL:
+        config = tiny(f"{experiment}/0")
+        env, params = envs.make(config.env)
+        ours = rule.configuration(config.env, env, params, "tiny")
+        assert (config.hypers, config.behavior) == (ours.hypers, ours.behavior)
+        assert config.hypers.head_start == 0 and config.model.stoch == ours.model.stoch
 
 
 def test_the_papers_size_is_the_papers():
