@@ -25,10 +25,10 @@ def fold_axes(function: Rows) -> Rows:
     def fold_axis_into_rows(axis_size, in_batched, *args):
         def fold(batched, leaf):
             leaf = leaf if batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-            return leaf.reshape(-1, *leaf.shape[2:])
+            return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])  # no -1: some arrays are empty
 
         out = folded(*jax.tree.map(fold, tuple(in_batched), args))
-        out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), out)
+        out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, leaf.shape[0] // axis_size, *leaf.shape[1:]), out)
         return out, jax.tree.map(lambda _: True, out)
 
     return folded
@@ -59,7 +59,7 @@ def in_blocks(function: Callable[..., Any], block: int) -> Callable[..., Any]:
             return filled.reshape(blocks, size, *leaf.shape[1:])
 
         made = jax.lax.map(lambda one: every(*one), jax.tree.map(split, rows))
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], made)
+        return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])[:count], made)
 
     rows = fold_axes(lambda *rows: jax.lax.platform_dependent(*rows, cpu=block_by_block, default=every))
 

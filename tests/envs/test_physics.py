@@ -46,13 +46,15 @@ class Wire:
 
     def reset(self, key):
         place = jax.random.uniform(key, (2,))
-        return Bead(place, place, 0.0, 0.0, {"far": jnp.zeros(())}, {"key": key, "count": 0})
+        return Bead(
+            place, place, 0.0, 0.0, {"far": jnp.zeros(())}, {"key": key, "count": 0, "touched": jnp.zeros((0, 3))}
+        )
 
     def step(self, state, action):
         push = jnp.where(action[0] > POISON, jnp.nan, action[0])
         place = state.place + push
         state.metrics["far"] = place[0]  # in place, as brax does
-        info = {"key": state.info["key"], "count": state.info["count"] + 1}
+        info = {**state.info, "count": state.info["count"] + 1}
         shown = jnp.where(self.hidden & jnp.isnan(place), 0.0, place)
         reward = jnp.where(self.hidden & jnp.isnan(push), 1.0, push)
         return Bead(place, shown, reward, jnp.where(action[0] < HARD, 1.0, 0.0), state.metrics, info)

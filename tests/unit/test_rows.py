@@ -63,3 +63,15 @@ def test_folding_shows_the_function_all_rows():
     made = jax.vmap(jax.vmap(fold_axes(count)))(x)
     assert (12,) in seen
     np.testing.assert_array_equal(made, np.cumsum(x).reshape(2, 2, 3))
+
+
+@pytest.mark.parametrize(("wrap", "maps"), [(fold_axes, 1), (lambda function: in_blocks(function, 2), 2)])
+def test_empty_arrays_pass_through(wrap, maps):
+    """A physics engine's state has some: of a body without contacts."""
+    rows = np.zeros((2, 6, 0, 3)), np.arange(12.0).reshape(2, 6)
+    function = wrap(lambda a, b: (a * 2.0, b * 2.0))
+    for _ in range(maps):
+        function = jax.vmap(function)
+    made = function(*rows)
+    assert made[0].shape == rows[0].shape
+    np.testing.assert_array_equal(made[1], rows[1] * 2)
