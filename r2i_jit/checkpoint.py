@@ -151,7 +151,7 @@ class Checkpoints:
                 raise CheckpointNotFinite(f"the state at step {step} is not saved: {path} is not finite")
         record = files.make_record(step, state, metadata, score)
         self._size = sum(leaf.nbytes for _, leaf in files.leaves(state))
-        arguments = {STATE: ocp.args.StandardSave(state), RECORD: ocp.args.JsonSave(record)}
+        arguments = {STATE: ocp.args.StandardSave(files.without_empty(state)), RECORD: ocp.args.JsonSave(record)}
         with self._save_errors(step):
             if not self._opened().save(step, args=ocp.args.Composite(**arguments), force=True):
                 raise OSError("the checkpoint manager declined to write it")
@@ -261,9 +261,9 @@ class Checkpoints:
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or first), shapes
         )
-        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(target)})
+        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(files.without_empty(target))})
         with reading.read_errors(folder):
-            state = self._opened().restore(step, args=arguments)[STATE]
+            state = files.with_empty(self._opened().restore(step, args=arguments)[STATE], target)
         reading.check_sums(state, record)
         return Restored(step, state, record.metadata)
 

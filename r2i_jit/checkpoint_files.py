@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 FORMAT = 1
@@ -145,6 +146,19 @@ def package_version() -> str:
         return importlib.metadata.version("r2i-jit")
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def without_empty(tree: Any) -> Any:
+    """Return a pytree without its arrays of no entries: orbax saves none, and there is nothing to save of them."""
+    return jax.tree.map(lambda leaf: None if math.prod(leaf.shape) == 0 else leaf, tree)
+
+
+def with_empty(tree: Any, like: Any) -> Any:
+    """Return a pytree with the empty arrays of `like`, shapes with shardings, that `without_empty` has left out."""
+    found = iter(jax.tree.leaves(tree))
+    empty = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding)
+    filled = [next(found) if math.prod(leaf.shape) else empty(leaf) for leaf in jax.tree.leaves(like)]
+    return jax.tree.unflatten(jax.tree.structure(like), filled)
 
 
 def leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -83,6 +83,22 @@ def test_everything_comes_back_bit_by_bit(saved, shapes):
             assert jax.tree.map(lambda x: x.dtype, restored.state) == jax.tree.map(lambda x: x.dtype, shapes)
 
 
+def test_arrays_without_entries_come_back_too(tmp_path):
+    """A physics engine's state has some, and orbax saves none."""
+    key = jax.random.key(3)
+    state = {"touched": jnp.zeros((2, 0, 3), jnp.int32), "place": jnp.arange(4.0), "nothing": jnp.zeros(0), "key": key}
+    shapes = jax.eval_shape(lambda: state)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state, {})
+        checkpoints.wait()
+        restored = checkpoints.restore(shapes).state
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    for got, want in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
+    np.testing.assert_array_equal(restored["place"], state["place"])
+    np.testing.assert_array_equal(jax.random.key_data(restored["key"]), jax.random.key_data(key))
+
+
 def test_donating_the_state_during_a_save_does_not_touch_what_is_saved(trainer, shapes, tmp_path):
     state, contents = fresh(trainer), {}
     with Checkpoints(tmp_path / "c", keep=8) as checkpoints:
