@@ -344,7 +344,8 @@ def _natural(env_id: str) -> list[tuple[bool, int, str]]:
 
 
 def _unknown(env_id: str) -> str:
-    known = {known_id.lower(): known_id for known_id in registered()}
+    registered()  # Loads every suite. Near are also ids of what is not installed: asked for, they say what is missing.
+    known = {known_id.lower(): known_id for known_id in sorted(_entries, key=_natural)}
     near = difflib.get_close_matches(env_id.lower(), known, n=3)
     if not near:  # Perhaps only the suite is missing or wrong.
         bare = {known_id.partition("/")[2]: known_id for known_id in known}

@@ -16,7 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.adapters.physics import Physics, PhysicsState, promoting, silenced
+from envs.adapters.foreign import promoting, silenced
+from envs.adapters.physics import Physics, PhysicsState
 from envs.brax import LIMIT, SPRING
 
 with promoting(), silenced():

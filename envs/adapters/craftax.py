@@ -22,8 +22,7 @@ import numpy as np
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams
 
-from envs.adapters.physics import promoting, silenced
-from envs.episodes import AutoReset
+from envs.adapters.foreign import Foreign, promoting, silenced, strong
 from envs.observation import Binary, Categorical, Continuous, Image, Part
 from envs.spaces import nearest
 
@@ -81,7 +80,7 @@ _MOVING = {
 _INTRINSICS = ("health", "food", "drink", "energy", "mana", "xp", "dexterity", "strength", "intelligence")
 
 
-class Craftax(AutoReset):
+class Craftax(Foreign):
     """A world of blocks to gather from, to build with and to survive in; the player sees what is near.
 
     A step pays 1 for each of 22 achievements made for the first time in an episode, and 0.1 for each point of health
@@ -123,32 +122,8 @@ class Craftax(AutoReset):
         self.action_names = tuple(action.name.lower().replace("_", " ") for action in self._words.Action)
 
     @property
-    def name(self) -> str:
-        """Name of the environment inside."""
-        return self._name
-
-    @property
-    def max_episode_steps(self) -> int:
-        """The package's limit."""
-        return self._limit
-
-    @property
-    def default_params(self) -> EnvParams:
-        """The package's limit; a lower one cuts episodes off earlier."""
-        return EnvParams(max_steps_in_episode=self._limit)
-
-    @property
-    def num_actions(self) -> int:
-        """Number of actions."""
-        return len(self.action_names)
-
-    @property
     def _draws(self) -> bool:
         return len(self._shape) == 3
-
-    def action_space(self, params: EnvParams) -> spaces.Discrete:
-        """One of the actions."""
-        return spaces.Discrete(self.num_actions)
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
         """Pixels from 0 to 255, or numbers: up to 1 in Classic, without an upper bound in the full game."""
@@ -188,7 +163,7 @@ class Craftax(AutoReset):
         """Begin an episode in a new world; the state is the package's own, with its key as plain numbers."""
         with promoting():
             obs, state = self.env.reset_env(key, self._inner(params))
-            state = jax.tree.map(_strong, _keyless(state))
+            state = jax.tree.map(strong, _keyless(state))
         return self._seen(obs), state
 
     def step_env(
@@ -198,8 +173,8 @@ class Craftax(AutoReset):
         action = nearest(action, self.num_actions).astype(int)  # As wide as the package's own numbers are.
         with promoting():
             obs, after, reward, _, info = self.env.step_env(key, state, action, self._inner(params))
-            after = jax.tree.map(_strong, _keyless(after), state)
-            info = {name: _strong(value, jnp.float32) for name, value in info.items() if name != "discount"}
+            after = jax.tree.map(strong, _keyless(after), state)
+            info = {name: strong(value, jnp.float32) for name, value in info.items() if name != "discount"}
         terminated = self.is_terminated(after, params)
         return self._seen(obs), after, jnp.asarray(reward, jnp.float32), terminated, info
 
@@ -294,12 +269,6 @@ def _carried(inventory: Any) -> list[str]:
 def _keyless(state: Any) -> Any:
     """Return a state of the package with its key as the numbers that it is made of: what draws takes these, too."""
     return state.replace(state_rng=jax.random.key_data(state.state_rng))
-
-
-def _strong(leaf: Any, like: Any = None) -> jax.Array:
-    """Return an array of a dtype that is no guess: Python's numbers have one only after the first step."""
-    leaf = jnp.asarray(leaf)
-    return leaf.astype(leaf.dtype if like is None else getattr(like, "dtype", like))
 
 
 def named(name: str) -> Craftax:

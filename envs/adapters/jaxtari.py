@@ -25,8 +25,7 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.adapters.physics import promoting, silenced
-from envs.episodes import AutoReset
+from envs.adapters.foreign import Foreign, promoting, silenced, strong
 from envs.spaces import nearest
 
 with promoting(), silenced():  # Some of its constants are computed when it is imported.
@@ -68,7 +67,7 @@ class AtariState(EnvState):
     terminated: jax.Array
 
 
-class Atari(AutoReset):
+class Atari(Foreign):
     """A game of JAXtari.
 
     One step is `frame_skip` frames with the same action; their rewards are summed. Once the game is over within a step,
@@ -146,11 +145,6 @@ class Atari(AutoReset):
             )
 
     @property
-    def name(self) -> str:
-        """The game's name in the package; of one that shows objects, that and `_objects`."""
-        return self._name
-
-    @property
     def action_names(self) -> tuple[str, ...]:
         """What the joystick does."""
         return tuple(ACTIONS[action] for action in self._set)
@@ -164,25 +158,6 @@ class Atari(AutoReset):
             names += [f"{name}{list(place)}" if place else name for place in np.ndindex(leaf.shape)]
         return tuple(names)
 
-    @property
-    def max_episode_steps(self) -> int:
-        """Steps of the longest episode."""
-        return self._limit
-
-    @property
-    def default_params(self) -> EnvParams:
-        """The limit; a lower one cuts episodes off earlier."""
-        return EnvParams(max_steps_in_episode=self._limit)
-
-    @property
-    def num_actions(self) -> int:
-        """Number of actions."""
-        return len(self._set)
-
-    def action_space(self, params: EnvParams) -> spaces.Discrete:
-        """One of the actions."""
-        return spaces.Discrete(self.num_actions)
-
     def observation_space(self, params: EnvParams) -> spaces.Box:
         """A picture, or numbers without bounds."""
         if self.pictures:
@@ -194,7 +169,7 @@ class Atari(AutoReset):
         key_game, key_wait = jax.random.split(key)
         with promoting():
             obs, inner = self.env.reset(jax.random.key_data(key_game))  # The games keep keys as plain numbers.
-            first = jax.tree.map(_strong, inner), self._numbers(obs)
+            first = jax.tree.map(strong, inner), self._numbers(obs)
         noop = jnp.full((), self._set.index(0) if self.noops else 0, jnp.int32)
 
         def wait(_, now):
@@ -234,14 +209,6 @@ class Atari(AutoReset):
         reward, info = (jnp.sign(total), {"score": total}) if self.clip_rewards else (total, {})
         return self.observe(None, state, None, params), state, reward, over, info
 
-    def is_terminated(self, state: AtariState, params: EnvParams) -> jax.Array:
-        """Return whether the episode is over for good, bool ()."""
-        return state.terminated
-
-    def is_truncated(self, state: AtariState, params: EnvParams) -> jax.Array:
-        """Return whether time is up and the episode is not over for good, bool ()."""
-        return (state.time >= params.max_steps_in_episode) & ~state.terminated
-
     def observe(
         self, key: jax.Array | None, state: AtariState, action: jax.Array | None, params: EnvParams
     ) -> jax.Array:
@@ -259,7 +226,7 @@ class Atari(AutoReset):
         """
         with promoting():
             obs, after, reward, done, _ = self.env.step(inner, action)
-            after = jax.tree.map(_strong, after, inner)
+            after = jax.tree.map(strong, after, inner)
             numbers = self._numbers(obs)
             reward, done = jnp.asarray(reward), jnp.asarray(done)
             if jnp.issubdtype(reward.dtype, jnp.unsignedinteger):  # A difference of scores: below 0 it is a huge one.
@@ -295,12 +262,6 @@ class Atari(AutoReset):
         """Return how many lives are left, or minus how many are lost, int32 ()."""
         number = getattr(inner, self._counter).astype(jnp.int32)
         return -number if self._counter == _LIVES_LOST else number
-
-
-def _strong(leaf: Any, like: Any = None) -> jax.Array:
-    """Return an array of a dtype that is no guess, which would change over the first frame: of `like`'s, or its own."""
-    leaf = jnp.asarray(leaf)
-    return leaf.astype(leaf.dtype if like is None else like.dtype)
 
 
 def _where(condition: jax.Array, yes: Any, no: Any) -> Any:

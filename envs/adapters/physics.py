@@ -5,11 +5,7 @@ Both packages give an environment as `reset(key) -> State` and `step(State, acti
 all from the first state that a slot ever had, and lose the last observation.
 """
 
-import contextlib
 import functools
-import io
-import warnings
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,26 +15,10 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.episodes import AutoReset
+from envs.adapters.foreign import Foreign, promoting, strong
 
 # Of MuJoCo's kinds of geoms: capsules and cylinders, which lie along their third axis, and ellipsoids and boxes.
 _SPHERE, _ROUND, _LONG = 2, (2, 3, 5), (4, 6)
-
-
-@contextlib.contextmanager
-def promoting() -> Iterator[None]:
-    """Let dtypes and ranks be promoted, as the packages rely on it; they also call each other's deprecated parts."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Drop what the packages print and warn of while they are imported and build a model: that there is no warp."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @struct.dataclass
@@ -72,7 +52,7 @@ class Shape(NamedTuple):
     moves: bool
 
 
-class Physics(AutoReset):
+class Physics(Foreign):
     """An environment of bodies and motors.
 
     Observation: what the package gives, float32 (n,).
@@ -109,21 +89,6 @@ class Physics(AutoReset):
     def _example(self) -> Any:
         """Shapes and dtypes of the package's state: its own `observation_size` may compute a whole reset."""
         return jax.eval_shape(self._fresh, jax.random.key(0))
-
-    @property
-    def name(self) -> str:
-        """The environment's name in its package."""
-        return self._name
-
-    @property
-    def max_episode_steps(self) -> int:
-        """Steps of an episode."""
-        return self._limit
-
-    @property
-    def default_params(self) -> EnvParams:
-        """The limit; a lower one cuts episodes off earlier."""
-        return EnvParams(max_steps_in_episode=self._limit)
 
     @property
     def num_actions(self) -> int:
@@ -165,14 +130,6 @@ class Physics(AutoReset):
         inner, reward, terminated, diverged = carry
         state = PhysicsState(state.time + 1, inner, terminated, diverged)
         return inner.obs.astype(jnp.float32), state, reward, terminated, {"diverged": diverged}
-
-    def is_terminated(self, state: PhysicsState, params: EnvParams) -> jax.Array:
-        """Return whether the episode is over for good, bool ()."""
-        return state.terminated
-
-    def is_truncated(self, state: PhysicsState, params: EnvParams) -> jax.Array:
-        """Return whether time is up and the episode is not over for good, bool ()."""
-        return (state.time >= params.max_steps_in_episode) & ~state.terminated
 
     def is_diverged(self, state: PhysicsState, params: EnvParams) -> jax.Array:
         """Return whether the last step's numbers were not finite, bool ()."""
@@ -234,7 +191,7 @@ class Physics(AutoReset):
     def _fresh(self, key: jax.Array) -> Any:
         """Return a state at an episode's start, of the types that it has after a step, too."""
         with promoting():
-            return jax.tree.map(_strong, self._seen(self._start(key), None))
+            return jax.tree.map(strong, self._seen(self._start(key), None))
 
     def _stepped(self, inner: Any, action: jax.Array) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
         """Take one of the package's steps.
@@ -245,7 +202,7 @@ class Physics(AutoReset):
         with promoting():
             # Dicts in the state are changed in place.
             after = self._seen(self.env.step(jax.tree.map(lambda leaf: leaf, inner), action), action)
-            after = jax.tree.map(_strong, after, inner)
+            after = jax.tree.map(strong, after, inner)
         finite = [
             jnp.all(jnp.isfinite(leaf))
             for leaf in jax.tree.leaves((after.obs, after.reward, after.done, self._coordinates(after)))
@@ -255,11 +212,3 @@ class Physics(AutoReset):
         after = after.replace(obs=clean(after.obs), reward=clean(after.reward))
         over = diverged | (after.done > jnp.zeros_like(after.done))
         return after, after.reward.astype(jnp.float32), over, diverged
-
-
-def _strong(leaf: Any, like: Any = None) -> jax.Array:
-    """Return an array of a dtype that is no guess, as those change over the first step: that of `like`, or its own."""
-    leaf = jnp.asarray(leaf)
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return leaf
-    return leaf.astype(leaf.dtype if like is None else like.dtype)

@@ -11,8 +11,6 @@
 Ref: xminigrid/environment.py, xminigrid/envs/minigrid/memory.py (0.9.3).
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -22,20 +20,12 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.episodes import AutoReset
+from envs.adapters.foreign import Foreign, promoting
 from envs.observation import Categorical, Part
 from envs.spaces import nearest
 from envs.xminigrid import COLORS, TILES
 
-
-@contextlib.contextmanager
-def _promoting() -> Iterator[None]:
-    """Let dtypes and ranks be promoted: the package relies on it."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-with _promoting():  # Some of its constants are computed when it is imported.
+with promoting():  # Some of its constants are computed when it is imported.
     import xminigrid
     from xminigrid.core.observation import transparent_field_of_view
 
@@ -60,7 +50,7 @@ class XMiniGridState(EnvState):
     terminated: jax.Array
 
 
-class XMiniGrid(AutoReset):
+class XMiniGrid(Foreign):
     """A grid of tiles, of which the agent sees the square before it.
 
     What pays and what ends the game is the environment's own affair; success pays 1 - 0.9 t / limit after t steps. The
@@ -98,30 +88,6 @@ class XMiniGrid(AutoReset):
         self.env, self.inner_params = env, params
         self._name, self._shape, self._limit = name or type(env).__name__, shape, int(limit)
 
-    @property
-    def name(self) -> str:
-        """Name of the environment inside."""
-        return self._name
-
-    @property
-    def max_episode_steps(self) -> int:
-        """The package's limit."""
-        return self._limit
-
-    @property
-    def default_params(self) -> EnvParams:
-        """The package's limit; a lower one cuts episodes off earlier."""
-        return EnvParams(max_steps_in_episode=self._limit)
-
-    @property
-    def num_actions(self) -> int:
-        """Number of actions."""
-        return len(self.action_names)
-
-    def action_space(self, params: EnvParams) -> spaces.Discrete:
-        """One of the actions."""
-        return spaces.Discrete(self.num_actions)
-
     def observation_space(self, params: EnvParams) -> spaces.Box:
         """Kinds and colours, uint8 (side, side, 2)."""
         high = np.broadcast_to(np.array([len(TILES) - 1, len(COLORS) - 1], np.uint8), self._shape)
@@ -134,7 +100,7 @@ class XMiniGrid(AutoReset):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, XMiniGridState]:
         """Begin an episode."""
-        with _promoting():
+        with promoting():
             timestep = self.env.reset(self.inner_params, key)
         state = XMiniGridState(jnp.zeros((), jnp.int32), timestep.state.replace(key=None), jnp.zeros((), bool))
         return timestep.observation, state
@@ -144,7 +110,7 @@ class XMiniGrid(AutoReset):
     ) -> tuple[jax.Array, XMiniGridState, jax.Array, jax.Array, dict[str, Any]]:
         """Take one step."""
         action = nearest(action, self.num_actions).astype(int)  # As wide as the package's own numbers are.
-        with _promoting():
+        with promoting():
             timestep = self.env.step(self.inner_params, self._timestep(state, key), action)
         terminated = timestep.discount == jnp.zeros((), timestep.discount.dtype)
         state = XMiniGridState(state.time + 1, timestep.state.replace(key=None), terminated)
@@ -160,19 +126,11 @@ class XMiniGrid(AutoReset):
             observation=None,
         )
 
-    def is_terminated(self, state: XMiniGridState, params: EnvParams) -> jax.Array:
-        """Return whether the game is over, bool ()."""
-        return state.terminated
-
-    def is_truncated(self, state: XMiniGridState, params: EnvParams) -> jax.Array:
-        """Return whether time is up and the game is not over, bool ()."""
-        return (state.time >= params.max_steps_in_episode) & ~state.terminated
-
     def observe(
         self, key: jax.Array | None, state: XMiniGridState, action: jax.Array | None, params: EnvParams
     ) -> jax.Array:
         """Return the tiles before the agent, as `reset_env` and `step_env` do."""
-        with _promoting():
+        with promoting():
             return transparent_field_of_view(state.inner.grid, state.inner.agent, *self._shape[:2])
 
     def render(self, state: XMiniGridState, params: EnvParams, hidden: bool = False) -> str:
@@ -203,6 +161,6 @@ def _cell(tile: int, color: int) -> str:
 
 def named(name: str) -> XMiniGrid:
     """Return an environment by the package's own id."""
-    with _promoting():
+    with promoting():
         env, params = xminigrid.make(name)
     return XMiniGrid(env, params, name)

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from envs import extras
 from envs.registry import Lazy, leave_out, register
 
 EXTRA = "pip install 'r2i-jit[atari]'"
@@ -63,12 +64,8 @@ def made(name: str, observation: str = "pictures", **options: Any) -> Any:
     """
     env_id = f"atari/{name}" + ("_objects" if observation == "objects" else "")
     try:
-        return Lazy("envs.adapters.jaxtari:named", {"name": name, "observation": observation, **options})()
-    except ModuleNotFoundError as error:
-        what = "pip install pygame" if error.name == "pygame" else EXTRA
-        raise ValueError(
-            f"environment {env_id!r} needs the package {error.name!r}, which is not installed: {what}"
-        ) from error
+        given = {"name": name, "observation": observation, **options}
+        return extras.made(env_id, "envs.adapters.jaxtari:named", given, EXTRA, {"pygame": "pip install pygame"})
     except FileNotFoundError as error:
         raise ValueError(
             f"environment {env_id!r} needs sprites{_lacking(error)}, which JAXtari does not contain: run {SPRITES}, "

@@ -4,10 +4,8 @@ They run in the package itself, which is an extra of this one: `envs.adapters.br
 that listing them imports nothing.
 """
 
-from importlib.util import find_spec
-from typing import Any
-
-from envs.registry import Lazy, leave_out, register
+from envs.extras import register_extra
+from envs.registry import leave_out
 
 EXTRA = "pip install 'r2i-jit[brax]'"
 LIMIT = 1_000  # steps of an episode: that of brax's own training (training/agents/*/train.py, episode_length)
@@ -18,26 +16,5 @@ NAMES = (
 # On brax's backend of springs, several times faster to compile and to run than `generalized`, on which the others are.
 SPRING = ("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "walker2d")
 
-
-def installed() -> bool:
-    """Return whether the package is."""
-    return find_spec("brax") is not None
-
-
-def made(name: str) -> Any:
-    """Return the environment of a name of brax.
-
-    Raises:
-      ValueError: if the package, or one that it needs, is not installed.
-    """
-    try:
-        return Lazy("envs.adapters.brax:named", {"name": name})()
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"environment 'brax/{name}' needs the package {error.name!r}, which is not installed: {EXTRA}"
-        ) from error
-
-
-for _name in NAMES:
-    register(f"brax/{_name}", Lazy(f"{__name__}:made", {"name": _name}), available=installed)
+register_extra("brax", NAMES, target="envs.adapters.brax:named", package="brax", install=EXTRA)
 leave_out("brax/fast", "it has no physics: it is brax's stand-in for its own tests")

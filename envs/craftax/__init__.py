@@ -4,19 +4,15 @@ They run in the package itself, which is an extra of this one: `envs.adapters.cr
 so that listing them imports nothing.
 """
 
-from importlib.util import find_spec
+from functools import partial
 from typing import Any
 
+from envs import extras
 from envs.registry import Lazy, register
 
 EXTRA = "pip install 'r2i-jit[craftax]'"
 # The package's own ids are Craftax-<name>-v1.
 NAMES = ("Classic-Symbolic", "Classic-Pixels", "Symbolic", "Pixels")
-
-
-def installed() -> bool:
-    """Return whether the package is."""
-    return find_spec("craftax") is not None
 
 
 def made(name: str) -> Any:
@@ -26,11 +22,7 @@ def made(name: str) -> Any:
       ValueError: if the package, or one that it needs, is not installed, or its textures cannot be saved.
     """
     try:
-        return Lazy("envs.adapters.craftax:named", {"name": name})()
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"environment 'craftax/{name}' needs the package {error.name!r}, which is not installed: {EXTRA}"
-        ) from error
+        return extras.made(f"craftax/{name}", "envs.adapters.craftax:named", {"name": name}, EXTRA)
     except OSError as error:
         raise ValueError(
             f"environment 'craftax/{name}': the package saves its textures in its own folder, and cannot: {error}"
@@ -38,4 +30,5 @@ def made(name: str) -> Any:
 
 
 for _name in NAMES:
-    register(f"craftax/{_name}", Lazy(f"{__name__}:made", {"name": _name}), available=installed)
+    _available = partial(extras.installed, "craftax")
+    register(f"craftax/{_name}", Lazy(f"{__name__}:made", {"name": _name}), available=_available)

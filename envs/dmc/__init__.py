@@ -4,10 +4,8 @@ They run in the package itself, which is an extra of this one: `envs.adapters.pl
 here, so that listing them imports nothing.
 """
 
-from importlib.util import find_spec
-from typing import Any
-
-from envs.registry import Lazy, register, register_alias
+from envs.extras import register_extra
+from envs.registry import register_alias
 
 EXTRA = "pip install 'r2i-jit[dmc]', or what docs/dmc.md says"
 REPEAT = 2  # control steps with the same action: DreamerV3's and R2I's
@@ -41,26 +39,5 @@ NAMES = {
     "walker_walk": "WalkerWalk",
 }
 
-
-def installed() -> bool:
-    """Return whether the package is."""
-    return find_spec("mujoco_playground") is not None
-
-
-def made(name: str) -> Any:
-    """Return the environment of a domain and task.
-
-    Raises:
-      ValueError: if the package, or one that it needs, is not installed.
-    """
-    try:
-        return Lazy("envs.adapters.playground:named", {"name": name})()
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"environment 'dmc/{name}' needs the package {error.name!r}, which is not installed: {EXTRA}"
-        ) from error
-
-
-for _name in NAMES:
-    register(f"dmc/{_name}", Lazy(f"{__name__}:made", {"name": _name}), available=installed)
+register_extra("dmc", NAMES, target="envs.adapters.playground:named", package="mujoco_playground", install=EXTRA)
 register_alias("dmc/cup_catch", "dmc/ball_in_cup_catch")  # as DreamerV3 and R2I call it

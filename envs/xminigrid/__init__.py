@@ -4,10 +4,7 @@ They run in the package itself, which is an extra of this one: `envs.adapters.xm
 so that listing them imports nothing.
 """
 
-from importlib.util import find_spec
-from typing import Any
-
-from envs.registry import Lazy, register
+from envs.extras import register_extra
 
 EXTRA = "pip install 'r2i-jit[xminigrid]'"
 # Rooms -> sides of the grid.
@@ -36,25 +33,4 @@ TILES = (
 )
 COLORS = ("none", "red", "green", "blue", "purple", "yellow", "grey", "black", "orange", "white", "brown", "pink")
 
-
-def installed() -> bool:
-    """Return whether the package is."""
-    return find_spec("xminigrid") is not None
-
-
-def made(name: str) -> Any:
-    """Return the environment of a name of the package, and its parameters.
-
-    Raises:
-      ValueError: if the package, or one that it needs, is not installed.
-    """
-    try:
-        return Lazy("envs.adapters.xminigrid:named", {"name": name})()
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"environment 'xminigrid/{name}' needs the package {error.name!r}, which is not installed: {EXTRA}"
-        ) from error
-
-
-for _name in NAMES:
-    register(f"xminigrid/{_name}", Lazy(f"{__name__}:made", {"name": _name}), available=installed)
+register_extra("xminigrid", NAMES, target="envs.adapters.xminigrid:named", package="xminigrid", install=EXTRA)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.adapters.physics import Physics, Shape, silenced
+from envs.adapters.foreign import silenced
+from envs.adapters.physics import Physics, Shape
 from experiments.drawing.pictures import Panel
 
 _SIDE = 256  # pixels

@@ -8,7 +8,7 @@ import numpy as np
 from envs.bsuite.bandit import Bandit
 from envs.bsuite.catch import Catch
 from envs.bsuite.deep_sea import DeepSea
-from envs.bsuite.discounting_chain import BONUS, DELAYS, DiscountingChain
+from envs.bsuite.discounting_chain import BONUS, DiscountingChain
 from envs.bsuite.memory_chain import MemoryChain
 from envs.bsuite.rewards import OtherRewards
 from experiments.drawing import boards
@@ -61,8 +61,8 @@ def _bandit(env: Bandit, params: Any, state: Any, action: Any) -> Pair:
 
 def _discounting(env: DiscountingChain, params: Any, state: Any, action: Any) -> Pair:
     pay = lambda arm: f"{BONUS if arm == int(params.bonus_arm) else 1.0:g}"
-    arms = [Cell(pay(arm), ring=NOW if arm == int(state.arm) else None) for arm in range(len(DELAYS))]
-    return None, (Board("what comes after how many steps", [arms], [str(delay) for delay in DELAYS], shape=_WIDE),)
+    arms = [Cell(pay(arm), ring=NOW if arm == int(state.arm) else None) for arm in range(len(env.delays))]
+    return None, (Board("what comes after how many steps", [arms], [str(delay) for delay in env.delays], shape=_WIDE),)
 
 
 BOARDS: dict[type, Callable[[Any, Any, Any, Any], Pair]] = {

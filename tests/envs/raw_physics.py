@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.adapters.physics import Physics, promoting
+from envs.adapters.foreign import promoting
+from envs.adapters.physics import Physics
 from r2i_jit.compiling import quick
 
 STEPS, LIMIT = 1_000, 90  # of which no few episodes are cut off

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs import craftax, episodes
+from envs import craftax, episodes, extras
 from envs.observation import Binary, Categorical, Continuous, Image, observation_leaves
 from envs.tally import Tally
 from experiments.presets import craftax as presets
@@ -108,7 +108,7 @@ class Run:
             chosen = jax.random.randint(acting, (ROWS,), 0, 17)
             stream = ours(limit, stream, chosen, stepping)
             reset, step = theirs(limit, states, chosen, stepping)
-            pick = lambda new, old: jax.vmap(jnp.where)(jnp.asarray(last), new, old)  # noqa: B023
+            pick = functools.partial(jax.vmap(jnp.where), jnp.asarray(last))
             states = jax.tree.map(pick, reset[1], step[1])
             obs, reward = pick(reset[0], step[0]), np.where(last, 0, step[2])
             self.ours.append(jax.device_get(stream))
@@ -384,7 +384,7 @@ def test_the_full_game_is_shown_as_text():
 
 
 def test_it_is_one_line_if_the_package_is_missing(monkeypatch):
-    monkeypatch.setattr(craftax, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert not [env_id for env_id in envs.registered() if env_id.startswith("craftax/")]
     for module in ("craftax.craftax_env", "envs.adapters.craftax"):
         monkeypatch.delitem(sys.modules, module)

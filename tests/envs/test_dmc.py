@@ -14,7 +14,7 @@ import pytest
 
 import envs
 from envs import dmc, episodes
-from envs.adapters.physics import promoting, silenced
+from envs.adapters.foreign import promoting, silenced
 from envs.observation import observation_leaves
 from experiments import presets
 from experiments.drawing.scene import on_host

@@ -220,12 +220,17 @@ try:
 except ValueError as error:
     print(error)
 try:
+    envs.make("xminigrid/MiniGrid-MemoryS9")
+except ValueError as error:
+    print(error)
+try:
     asking.environments("xminigrid", ["*"])
 except SystemExit as ended:
     print(ended.code)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    line, code = done.stdout.splitlines()
+    line, mistyped, code = done.stdout.splitlines()
+    assert "did you mean" in mistyped and "xminigrid/MiniGrid-MemoryS8" in mistyped
     assert line == (
         "environment 'xminigrid/MiniGrid-MemoryS8' needs the package 'xminigrid', which is not installed: "
         "pip install 'r2i-jit[xminigrid]'"

@@ -76,6 +76,11 @@ def test_the_chain_shows_which_delay_pays_more():
     assert all(panel.dtype == np.uint8 for _, panel in view.panels)
 
 
+def test_a_longer_chain_is_headed_by_its_own_delays():
+    _, _, view = drawn("bsuite/discounting_chain_delay_300", [3, 0])
+    assert view.hidden[0].top == ["1", "3", "10", "30", "300"]
+
+
 def test_physics_are_words():
     env, params = envs.make("bsuite/mountain_car/0")
     assert hidden.look_of(env, params) is None
