@@ -74,7 +74,7 @@ class Atari(Foreign):
     no more frames are played.
 
     Observation, of pictures: the brighter of the last two frames, each channel of each pixel, uint8 (size, size, 3). A
-    frame is drawn in this size from sprites made smaller once, which is 30 to 55 times faster than drawing 210 x 160
+    frame is drawn in this size from sprites made smaller once, which is much faster than drawing 210 x 160
     pixels and making those smaller. Of objects: the package's own numbers of the last frame, float32 (n,), in its
     order, which `number_names` tells: x and width as a share of the screen's width, y and height of its height, all
     others as they are.

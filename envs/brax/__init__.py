@@ -13,7 +13,7 @@ NAMES = (
     *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum", "inverted_pendulum"),
     *("pusher", "reacher", "swimmer", "walker2d"),
 )
-# On brax's backend of springs, several times faster to compile and to run than `generalized`, on which the others are.
+# On brax's backend of springs, faster to compile and to run than `generalized`, on which the others are.
 SPRING = ("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "walker2d")
 
 register_extra("brax", NAMES, target="envs.adapters.brax:named", package="brax", install=EXTRA)

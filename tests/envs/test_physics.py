@@ -116,7 +116,10 @@ def test_time_cuts_an_episode_off_and_an_end_with_the_last_step_is_an_end():
 
 def test_actions_outside_are_the_nearest_inside():
     for action, inside in ((-7.0, -1.0), (3.0, 1.0)):
-        assert step(Beads(), start(Beads()), action)[2] in (inside, 0.0)  # 1 is poison: 0
+        far, near = (step(Beads(), start(Beads()), each) for each in (action, inside))
+        np.testing.assert_array_equal(far[0], near[0])
+        assert far[2:5] == near[2:5]
+    assert step(Beads(), start(Beads()), -7.0)[2] == -1 and step(Beads(), start(Beads()), 3.0)[5]["diverged"]
 
 
 @pytest.mark.parametrize("repeat", [1, 3])
