@@ -40,6 +40,7 @@ _SUITES = {
 # What the loop asks of a gymnax 1.0 environment.
 _NEEDED = ("reset_env", "step_env", "is_truncated", "observation_space", "action_space")
 _OURS = ("envs", "experiments", "r2i_jit")
+_DIGITS = 9  # of the number in an id at most: it is to fit into 32 bits
 
 
 def _always() -> bool:
@@ -135,6 +136,17 @@ def canonical(env_id: str) -> str:
     with contextlib.suppress(ModuleNotFoundError):
         _load(env_id.partition("/")[0])
     return _aliases.get(env_id, env_id)
+
+
+def same(first: str, second: str) -> bool:
+    """Return whether two environment arguments (`settings`) stand for the same, by whatever names."""
+    if first == second:
+        return True
+    try:
+        one, other = (list(map(canonical, settings(name))) for name in (first, second))
+    except ValueError:
+        return False
+    return one == other
 
 
 def register_experiment(name: str, numbers: int, *, one_program: bool) -> None:
@@ -242,11 +254,18 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
     if env_id in _entries:
         return _built(_entries[env_id], env_id)
     prefix = env_id.rstrip("0123456789")
-    if prefix in _numbered and len(prefix) < len(env_id) < len(prefix) + 10:
+    if prefix in _numbered and prefix != env_id:
+        if len(env_id) > len(prefix) + _DIGITS:
+            raise ValueError(f"environment {env_id!r}: the number should be at most {10**_DIGITS - 1:,}")
         try:
             return _built(_Entry(_numbered[prefix](int(env_id.removeprefix(prefix))), 1.0), env_id)
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             raise ValueError(f"environment {env_id!r}: {error}") from None
+    if len(several := settings(env_id)) > 1:
+        raise ValueError(
+            f"environment {env_id!r} stands for {len(several)} settings, which only training takes together: give one, "
+            f"such as {several[0]}"
+        )
     raise ValueError(_unknown(env_id))
 
 
@@ -318,14 +337,18 @@ def _not_imported(module: str, error: BaseException) -> str:
     return f": there is no module {error.name!r}{ours}"
 
 
-def registered() -> tuple[str, ...]:
-    """Return every id that `make` accepts, sorted with numbers by value; what is not installed is left out."""
+def registered(*, missing: bool = False) -> tuple[str, ...]:
+    """Return every id that `make` accepts, sorted with numbers by value.
+
+    Args:
+      missing: list also those whose package or file is not there (`register`, `available`): made, they say what to do.
+    """
     for suite in _SUITES:
         try:
             _load(suite)
         except ModuleNotFoundError:
             continue
-    return tuple(sorted((env_id for env_id, entry in _entries.items() if entry.available()), key=_natural))
+    return tuple(sorted((name for name, entry in _entries.items() if missing or entry.available()), key=_natural))
 
 
 def _load(suite: str) -> None:
@@ -344,8 +367,10 @@ def _natural(env_id: str) -> list[tuple[bool, int, str]]:
 
 
 def _unknown(env_id: str) -> str:
-    registered()  # Loads every suite. Near are also ids of what is not installed: asked for, they say what is missing.
-    known = {known_id.lower(): known_id for known_id in sorted(_entries, key=_natural)}
+    experiment, _, number = env_id.rpartition("/")
+    if experiment in _experiments and number.isdecimal():
+        return f"unknown environment {env_id!r}: its numbers are 0 to {_experiments[experiment].numbers - 1}"
+    known = {known_id.lower(): known_id for known_id in registered(missing=True)}
     near = difflib.get_close_matches(env_id.lower(), known, n=3)
     if not near:  # Perhaps only the suite is missing or wrong.
         bare = {known_id.partition("/")[2]: known_id for known_id in known}

@@ -14,6 +14,8 @@ the best known play (1).
 """
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
     args = parser.parse_args(argv)
+    args.go_on = shlex.join([*cli.program("suite").split(), *(sys.argv[1:] if argv is None else argv)])
     startup.prepare(all_cores=True)
     from experiments.running import asking, rundir
 
@@ -71,10 +74,7 @@ def refuse_others(args: Any, env_ids: Sequence[str], out: Path) -> None:
             continue
         saved, info = rundir.load(path)
         asked = asking.typed_config(_of(args, env_id), saved, info)
-        changed = rundir.changes(args, saved, info, asked)
-        if args.steps is not None and args.steps < info.steps:
-            changed.append(f"steps: {info.steps} -> {args.steps}")
-        if changed:
+        if changed := rundir.changes(args, saved, info, asked):
             cli.fail(f"{path} was started with another config ({'; '.join(changed)}); choose another --out-dir")
 
 
@@ -108,7 +108,7 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
         words += ["--log-episodes", log] if (log := presets.log_episodes(env_id)) else []
         words += ["--set", *args.assignments] if args.assignments else []
         try:
-            code = train.main([str(word) for word in words])
+            code = train.main([str(word) for word in words], args.go_on)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
         if code > 128:  # a signal

@@ -13,10 +13,11 @@ from experiments.running import cli, process, signals
 from experiments.running.starting import start
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+def main(argv: Sequence[str] | None = None, go_on: str | None = None) -> int:
+    """Run the command line and return the exit code; `go_on` is what resumes it, by default its own --resume."""
     parser = cli.Parser(cli.program("train"), __doc__)
     cli.add_run_arguments(parser)
+    parser.set_defaults(go_on=go_on)
     args = cli.parse_run(parser, argv)
     with signals.StopSignal() as stop:
         members_of = lambda config, seeds: [{"seed": seed} for seed in range(seeds)]

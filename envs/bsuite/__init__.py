@@ -118,7 +118,13 @@ def _spelled(experiment: str) -> None:
 
 
 def _delayed(delay: int) -> Lazy:
-    """Return the chain whose last choice pays more, after this many steps and not 100."""
+    """Return the chain whose last choice pays more, after this many steps and not 100.
+
+    Raises:
+      ValueError: unless it is more than the other choices' delays.
+    """
+    if delay <= 30:
+        raise ValueError(f"a delay of {delay} should be 1, 3, 10, 30 or above 30")
     return Lazy(f"{__name__}.discounting_chain:DiscountingChain", {"mapping_seed": 4, "delays": (1, 3, 10, 30, delay)})
 
 

@@ -3,8 +3,9 @@
 import dataclasses
 import fnmatch
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from envs import registry
 from experiments.running import cli
 from experiments.running.cli import fail
 from experiments.running.runinfo import RunInfo
@@ -35,8 +36,9 @@ def typed_config(args: Any, saved: Config, info: RunInfo) -> Config:
     env = args.env
     if env is None and args.suite not in (None, info.suite):  # another suite was typed, and with it another environment
         env = asked_config(args, resolved_size(args.size), None).env
+    env = saved.env if env is None or registry.same(env, saved.env) else env
     try:
-        return dataclasses.replace(saved, env=env or saved.env).override(args.assignments)
+        return dataclasses.replace(saved, env=env).override(args.assignments)
     except ConfigError as error:
         fail(error)
 
@@ -53,7 +55,6 @@ def resolved_size(size: str | None) -> str:
 def environments(suite: str, patterns: Sequence[str]) -> list[str]:
     """Return the ids of a suite that match one of the patterns, each by one name; exit 2 if there are none."""
     import envs
-    from envs import registry
     from experiments import presets
     from experiments.presets import SUITES
 
@@ -67,10 +68,27 @@ def environments(suite: str, patterns: Sequence[str]) -> list[str]:
             cli.fail(error)
     for pattern in patterns:
         if not any(_matches(env_id, pattern) for env_id in found):
-            cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")
+            _refuse_pattern(suite, pattern, found)
     matching = [env_id for env_id in found if any(_matches(env_id, pattern) for pattern in patterns)]
     chosen = {registry.canonical(env_id) for env_id in matching}
     return [env_id for env_id in found if env_id in chosen]
+
+
+def _refuse_pattern(suite: str, pattern: str, found: Sequence[str]) -> NoReturn:
+    """Exit 2 saying what is missing for what a pattern matches, or what it may have been meant to be."""
+    import envs
+
+    ids = [env_id for env_id in envs.registered(missing=True) if env_id.startswith(f"{suite}/")]
+    matching = [env_id for env_id in ids if _matches(env_id, pattern)]
+    inside = f"{pattern.rstrip('/')}/*"
+    if not matching and any(_matches(env_id, inside) for env_id in ids):
+        cli.fail(f"--only {pattern!r} matches no environment of {suite}; did you mean {inside!r}?")
+    for env_id in matching:
+        try:
+            envs.make(env_id)
+        except ValueError as error:
+            cli.fail(f"--only {pattern!r}: {error}")
+    cli.fail(f"--only {pattern!r} matches no environment of {suite}, such as {found[0]}")
 
 
 def _matches(env_id: str, pattern: str) -> bool:

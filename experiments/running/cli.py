@@ -33,6 +33,22 @@ def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def once(paths: Sequence[Path]) -> list[Path]:
+    """Return paths in their order, each of them once; say which come again."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if (place := path.resolve()) in found:
+            note(f"{path} is given twice{'' if path == found[place] else f', once as {found[place]}'}: taken once")
+        found.setdefault(place, path)
+    return list(found.values())
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """Return what folders are called beside each other: their names, or where two have the same one, their paths."""
+    short = [folder.resolve().name for folder in folders]
+    return [name if short.count(name) == 1 else str(folder) for name, folder in zip(short, folders, strict=True)]
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, with the nearest valid option."""
 
@@ -138,4 +154,5 @@ def add_run_arguments(parser: Parser) -> None:
         "--log-episodes", type=whole(1), metavar="N",
         help="keep return, length and what the game counts of each member's first N episodes: episodes.jsonl",
     )  # fmt: skip
+    parser.set_defaults(go_on=None)  # the command that resumes the run, where it is a part of something larger
     parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (needs the extra 'wandb')")

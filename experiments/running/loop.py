@@ -40,6 +40,7 @@ class Run:
     stop: StopSignal
     checkpoint_every: float
     films: Films
+    go_on: str | None = None  # the command that resumes it, where that is another one than its own
     episodes: EpisodeLog | None = None  # opened with the other logs, if it is asked for
 
     state: Any = None
@@ -84,7 +85,7 @@ def execute(
       info: what else the run is.
       path: a run directory that holds config.json and run.json and is locked by the caller.
       stop: says when to stop.
-      args: the command line; read are `checkpoint_every` and `wandb`.
+      args: the command line; read are `checkpoint_every`, `wandb` and `go_on`.
       keys: one PRNG key per member; hypers: their Hypers, or None for the config's.
       films: makes the films of episodes.
 
@@ -96,7 +97,8 @@ def execute(
             Checkpoints(path / "checkpoints", finite=(".seeds.agent",), needed=rundir.NEEDED) as checkpoints,
             contextlib.ExitStack() as logs,
         ):
-            run = Run(trainer, config, info, path, checkpoints, [], stop, _save_interval(trainer, info, args), films)
+            interval = _save_interval(trainer, info, args)
+            run = Run(trainer, config, info, path, checkpoints, [], stop, interval, films, args.go_on)
             try:
                 _begin(run, args, keys, hypers, logs)
                 _train(run)
@@ -126,7 +128,7 @@ def _say_stopped(run: Run, when: str = "") -> None:
     where = f"stopped at step {run.step:,}" if run.saved >= 0 else "stopped before anything was learned"
     suite = f" {run.info.suite}" if run.info.suite else ""
     command = f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume"
-    note(f"{where}{' ' * bool(when)}{when}; go on with: {command}")
+    note(f"{where}{' ' * bool(when)}{when}; go on with: {run.go_on or command}")
 
 
 def _save_interval(trainer: Any, info: runinfo.RunInfo, args: Any) -> float:
@@ -144,6 +146,7 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
     members = len(run.info.members)
     _restore(run)
     weights = initial.weights(run.info, run.trainer) if run.state is None else None
+    rundir.renew(run.path, run.info)
     consequence = "stopping; nothing has changed" if run.saved >= 0 else "stopping; nothing is learned yet"
     compile_ = lambda: run.trainer.compile(members, init=run.state is None)
     seconds = wait_for(compile_, "compiling", run.stop, consequence)

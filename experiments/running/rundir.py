@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from envs import registry
 from experiments.running import cli, importing, runinfo
 from experiments.running.cli import LOCKED, SAVE_FAILED, fail
 from experiments.running.runinfo import RunFileError, RunInfo
@@ -105,6 +106,12 @@ def write(path: Path, config: Config, info: RunInfo) -> None:
     replace_text(path / "run.json", info.to_json())
 
 
+def renew(path: Path, info: RunInfo) -> None:
+    """Write run.json where it says something else, as of a run that is now to be longer; exit 4 if that fails."""
+    if runinfo.read(path / "run.json") != info:
+        replace_text(path / "run.json", info.to_json())
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a file through a temporary one, so that a kill leaves the old text or the new; exit 4 if that fails."""
     try:
@@ -145,7 +152,7 @@ def newest(env: str, kind: str) -> Path:
     for path in RUNS.glob("*/run.json"):
         with contextlib.suppress(RunFileError):  # a broken run is not in the way
             config, info = _read(path.parent)
-            if config.env == env and info.kind == kind:
+            if registry.same(config.env, env) and info.kind == kind:
                 found.append((info.created, path.parent))
     if not found:
         fail(f"there is no {kind} run of {env} under {RUNS}/ to resume; leave out --resume to start one")
@@ -168,6 +175,8 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
         changed.append(f"seeds: {info.num_seeds} -> {args.seeds}")
     if args.seed is not None and args.seed != info.seed:
         changed.append(f"seed: {info.seed} -> {args.seed}")
+    if args.steps is not None and args.steps < info.steps:
+        changed.append(f"steps: {info.steps} -> {args.steps}, which is fewer")
     log_episodes = getattr(args, "log_episodes", None)
     if log_episodes is not None and log_episodes != info.log_episodes:
         changed.append(f"log-episodes: {info.log_episodes or 'none'} -> {log_episodes}")

@@ -56,8 +56,13 @@ def start(
     with rundir.lock(path):
         if resumed is None:
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
-        rundir.write(path, config, info)
+            rundir.write(path, config, info)  # of a resumed one the loop does so, when its state is found to fit
         cli.note(f"{config.env} ({info.size}), {_count(info.members)}, {info.steps:,} steps each -> {path}")
+        if info.steps <= trainer.prefill_steps:
+            cli.note(
+                f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
+                "(replay.prefill); --steps should be more"
+            )
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result

@@ -168,6 +168,29 @@ def test_settings_that_cannot_be_one_program_are_refused(name, wrong):
     assert wrong in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        (
+            "bsuite/memory_len/0,9",
+            "stands for 2 settings, which only training takes together: give one, such as bsuite/",
+        ),
+        ("bsuite/memory_len", "'bsuite/memory_len' stands for 23 settings"),
+        ("bsuite/deep_sea", "give one, such as bsuite/deep_sea/0"),
+        ("bsuite/memory_len/0,23", "there is no bsuite/memory_len/23; its numbers are 0 to 22"),
+        ("bsuite/memory_len/23", "unknown environment 'bsuite/memory_len/23': its numbers are 0 to 22"),
+        ("bsuite/memory_len_9999999999", "'bsuite/memory_len_9999999999': the number should be at most 999,999,999"),
+        ("bsuite/memory_len_0", "memory_length=0 should be a whole number of at least 1"),
+        ("bsuite/discounting_chain_delay_5", "a delay of 5 should be 1, 3, 10, 30 or above 30"),
+        ("bsuite/deep_sea_999999999", "'bsuite/deep_sea_999999999': Unable to allocate"),
+    ],
+)
+def test_what_is_no_single_setting_is_answered_in_one_line(name, wrong):
+    with pytest.raises(ValueError, match="^[^\n]*$") as error:
+        envs.make(name)
+    assert wrong in str(error.value)
+
+
 def test_ids_are_put_together_into_as_few_programs_as_there_can_be():
     memory = [f"bsuite/memory_len/{number}" for number in range(23)]
     seas = [f"bsuite/deep_sea/{number}" for number in (3, 4)]
@@ -187,6 +210,26 @@ def test_another_name_is_known_as_one():
     assert registry.canonical("bsuite/discounting_chain_delay_30") == "bsuite/discounting_chain/3"
     for own in ("bsuite/memory_len/22", "bsuite/memory_len_300", "popgym/RepeatFirstEasy", "absent/Any"):
         assert registry.canonical(own) == own
+
+
+def test_two_names_of_the_same_are_the_same():
+    same = [
+        ("bsuite/memory_len_100", "bsuite/memory_len/22"),
+        ("dmc/cup_catch", "dmc/ball_in_cup_catch"),
+        ("a:B", "a:B"),
+    ]
+    every = "bsuite/memory_len/" + ",".join(map(str, range(23)))
+    for first, second in [*same, ("bsuite/memory_len", every), ("mine/Any", "mine/Any")]:
+        assert registry.same(first, second) and registry.same(second, first)
+    for other in (
+        "bsuite/memory_len",
+        "bsuite/memory_len/21",
+        "bsuite/memory_len_300",
+        "bsuite/memory_len/0,99",
+        "a:B",
+    ):
+        assert not registry.same("bsuite/memory_len_100", other)
+    assert not registry.same("bsuite/memory_len/1,2", "bsuite/memory_len/2,1")  # the members are others
 
 
 def test_what_is_not_available_is_not_listed_and_its_factory_says_why(scratch):

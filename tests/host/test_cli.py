@@ -188,6 +188,7 @@ def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
         (["--size", "small", "--set", "model.units=32"], "model.units: 64 -> 32; size: tiny -> small"),
         (["--env", "fake/B"], "env: 'fake/A' -> 'fake/B'"),
         (["--seeds", "3", "--seed", "1"], "seeds: 2 -> 3; seed: 0 -> 1"),
+        (["--steps", "400"], "steps: 800 -> 400, which is fewer"),
     ],
 )
 def test_resuming_with_another_config_names_every_difference(finished, fake, capsys, words, expected):
@@ -233,6 +234,15 @@ def test_a_terminal_gets_a_bar_with_rates_returns_and_time_left(fake, capsys, mo
 def test_times_and_tables_are_shown_as_people_read_them():
     assert [display.clock(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
     assert display.table(["a", "long"], [[1, 2.5]]) == "| a   | long |\n|-----|------|\n| 1   | 2.5  |"
+
+
+@pytest.mark.parametrize(("steps", "said"), [(60, True), (80, True), (120, False)])
+def test_a_run_that_learns_nothing_says_so_at_the_start(fake, capsys, steps, said):
+    assert fake("fake", "--run-dir", "run", "--steps", steps) == 0
+    lines = capsys.readouterr().err.splitlines()
+    text = f"nothing will be learned in {steps} steps: the first 80 are random play (replay.prefill); "
+    text += "--steps should be more"
+    assert (lines[1] == text) is said and (text in lines) is said
 
 
 def test_resuming_what_was_never_started_starts_it(fake, capsys):

@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from experiments.running import rundir, runinfo
+from experiments.running import asking, rundir, runinfo
+from r2i_jit.config import Config
 from tests.host import fake as stand_in
 from tests.host.test_cli import error_line, last_error, read
 
@@ -121,6 +123,36 @@ def test_a_config_that_was_edited_to_another_game_is_not_evaluated_as_that(run, 
     assert fake("fake", "--run-dir", "run", "--resume") == 2
     assert "config.json env: 'fake/A' -> 'fake/B'; config.json hypers.model_lr: 0.0001 -> 0.5" in last_error(capsys)
     assert len(read("run")) == 6
+
+
+def test_a_refused_resume_leaves_the_files_as_they_were(run, fake, capsys):
+    change(run / "config.json", lambda config: config["hypers"].update(model_lr=0.5))
+    before = {name: (run / name).read_bytes() for name in ("config.json", "run.json", "metrics.jsonl")}
+    assert before["config.json"].count(b"\n") == 0  # not as it would be written
+    for words in (["--steps", 400], ["--steps", 400, "--eval-every", 7], ["--seeds", 3]):
+        assert fake("fake", "--run-dir", "run", "--resume", *words) == 2
+        assert {name: (run / name).read_bytes() for name in before} == before
+    shutil.rmtree(run / "checkpoints")
+    assert fake("fake", "--run-dir", "run", "--resume", "--steps", 400) == 3
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_a_run_is_found_and_resumed_by_another_name_of_its_environment(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    info = runinfo.RunInfo("train", "bsuite", "tiny", 0, [{"seed": 0}], 10, 5, 1.5, {})
+    names = {"bsuite/memory_len_100": "bsuite/memory_len/22", "bsuite/memory_len/1,2": "bsuite/memory_len/1,2"}
+    for i, env in enumerate(names):
+        (tmp_path / "runs" / str(i)).mkdir(parents=True)
+        rundir.write(Path("runs", str(i)), Config(env=env), info)
+    for i, (env, other) in enumerate(names.items()):
+        saved = Config(env=env)
+        for asked in (env, other):
+            assert rundir.newest(asked, "train") == Path("runs", str(i))
+            assert asking.typed_config(SimpleNamespace(env=asked, assignments=[]), saved, info) == saved
+    for asked in ("bsuite/memory_len/21", "bsuite/memory_len/2,1"):
+        assert asking.typed_config(SimpleNamespace(env=asked, assignments=[]), saved, info).env == asked
+        with pytest.raises(SystemExit):
+            rundir.newest(asked, "train")
 
 
 def test_an_edit_that_changes_the_states_shapes_is_named_as_well(run, fake, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """Training a whole suite into one table, on the stand-in; and the real agent on environments of every kind."""
 
 import json
+import signal
 
 import pytest
 
@@ -9,6 +10,7 @@ from envs import registry
 from envs.bsuite import ALIASES
 from envs.popgym.repeat_first import RepeatFirst
 from experiments import environments, smoke, suite
+from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
 
 
@@ -48,7 +50,7 @@ def test_a_suite_goes_on_only_with_what_it_was_started_with(fakes, tmp_path, cap
     for others, named in (
         (["--seeds", "3"], "seeds: 2 -> 3"),
         (["--seed", "1"], "seed: 0 -> 1"),
-        (["--steps", "120"], "steps: 200 -> 120"),
+        (["--steps", "120"], "steps: 200 -> 120, which is fewer"),
         (["--size", "small"], "size: tiny -> small"),
         (["--set", "model.deter=9"], "model.deter: 8 -> 9"),
         (["--set", "model.units=9", "--seeds", "1"], "model.units: 64 -> 9; seeds: 2 -> 1"),
@@ -108,6 +110,41 @@ def test_mistakes_exit_2_before_anything_runs(fakes, tmp_path, capsys, words, ex
     assert fakes("suite", *words) == 2
     assert expected in error_line(capsys)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("bsuite/catch", "--only 'bsuite/catch' matches no environment of bsuite; did you mean 'bsuite/catch/*'?"),
+        ("memory_len", "did you mean 'memory_len/*'?"),
+        ("catch/99", "--only 'catch/99' matches no environment of bsuite, such as bsuite/bandit/0"),
+        (
+            "bsuite/mnist/*",
+            "--only 'bsuite/mnist/*': bsuite's mnist reads its pictures from a folder of yours: set R2I_",
+        ),
+        ("mnist_noise/3", "set R2I_MNIST to one that holds"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_answered_with_what_is_missing_or_meant(
+    tmp_path, capsys, monkeypatch, pattern, expected
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("R2I_MNIST", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        suite.main(["bsuite", "--only", "bsuite/catch/*", pattern])
+    assert ended.value.code == 2 and expected in error_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_suite_that_is_stopped_says_how_the_suite_goes_on(fakes, capsys, monkeypatch):
+    words = ["suite", "fake", "--out-dir", "a folder", "--steps", "200"]
+    train = FakeTrainer.train_chunk
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeTrainer, "train_chunk", lambda *asked: signal.raise_signal(signal.SIGINT) or train(*asked))
+        assert fakes(*words) == 130
+    command = "python -m experiments.suite fake --out-dir 'a folder' --steps 200"
+    assert capsys.readouterr().err.splitlines()[-1] == f"stopped at step 120; go on with: {command}"
+    assert fakes(*words) == 0
 
 
 def test_scores_lie_between_random_and_best_play(tmp_path):
