@@ -7,12 +7,14 @@ and with that count the slow critic, which the first update makes a copy of the 
 
 import dataclasses
 import json
+import shlex
 import zlib
 from pathlib import Path
 from typing import Any
 
-from experiments.running import cli, restoring, runinfo
+from experiments.running import cli, restoring, rundir, runinfo
 from experiments.running.runinfo import RunInfo
+from r2i_jit.metrics_file import identity
 
 
 def noted(info: RunInfo, source: Path | None, trainer: Any) -> RunInfo:
@@ -21,6 +23,7 @@ def noted(info: RunInfo, source: Path | None, trainer: Any) -> RunInfo:
         return info
     found = restoring.read_agent(source, restoring.NEWEST, 0)
     _refuse_mismatch(source, found, trainer)
+    _say_which(source, found)
     note = {"path": runinfo.source_name(source), "step": found.step, "crc": _crc(found.weights)}
     return dataclasses.replace(info, init_from=note)
 
@@ -49,6 +52,19 @@ def put(weights: Any, state: Any) -> Any:
     agent = state.seeds.agent
     parts = {name: jax.tree.map(placed, getattr(weights, name), getattr(agent, name)) for name in weights._fields}
     return state.replace(seeds=state.seeds.replace(agent=agent._replace(**parts)))
+
+
+def _say_which(source: Path, found: Any) -> None:
+    """Say which agent is taken where there are several."""
+    if restoring.is_exported(source):
+        return
+    count = len(rundir.load(source)[1].members)
+    if count > 1:
+        export = f"{cli.program('export')} {shlex.quote(str(source))} FILE --member I"
+        cli.note(
+            f"starting from agent 0 of the {count} in {source}, {identity(found.member)}; for another one: `{export}`, "
+            "and --init-from FILE"
+        )
 
 
 def _refuse_mismatch(source: Path, found: Any, trainer: Any) -> None:

@@ -71,6 +71,9 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
     assert initial.noted(INFO, None, trainer) is INFO and initial.weights(INFO, trainer) is None
     info = initial.noted(INFO, run_dir, trainer)
     assert info.init_from["path"] == str(run_dir) and info.init_from["step"] == 20
+    taken, _, command = capsys.readouterr().err.partition("; ")
+    assert taken == f"starting from agent 0 of the 2 in {run_dir}, reward_scale=2,seed0"
+    assert command.count("\n") == 1 and f"export {run_dir} FILE --member I" in command
     (tmp_path / "run.json").write_text(info.to_json())
     assert runinfo.read(tmp_path / "run.json") == info
     info = initial.noted(INFO, file, trainer)
@@ -86,7 +89,7 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
 
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)
-    args = types.SimpleNamespace(size=None, seeds=None, seed=None, init_from=None)
+    args = types.SimpleNamespace(size=None, seeds=None, seed=None, steps=None, init_from=None)
     changes = lambda source, info: rundir.changes(
         types.SimpleNamespace(**{**vars(args), "init_from": source}), trainer.config, info, trainer.config
     )
