@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("name a run directory, or a file with --from")
     if args.save_scores and not args.run_dirs:
         parser.error("--save-scores keeps the curves of runs: name a run directory")
+    args.run_dirs, args.files = cli.once(args.run_dirs), cli.once(args.files)
     from experiments.drawing import scores
 
     try:

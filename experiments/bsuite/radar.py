@@ -40,18 +40,21 @@ def radar(agents: Mapping[str, Mapping[str, float]], note: str = "") -> Any:
     """Return the figure."""
     from matplotlib.figure import Figure
 
-    from experiments.drawing.curves import COLOURS
+    from experiments.drawing.curves import COLOURS, STYLES
 
     figure = Figure(figsize=(7.0, 6.4), dpi=160, layout="constrained")
     axes: Any = figure.add_subplot(projection="polar")
     angles = np.linspace(0, 2 * np.pi, len(TAGS), endpoint=False)
+    step = min(3.0, 12 / max(1, len(agents) - 1))
     for index, (name, scores) in enumerate(agents.items()):
         values = [0.0 if math.isnan(score) else score for score in (scores.get(tag, math.nan) for tag in TAGS)]
         closed = [*values, values[0]], [*angles, angles[0]]
         colour = COLOURS[index % len(COLOURS)]
+        larger = step * (len(agents) - 1 - index)  # than the last one: of equal scores the later ones lie within
         axes.plot(
-            closed[1], closed[0], color=colour, linewidth=2.2, marker="o", markersize=4, label=name, clip_on=False
-        )
+            closed[1], closed[0], color=colour, linestyle=STYLES[index // len(COLOURS) % len(STYLES)],
+            linewidth=2.2 + 0.3 * larger, marker="o", markersize=4 + larger, label=name, clip_on=False,
+        )  # fmt: skip
         axes.fill(closed[1], closed[0], color=colour, alpha=0.15)
     _style(axes, angles, agents)
     if len(agents) > 1:

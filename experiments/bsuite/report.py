@@ -191,11 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     args = parser.parse_args(argv)
-    names = [folder.resolve().name for folder in args.folders]
-    agents = {
-        name if names.count(name) == 1 else str(folder): load(folder)
-        for name, folder in zip(names, args.folders, strict=True)
-    }
+    folders = cli.once(args.folders)
+    agents = {name: load(folder) for name, folder in zip(cli.names(folders), folders, strict=True)}
     try:
         print(write(agents, args.out), end="")
     except ValueError as error:

@@ -6,6 +6,7 @@ squares points of a published curve, as far as they lie within the run's steps.
 """
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from experiments.running import rundir
-from experiments.running.cli import fail, note
+from experiments.running.cli import fail, names, note
 from experiments.running.references import lines as reference_lines
-from experiments.running.references import references
+from experiments.running.references import references, span
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# One after the other where the colours are used up: a bsuite experiment has up to 23 settings.
+STYLES = ("-", "--", ":", "-.", (0, (7, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (9, 4)))
+_MOST_INSIDE = 8  # entries of a legend that is drawn among the curves; a longer one stands beside them
+_TITLE, _TITLE_LINES, _LABEL = 54, 3, 60  # characters of a line, and how many lines, that the picture has room for
 POINTS = 150  # a curve is averaged into at most this many points
 
 
@@ -47,13 +52,10 @@ def plot_runs(run_dirs: Sequence[Path], out: Path) -> Path:
 
     A run with no finished episode yet gives an empty figure. Exits with 2 if a folder is no run directory.
     """
-    curves: list[Curve] = []
-    envs: list[str] = []
-    for run_dir in run_dirs:
-        config, info = rundir.load(run_dir)
-        envs.append(config.env)
-        curves += of_run(run_dir, info, several=len(run_dirs) > 1)
-    return draw(curves, envs, out)
+    runs = [(run_dir, *rundir.load(run_dir)) for run_dir in run_dirs]
+    called = names(run_dirs) if len(runs) > 1 else [""]
+    curves = [curve for name, (path, _, info) in zip(called, runs, strict=True) for curve in of_run(path, info, name)]
+    return draw(curves, [config.env for _, config, _ in runs], out)
 
 
 def show_run(run_dir: Path) -> None:
@@ -64,12 +66,13 @@ def show_run(run_dir: Path) -> None:
         note(f"no learning curve: {error.strerror or error}")
 
 
-def of_run(run_dir: Path, info: Any, several: bool) -> list[Curve]:
+def of_run(run_dir: Path, info: Any, name: str = "") -> list[Curve]:
     """Return one curve per setting of hyper-parameters: one for a training run, several for a sweep.
 
     Args:
-      run_dir: the run directory, whose name is part of the labels if there are `several` in the figure.
+      run_dir: the run directory.
       info: its RunInfo.
+      name: what the run is called in the labels, if there are several in the figure.
     """
     from r2i_jit.metrics import identity, read
 
@@ -84,7 +87,7 @@ def of_run(run_dir: Path, info: Any, several: bool) -> list[Curve]:
     curves = []
     for members in groups.values():
         own = [[row for row in rows if identity(row) == identity(member)] for member in members]
-        curve = _curve(label(run_dir.name if several else "", members), own)
+        curve = _curve(label(name, members), own)
         curves.append(dataclasses.replace(curve, members=tuple(members)))
     return curves
 
@@ -151,7 +154,7 @@ def draw(curves: Sequence[Curve], envs: Sequence[str], out: Path) -> Path:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for index, curve in enumerate(curves):
-        _draw_curve(axes, curve, COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--")
+        _draw_curve(axes, curve, COLOURS[index % len(COLOURS)], STYLES[index // len(COLOURS) % len(STYLES)])
     _draw_references(axes, envs, max((curve.steps.max(initial=0) for curve in curves), default=0))
     _style(axes, curves, envs)
     # Never a half-written picture in the place of a whole one.
@@ -161,17 +164,22 @@ def draw(curves: Sequence[Curve], envs: Sequence[str], out: Path) -> Path:
     return out
 
 
-def _draw_curve(axes: Any, curve: Curve, colour: str, style: str) -> None:
+def _draw_curve(axes: Any, curve: Curve, colour: str, style: Any) -> None:
+    def line(values, size, **looks):
+        kept = np.isfinite(values)
+        marker = "D" if kept.sum() == 1 else ""  # One point makes no line.
+        looks |= {"color": colour, "linestyle": style, "marker": marker, "markersize": size}
+        axes.plot(curve.steps[kept], values[kept], **looks)
+
     mean, width = interval(curve.returns)
     known = np.isfinite(mean)
     if len(curve.returns) > 1:
         for seed in curve.returns:
-            kept = np.isfinite(seed)
-            axes.plot(curve.steps[kept], seed[kept], color=colour, alpha=0.35, linewidth=0.8, linestyle=style)
+            line(seed, 3, alpha=0.35, linewidth=0.8)
         axes.fill_between(
             curve.steps[known], (mean - width)[known], (mean + width)[known], color=colour, alpha=0.15, linewidth=0
         )
-    axes.plot(curve.steps[known], mean[known], color=colour, linewidth=2, linestyle=style, label=curve.label)
+    line(mean, 5, linewidth=2, label=curve.label)
     if curve.evaluations.size:
         axes.plot(
             curve.eval_steps, interval(curve.evaluations)[0], "o", color=colour, markersize=4.5, markeredgecolor="white"
@@ -182,10 +190,13 @@ def _draw_references(axes: Any, envs: Sequence[str], steps: float) -> None:
     """Draw known returns; with several environments in one figure they would say nothing."""
     if len(envs) != 1:
         return
-    for label, value in reference_lines(envs[0]):
-        axes.axhline(value, color="0.45", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    for label, low, high in reference_lines(envs[0]):
+        if low < high:
+            axes.axhspan(low, high, color="0.45", alpha=0.1, linewidth=0, zorder=0)
+        for value in {low, high}:
+            axes.axhline(value, color="0.45", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
-            f"{label} {value:.2f}", (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 3),
+            f"{label} {span(low, high, 2)}", (1, high), xycoords=("axes fraction", "data"), xytext=(-4, 3),
             textcoords="offset points", ha="right", va="bottom", fontsize=8, color="0.35",
         )  # fmt: skip
     for agent, points in references(envs[0]).get("curves", {}).items():
@@ -195,27 +206,39 @@ def _draw_references(axes: Any, envs: Sequence[str], steps: float) -> None:
 
 
 def _style(axes: Any, curves: Sequence[Curve], envs: Sequence[str]) -> None:
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     values = [curve.returns[np.isfinite(curve.returns)] for curve in curves]
     values += [curve.evaluations[np.isfinite(curve.evaluations)] for curve in curves]
-    values.append(np.array([value for _, value in reference_lines(envs[0])] if len(envs) == 1 else [], float))
+    values += [np.array(ends) for _, *ends in reference_lines(envs[0])] if len(envs) == 1 else []
     everything = np.concatenate(values)
     if everything.size:
         # From the seeds and references, not from the band, which with two seeds can be wider than any return.
         low, high = everything.min(), everything.max()
         margin = 0.08 * max(high - low, 1e-3)
         axes.set_ylim(low - margin, high + 1.5 * margin)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, max(1, axes.get_xlim()[1]))  # Without a curve there would be thousandths of a step.
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.set_xlabel("environment steps per seed")
     axes.set_ylabel("episode return")
-    axes.set_title(" · ".join(envs), loc="left", fontweight="bold")
+    axes.set_title(_wrapped(" · ".join(envs)), loc="left", fontweight="bold")
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     if any(curve.evaluations.size for curve in curves):
         handles += axes.plot([], [], "o", color="0.3", markersize=4.5, markeredgecolor="white")
         labels.append("evaluation (mean)")
-    if handles:
+    labels = [textwrap.fill(label, _LABEL) for label in labels]
+    if len(handles) > _MOST_INSIDE:
+        axes.figure.legend(handles, labels, frameon=False, fontsize=7, handlelength=4, loc="outside right upper")
+    elif handles:
         axes.legend(handles, labels, frameon=False, fontsize=8, loc="best")
+
+
+def _wrapped(title: str) -> str:
+    """Return a title in lines that are not wider than the picture; the end of one without end is left out."""
+    if len(title) > _TITLE:
+        title = title.replace(",", ", ")  # Between the numbers of settings, and not within one.
+    lines = textwrap.wrap(title, _TITLE, max_lines=_TITLE_LINES, placeholder=" …", break_on_hyphens=False)
+    return "\n".join(lines)

@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.drawing import curves
 from experiments.running import evaluation, machine, rundir, runinfo
-from experiments.running.cli import fail, note
+from experiments.running.cli import fail, names, note
 from r2i_jit.config import Config, ConfigError, flatten
 
 EVALUATIONS = 200  # at most so many are kept of a run
@@ -55,7 +55,7 @@ def save(
             "commit": commit or _commit(info.created),
         }
         final = evaluation.read_document(run_dir / "evaluation.json")
-        entries += [{**origin, **_entry(curve, final)} for curve in curves.of_run(run_dir, info, several=False)]
+        entries += [{**origin, **_entry(curve, final)} for curve in curves.of_run(run_dir, info)]
     path.parent.mkdir(parents=True, exist_ok=True)
     rundir.replace_text(path, _text(entries))
     return path
@@ -72,7 +72,10 @@ def plot(run_dirs: Sequence[Path], files: Sequence[Path], out: Path) -> Path:
     except runinfo.RunFileError as error:
         fail(error)
     several = len(runs) + len({entry["name"] for entry in kept}) > 1
-    drawn = [curve for path, _, info in runs for curve in curves.of_run(path, info, several)]
+    called = names(run_dirs) if several else [""] * len(runs)
+    drawn = [
+        curve for name, (path, _, info) in zip(called, runs, strict=True) for curve in curves.of_run(path, info, name)
+    ]
     drawn += [_curve(entry, several) for entry in kept]
     return curves.draw(drawn, [config.env for _, config, _ in runs] + [entry["env"] for entry in kept], out)
 

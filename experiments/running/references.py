@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from envs import registry
+
 _FILE = Path(__file__).with_name("reference_returns.json")
 _BSUITE = Path(__file__).with_name("bsuite_returns.json")  # made by `experiments.oracles.bsuite_returns`
 
@@ -47,14 +49,29 @@ def sources() -> dict[str, str]:
     return {**_table(_FILE)["sources"], **_table(_BSUITE)["sources"]}
 
 
-def lines(env: str) -> list[tuple[str, float]]:
-    """Return (label, return) of the reference lines of a plot: random play, our oracle and the best known play."""
-    known = references(env)
-    return [(known[name]["label"], known[name]["mean"]) for name in ("random", "oracle", "best") if name in known]
+def lines(env: str) -> list[tuple[str, float, float]]:
+    """Return (label, lowest, highest return) of the reference lines of a plot: random play, our oracle and the best.
+
+    The two differ where `env` stands for several settings (`envs.registry.settings`) that do not pay alike. What is
+    not known of all of them is left out.
+    """
+    try:
+        known = [references(setting) for setting in registry.settings(env)]
+    except ValueError:  # a name from a file, which there is not
+        return []
+    names = [name for name in ("random", "oracle", "best") if all(name in figures for figures in known)]
+    means = {name: [figures[name]["mean"] for figures in known] for name in names}
+    return [(known[0][name]["label"], min(means[name]), max(means[name])) for name in names]
+
+
+def span(low: float, high: float, digits: int) -> str:
+    """Return a number as text, or the two between which numbers lie."""
+    ends = dict.fromkeys(f"{end:.{digits}f}" for end in (low, high))
+    return " .. ".join(ends)
 
 
 def summary(env: str) -> str:
     """Return one line for the terminal, or an empty text if nothing is known."""
-    parts = [f"{label} {mean:.3f}" for label, mean in lines(env)]
+    parts = [f"{label} {span(low, high, 3)}" for label, low, high in lines(env)]
     published = [f"{agent} {mean:.2f}" for agent, mean in references(env).get("published", {}).items()]
     return "; ".join(parts + [f"published: {', '.join(published)}"] * bool(published))

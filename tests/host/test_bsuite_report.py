@@ -143,6 +143,23 @@ def test_the_radar_has_a_polygon_an_agent_over_all_tags():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(agents)
 
 
+def test_agents_with_equal_scores_are_all_seen():
+    axes = radar.radar({str(i): dict.fromkeys(TAGS, 0.5) for i in range(9)}).axes[0]
+    sizes, widths = ([getattr(line, f"get_{what}")() for line in axes.lines] for what in ("markersize", "linewidth"))
+    for values in (sizes, widths):
+        assert values == sorted(set(values), reverse=True)
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 9
+
+
+def test_an_agent_that_is_named_twice_is_shown_once(tmp_path, capsys):
+    report.report(logs("random"), tmp_path / "random", "random")
+    folder = str(tmp_path / "random")
+    assert report.main([folder, folder, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"{folder} is given twice: taken once\n"
+    assert captured.out == (tmp_path / "random" / "report.md").read_text()
+
+
 def test_an_axis_without_a_score_says_so():
     scores = {**dict.fromkeys(TAGS, 0.5), "memory": math.nan}
     alone = radar.radar({"one": scores}).axes[0]
