@@ -229,3 +229,22 @@ def test_what_the_docs_register_can_be_played(tmp_path):
     out = r2i(*commands, cwd=tmp_path)
     assert "(terminated)" in out and "(truncated)" in out and "in 12 steps" in out, out
     assert all((tmp_path / f"{module}.png").is_file() for module in ("my_module", "older"))
+
+
+def test_the_snippets_of_the_environments_run_as_they_stand(tmp_path):
+    pytest.importorskip("xminigrid")
+    pages = [DOCS / f"{name}.md" for name in ("popgym", "gymnax", "memory_maze", "xminigrid")]
+    code = [block for page in pages for block in blocks(page, "python")] + blocks(DOCS / "bsuite.md", "python")[:2]
+    code.append(blocks(DOCS.parent / "README.md", "python")[2])
+    script = "".join(f"exec({block!r}, {{}})\n" for block in code)  # each by itself: none has another's names
+    check = """
+import envs, jax, numpy as np
+env, params = envs.make("mine/XLand")
+obs, state = env.reset(jax.random.key(0), params)
+assert (np.asarray(state.inner.grid) == [5, 1]).all(-1).sum() == 1, "one red pyramid"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script + check], cwd=tmp_path, env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
