@@ -8,6 +8,7 @@ NAMES = {
     "bsuite": "steps per second of each bsuite experiment, beside the original",
     "memory_maze": "frames per second of Memory Maze, beside the original, and where the time goes",
     "update": "one training update and its parts, at growing sequence length",
+    "sequence": "one update with each recurrence, at growing sequence length and equal parameters",
     "start": "seconds from the command to the first update, in this checkout and in others",
     "end_to_end": "environment steps per second of the whole loop, for 1 to 8 seeds",
     "kernels": "the GPU kernels beside the loops that they replace",

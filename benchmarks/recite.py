@@ -28,7 +28,7 @@ from experiments.running import cli
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.mlp import MLP, Dense, Linear
-from r2i_jit.ssm.layer import Stack
+from r2i_jit.sequence.stack import Stack
 
 SUITS, ROUND = 4, 500
 

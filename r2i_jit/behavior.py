@@ -208,7 +208,7 @@ def imagine(
       key: typed PRNG key.
     """
     variables = {"params": model.for_steps(sg(model_params))}
-    systems = model.apply(variables, method=WorldModel.discrete)
+    prepared = model.apply(variables, method=WorldModel.prepare)
     differentiable = uses_backprop(config, spec)
     if not differentiable:  # else the steps' gradients would be added up in what the kernels are cast to
         actor_params = cast_kernels(actor_params, actor.dtype)
@@ -224,7 +224,13 @@ def imagine(
         raw = actor.apply({"params": actor_params}, sg(feat))
         action = Policy(spec, config.actor_unimix, raw).sample(key_act)
         latent = model.apply(
-            variables, systems, latent, action, key_model, differentiable=differentiable, method=WorldModel.imagine_step
+            variables,
+            prepared,
+            latent,
+            action,
+            key_model,
+            differentiable=differentiable,
+            method=WorldModel.imagine_step,
         )
         # Run here and not on the whole trajectory afterwards, the heads need nothing to be kept for them.
         return latent, (feat, action, None if keeps_deter else heads(latent))

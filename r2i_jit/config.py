@@ -8,6 +8,7 @@ comment says otherwise; presets for a suite and a size live in `experiments/pres
 import dataclasses
 import difflib
 import functools
+import importlib.util
 import json
 import math
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ class _Static:
 
 
 ImageNet = Literal["convolutions", "patches"]
+# What carries memory from step to step: ours, and those of the package memax (an extra).
+Sequence = Literal["s3m", "gru", "lru", "s6", "ffm", "gdn", "attention"]
+MEMAX = ("lru", "s6", "ffm", "gdn", "attention")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class ModelConfig(_Static):
 
     group = "model"
 
-    ssm_layers: int = count(3, _SSM_LAYERS)
+    sequence: Sequence = "s3m"  # the recurrence of each layer
+    ssm_layers: int = count(3, _SSM_LAYERS)  # L, of any recurrence
     ssm_state: int = count(128, 4096)  # P, complex numbers per layer
     ssm_blocks: int = count(8, 4096)  # HiPPO-LegS is block-diagonal: this many blocks of P / ssm_blocks
     units: int = count(512, _WIDTH)  # H, width of the residual stream and of every linear layer around the SSM
@@ -306,6 +311,8 @@ def _conflicts(config: Config) -> Iterator[str]:
         flat = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in names}
         return ", ".join(f"{name}={value}" for name, value in flat.items())
 
+    if model.sequence in MEMAX and importlib.util.find_spec("memax") is None:
+        yield f"model.sequence={model.sequence}: is a recurrence of memax: pip install 'r2i-jit[memax]'"
     if model.dt_min > model.dt_max:
         yield f"model.dt_min={model.dt_min}: expected at most model.dt_max={model.dt_max}"
     if model.ssm_state % model.ssm_blocks:

@@ -71,10 +71,10 @@ def _open_loop(agent, state, obs, actions, is_first, key) -> OpenLoop:
     prev_actions = jnp.concatenate([jnp.zeros_like(actions[:, :1]), actions[:, : context - 1]], 1)
     carry = apply(WorldModel.initial, batch)
     seen = apply(WorldModel.observe, obs, prev_actions, is_first, carry, key_posterior).latent
-    systems = apply(WorldModel.discrete)
+    prepared = apply(WorldModel.prepare)
 
     def predict(latent, now):
-        latent = apply(WorldModel.imagine_step, systems, latent, *now)
+        latent = apply(WorldModel.imagine_step, prepared, latent, *now)
         return latent, latent
 
     # The action at index t leads to the latent at t + 1.

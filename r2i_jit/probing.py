@@ -59,10 +59,10 @@ def predict(agent: Agent, state: AgentState, latent: Latent, actions: jax.Array,
         return agent.model.apply({"params": state.model}, *args, method=method)
 
     encoded = jnp.moveaxis(agent.spec.encode(agent.spec.from_env(actions)).astype(jnp.float32), 1, 0)
-    systems = apply(WorldModel.discrete)
+    prepared = apply(WorldModel.prepare)
 
     def step(latent, now):
-        latent = apply(WorldModel.imagine_step, systems, latent, *now)
+        latent = apply(WorldModel.imagine_step, prepared, latent, *now)
         return latent, latent
 
     keys = None if key is None else jax.random.split(key, encoded.shape[0])

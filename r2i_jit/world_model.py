@@ -20,7 +20,7 @@ from r2i_jit.nets import distributions as dist
 from r2i_jit.nets.conv import ImageDecoder, ImageEncoder
 from r2i_jit.nets.mlp import MLP, Dense, Linear, cast_kernels
 from r2i_jit.observations import from_groups, images, latent_groups, numbers, pixels, to_groups, vector
-from r2i_jit.ssm.layer import Discrete, Stack
+from r2i_jit.sequence.stack import Stack
 
 _KEEP = 4.0  # initial gain of the last latent in the prior's logits: what was is likely, and not certain
 _IMPOSSIBLE = -30.0  # log-probability of a class that the observation rules out: finite, so that 0 times it is 0
@@ -32,7 +32,7 @@ class Latent(NamedTuple):
     stoch: jax.Array  # (..., S * C), z: one-hot groups
     change: jax.Array | None  # (..., S * C), what z has that the step before had not; None where nothing reads it
     deter: jax.Array  # (..., deter), h: the SSM's read-out
-    hidden: jax.Array  # (..., L, 2P), x: the SSM's state
+    hidden: jax.Array  # (..., L, D), x: the sequence model's state; D = 2P in the S3M
     start: jax.Array  # (...,) float32, 1 on an episode's first step: goes into the dynamics with z
 
 
@@ -169,7 +169,7 @@ class WorldModel(nn.Module):
         """
         stoch = self._posterior_sample(key, jnp.exp(self.encode(obs))).reshape(is_first.shape[0], -1)
         carry = self.restarted(carry, is_first)
-        deter, hidden = self._advance(self.stack.discrete(), carry, prev_action, is_first)
+        deter, hidden = self._advance(self.stack.prepare(), carry, prev_action, is_first)
         return Latent(stoch, self._change(stoch, carry.stoch), deter, hidden, is_first.astype(jnp.float32))
 
     def restarted(self, latent: Latent, is_first: jax.Array) -> Latent:
@@ -184,13 +184,13 @@ class WorldModel(nn.Module):
         """Return the parameters in the dtypes that they are used in, once, for many `imagine_step`s."""
         return cast_kernels(params, self.dtype, but=("recall_net",))
 
-    def discrete(self) -> tuple[Discrete, ...]:
-        """Discretise the stack once, for many `imagine_step`s."""
-        return self.stack.discrete()
+    def prepare(self) -> tuple[Any, ...]:
+        """Compute once what the sequence model needs for many `imagine_step`s."""
+        return self.stack.prepare()
 
     def imagine_step(
         self,
-        systems: tuple[Discrete, ...],
+        prepared: tuple[Any, ...],
         latent: Latent,
         action: jax.Array,
         key: jax.Array | None,
@@ -202,7 +202,7 @@ class WorldModel(nn.Module):
         A sample lets no gradient through unless `differentiable`: with many latents its cost is that of a sample again.
         """
         never = jnp.zeros(action.shape[0], bool)
-        deter, hidden = self._advance(systems, latent, action, never)
+        deter, hidden = self._advance(prepared, latent, action, never)
         probs = dist.unimix_probs(self._prior_logits(deter, latent.stoch), self.config.unimix)
         stoch = _draw(key, probs)
         if differentiable:
@@ -297,11 +297,11 @@ class WorldModel(nn.Module):
         return jnp.concatenate([deter, self.recall_net(even).astype(jnp.float32)], -1)
 
     def _advance(
-        self, systems: tuple[Discrete, ...], latent: Latent, action: jax.Array, is_first: jax.Array
+        self, prepared: tuple[Any, ...], latent: Latent, action: jax.Array, is_first: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Return (h, SSM state) of the step after `latent` and `action`."""
         u, direct = self._input(latent.stoch, latent.change, latent.start, action, is_first, is_first)
-        y, hidden = self.stack.step(systems, u, latent.hidden)
+        y, hidden = self.stack.step(prepared, u, latent.hidden)
         return self._deter(y, direct, hidden), hidden
 
     def _reset_flags(self, is_first: jax.Array) -> tuple[jax.Array, jax.Array]:

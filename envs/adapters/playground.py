@@ -12,7 +12,8 @@ Ref: mujoco_playground/_src/mjx_env.py, mujoco_playground/_src/dm_control_suite/
 dm_control/suite/*.py (1.0.50).
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,10 +154,21 @@ def named(name: str) -> Playground:
     domain = name.rpartition("_")[0] if name.startswith("ball") else name.partition("_")[0]
     options = _OPTIONS.get(domain, Options())
     overrides = {"impl": "jax"} if options.timestep is None else {"impl": "jax", "sim_dt": options.timestep}
-    with promoting(), silenced():
+    with promoting(), silenced(), _no_warnings():
         env = dm_control_suite.load(NAMES[name], config_overrides=overrides)
         _set(env, options)
         return Playground(env, name, start=_STARTS.get(domain), correction=_CORRECTIONS.get(domain))
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Drop what MuJoCo's own program warns of, which it prints past Python and into a file where one is."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda _: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _set(env: Any, options: Options) -> None:

@@ -1,11 +1,10 @@
-"""S5 layers and their stack, each in a parallel form over a sequence and a stepwise form, with the same parameters.
+"""An S5 layer, in a parallel form over a sequence and a stepwise form, with the same parameters.
 
 The state is complex; outside this package it travels as real numbers, the real parts followed by the imaginary parts:
 (..., 2P). That makes both projections one real matrix product each (no complex matrix products anywhere), and the
 policy reads it without conversion. The recurrence itself runs in complex64 whatever the compute dtype.
 
-Owned by tests/equivalence/test_world_model.py (parallel = stepwise, whole = two pieces) and
-tests/unit/test_precision.py.
+Owned by tests/equivalence/test_sequence.py (parallel = stepwise, whole = two pieces) and tests/unit/test_precision.py.
 """
 
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2i_jit.config import ModelConfig
-from r2i_jit.nets.mlp import Dense, LayerNorm, product
+from r2i_jit.nets.mlp import product
 from r2i_jit.ssm import discretize, hippo
 from r2i_jit.ssm.scan import resolve, scan_with_resets
 
@@ -92,7 +91,7 @@ class S5Layer(nn.Module):
         else:
             self.initial = jnp.zeros((2 * p,), jnp.float32)
 
-    def discrete(self) -> Discrete:
+    def prepare(self) -> Discrete:
         """Discretise the layer's system."""
         real = jnp.minimum(self.lambda_re, -1e-4) if self.config.clip_eigenvalues else self.lambda_re
         eigenvalues = jax.lax.complex(real, self.lambda_im)
@@ -103,7 +102,7 @@ class S5Layer(nn.Module):
 
     def parallel(self, u: jax.Array, is_first: jax.Array, carry: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map u (B, T, H), is_first (B, T), carry (B, 2P) to outputs y (B, T, H) and states x (B, T, 2P)."""
-        system = self.discrete()
+        system = self.prepare()
         u = u.astype(jnp.float32)
         bu = to_complex(product(u, system.b_bar, _precision(self.dtype)))
         method = resolve(self.config.scan)
@@ -117,82 +116,13 @@ class S5Layer(nn.Module):
         x = to_real(system.lambda_bar[None] * to_complex(x)) + product(u, system.b_bar, _precision(self.dtype))
         return self._read_out(system, x, u), x
 
-    def _read_out(self, system: Discrete, x: jax.Array, u: jax.Array) -> jax.Array:
-        return product(x, system.c_tilde, _precision(self.dtype)) + jax.lax.broadcast_to_rank(self.d, u.ndim) * u
-
-
-class Block(nn.Module):
-    """S5 layer, GELU, gated linear unit, residual sum, then LayerNorm (post-norm).
-
-    Ref: R2I release `ssm/common.py:476-503`.
-    """
-
-    config: ModelConfig
-    width: int
-    dtype: jnp.dtype
-
-    def setup(self) -> None:
-        """Create the layer, the gate's two projections as one matrix, and the norm."""
-        self.ssm = S5Layer(self.config, self.width, self.dtype)
-        self.gate = Dense(2 * self.width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
-        self.norm = LayerNorm(epsilon=1e-6, dtype=self.dtype)
-
-    def finish(self, u: jax.Array, y: jax.Array) -> jax.Array:
-        """Combine the layer's input u and its output y."""
-        value, gate = jnp.split(self.gate(nn.gelu(y.astype(self.dtype))), 2, axis=-1)
-        return self.norm(u + value * nn.sigmoid(gate))
-
-
-class Stack(nn.Module):
-    """L blocks in sequence. The state of the stack is (..., L, 2P)."""
-
-    config: ModelConfig
-    dtype: jnp.dtype = jnp.float32
-
-    def setup(self) -> None:
-        """Create the blocks."""
-        self.blocks = [Block(self.config, self.config.units, self.dtype) for _ in range(self.config.ssm_layers)]
-
-    def initial(self, batch: int) -> jax.Array:
-        """Return the learned state before an episode's first step, (batch, L, 2P)."""
-        x = jnp.stack([block.ssm.initial for block in self.blocks])
-        return jnp.broadcast_to(x, (batch, *x.shape))
-
     def evening(self) -> jax.Array:
-        """Return factors (L, 2P), dt^-1/2, that bring the states to one scale.
+        """Return factors (2P,), dt^-1/2, that bring the states to one scale.
 
         A state's input enters with a factor of about dt and is kept for about 1 / dt steps: slow states are small.
         """
-        scale = jnp.stack([jnp.exp(-0.5 * jax.lax.stop_gradient(block.ssm.log_dt)) for block in self.blocks])
-        return jnp.concatenate([scale, scale], -1)
+        scale = jnp.exp(-0.5 * jax.lax.stop_gradient(self.log_dt))
+        return jnp.concatenate([scale, scale])
 
-    def discrete(self) -> tuple[Discrete, ...]:
-        """Discretise every layer."""
-        return tuple(block.ssm.discrete() for block in self.blocks)
-
-    def parallel(self, u: jax.Array, is_first: jax.Array, carry: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Run over a sequence.
-
-        Args:
-          u: (B, T, H).
-          is_first: (B, T) bool; the state is replaced by the initial one before step t.
-          carry: (B, L, 2P), the state before t = 0.
-
-        Returns:
-          (y (B, T, H), x (B, T, L, 2P)): outputs, and the states after each step.
-        """
-        states = []
-        for i, block in enumerate(self.blocks):
-            y, x = block.ssm.parallel(u, is_first, carry[:, i])
-            u = block.finish(u, y)
-            states.append(x)
-        return u, jnp.stack(states, axis=-2)
-
-    def step(self, systems: tuple[Discrete, ...], u: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Take one step: u (N, H), x (N, L, 2P) before the step; returns y (N, H) and x after it."""
-        states = []
-        for i, (block, system) in enumerate(zip(self.blocks, systems, strict=True)):
-            y, x_i = block.ssm.step(system, u, x[:, i])
-            u = block.finish(u, y)
-            states.append(x_i)
-        return u, jnp.stack(states, axis=-2)
+    def _read_out(self, system: Discrete, x: jax.Array, u: jax.Array) -> jax.Array:
+        return product(x, system.c_tilde, _precision(self.dtype)) + jax.lax.broadcast_to_rank(self.d, u.ndim) * u

@@ -55,6 +55,15 @@ def placed(task, t):
     return data
 
 
+def test_making_a_task_says_nothing_and_leaves_no_file(tmp_path, monkeypatch, capfd):
+    """MuJoCo warns of the cheetah's mass, past Python."""
+    monkeypatch.chdir(tmp_path)
+    handler = mujoco.get_mju_user_warning()
+    adapter.named("cheetah_run")
+    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
+    assert mujoco.get_mju_user_warning() is handler
+
+
 def test_the_ids_are_those_of_the_package():
     from mujoco_playground import dm_control_suite
 

@@ -82,7 +82,7 @@ def agent(request):
         def one(params, z, a, first, carry):
             def advance(module):
                 before = module.restarted(carry, first)
-                deter, hidden = module._advance(module.stack.discrete(), before, a, first)
+                deter, hidden = module._advance(module.stack.prepare(), before, a, first)
                 latent = Latent(z, module._change(z, before.stoch), deter, hidden, first.astype(jnp.float32))
                 return latent, module.prior(deter, before.stoch)
 

@@ -97,8 +97,8 @@ def test_imagined_latents_are_one_hot_groups(built):
     obs, action, is_first = play(3)
     carry = apply(built, WorldModel.initial, B)
     latent = apply(built, WorldModel.observe_step, obs[:, 0], action[:, 0], is_first[:, 0], carry, None)
-    systems = apply(built, WorldModel.discrete)
-    following = apply(built, WorldModel.imagine_step, systems, latent, action[:, 1], jax.random.key(0))
+    prepared = apply(built, WorldModel.prepare)
+    following = apply(built, WorldModel.imagine_step, prepared, latent, action[:, 1], jax.random.key(0))
     np.testing.assert_array_equal(following.stoch.reshape(B, 4, 4).sum(-1), 1.0)
 
 

@@ -51,7 +51,7 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
 
     trajectory = jax.jit(imagine)(jax.random.key(1))
     apply = lambda *args, method: agent.model.apply({"params": state.model}, *args, method=method)
-    systems = apply(method=WorldModel.discrete)
+    prepared = apply(method=WorldModel.prepare)
     # With the policy input "full" the features are the whole latent: (z, h, x), and what is new in z.
     states = jax.tree.map(lambda all, last: jnp.concatenate([all, last[None]]), trajectory.feat, trajectory.last)
     latents, change = [], start.change
@@ -65,7 +65,7 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
     assert len(latents) == I + 1 and trajectory.action.shape == (I, N, 3)
     for k in range(I):
         # z is a sample, but what it is a sample from, h and x follow from the state before and the action.
-        expected = apply(systems, latents[k], trajectory.action[k], None, method=WorldModel.imagine_step)
+        expected = apply(prepared, latents[k], trajectory.action[k], None, method=WorldModel.imagine_step)
         np.testing.assert_allclose(latents[k + 1].deter, expected.deter, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(latents[k + 1].hidden, expected.hidden, rtol=1e-3, atol=1e-4)
         assert set(np.unique(latents[k + 1].stoch.round(5))) == {0.0, 1.0}
@@ -86,10 +86,10 @@ def test_rewards_and_ends_are_those_of_the_states_arrived_in_whatever_the_policy
     trajectory = jax.jit(lambda: behavior.imagine(agent.config.behavior, agent.spec, agent.model, agent.actor,
                                                   state.model, state.actor, latent, cont, key))()  # fmt: skip
     apply = partial(agent.model.apply, {"params": state.model})
-    systems = apply(method=WorldModel.discrete)
+    prepared = apply(method=WorldModel.prepare)
     for k, step_key in enumerate(jax.random.split(key, I)):
         key_model = jax.random.split(step_key)[1]
-        latent = apply(systems, latent, trajectory.action[k], key_model, method=WorldModel.imagine_step)
+        latent = apply(prepared, latent, trajectory.action[k], key_model, method=WorldModel.imagine_step)
         reward_logits, continue_logit = apply(latent, method=WorldModel.heads)
         np.testing.assert_allclose(trajectory.reward[k], dist.two_hot_mean(reward_logits), rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(trajectory.cont[k], jax.nn.sigmoid(continue_logit), rtol=1e-3, atol=1e-4)

@@ -75,19 +75,19 @@ def test_with_all_steps_as_context_it_is_the_decoded_posterior(built, episodes):
 def test_the_action_at_the_contexts_end_leads_to_the_first_predicted_latent(built, episodes):
     key = jax.random.key(3)
     found = open_loop(*built, *episodes, C, key)
-    systems = apply(built, WorldModel.discrete)
+    prepared = apply(built, WorldModel.prepare)
     keys = jax.random.split(jax.random.split(key)[1], T - C)
     latent = rows(found.latent, C - 1)
     for t in range(C, T):
         action = np.eye(3, dtype=np.float32)[episodes[1][:, t - 1]]
-        latent = apply(built, WorldModel.imagine_step, systems, latent, action, keys[t - C])
+        latent = apply(built, WorldModel.imagine_step, prepared, latent, action, keys[t - C])
         assert_close(rows(found.latent, t), latent)
     assert_close(found.prediction, apply(built, WorldModel.reconstruct, found.latent))
 
 
 def test_without_a_key_every_latent_is_the_most_likely_one(built, episodes):
     found = open_loop(*built, *episodes, C, None)
-    systems = apply(built, WorldModel.discrete)
+    prepared = apply(built, WorldModel.prepare)
     most_likely = lambda log_probs: jax.nn.one_hot(log_probs.argmax(-1), log_probs.shape[-1]).reshape(B, -1)
     for t in range(T):
         latent = rows(found.latent, t)
@@ -96,7 +96,7 @@ def test_without_a_key_every_latent_is_the_most_likely_one(built, episodes):
         else:
             action = np.eye(3, dtype=np.float32)[episodes[1][:, t - 1]]
             before = rows(found.latent, t - 1)
-            again = apply(built, WorldModel.imagine_step, systems, before, action, None)
+            again = apply(built, WorldModel.imagine_step, prepared, before, action, None)
             assert_close(latent.deter, again.deter)
             expected = most_likely(apply(built, WorldModel.prior, again.deter, before.stoch))
         np.testing.assert_allclose(latent.stoch, expected, atol=1e-6)
@@ -129,7 +129,7 @@ def test_vectors_are_predicted_too_and_bounded_actions_are_scaled_back():
     found = open_loop(*built, obs, spec.to_env(stored), is_first, C, jax.random.key(0))
     assert found.prediction.shape == (B, T, 4)
     first = apply(
-        built, WorldModel.imagine_step, apply(built, WorldModel.discrete), rows(found.latent, C - 1), stored[:, C - 1],
+        built, WorldModel.imagine_step, apply(built, WorldModel.prepare), rows(found.latent, C - 1), stored[:, C - 1],
         jax.random.key(0),
     )  # fmt: skip
     np.testing.assert_allclose(found.latent.deter[:, C], first.deter, rtol=1e-4, atol=1e-5)
