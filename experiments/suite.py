@@ -27,13 +27,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("suite"), __doc__)
     parser.add_argument("suite", help="a suite of environments, such as popgym")
-    parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite>-<size>-suite")
+    parser.add_argument(
+        "--out-dir",
+        type=Path,
+        metavar="DIR",
+        help="default: runs/<suite>-<size>-suite, with the agent where it is not R2I",
+    )
     parser.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to train, such as '*Easy' (default: all)"
     )
     parser.add_argument(
         "--size", choices=cli.SIZES, help="preset (default: auto = small with an accelerator, else tiny)"
     )
+    cli.add_agent_argument(parser)
     parser.add_argument("--seeds", type=cli.whole(1, 4096), metavar="N", help="default: 1")
     parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="default: 0")
     parser.add_argument(
@@ -47,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     asked = asking.environments(args.suite, args.only)
     size = asking.resolved_size(args.size)
-    out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-suite"
+    who = "" if args.agent in (None, "r2i") else f"{args.agent}-"
+    out = args.out_dir or rundir.RUNS / f"{args.suite}-{who}{size}-suite"
     env_ids = units(args.suite, out, asked)
     for env_id in env_ids:  # Whatever is wrong with the command line is said before anything runs.
         asking.asked_config(args, size, env_id)
@@ -103,7 +110,13 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
             continue
         cli.note(f"[{number}/{len(env_ids)}] {env_id}")
         words = [args.suite, "--env", env_id, "--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
-        for option, value in (("size", args.size), ("seeds", args.seeds), ("seed", args.seed), ("steps", args.steps)):
+        for option, value in (
+            ("size", args.size),
+            ("agent", args.agent),
+            ("seeds", args.seeds),
+            ("seed", args.seed),
+            ("steps", args.steps),
+        ):
             words += [] if value is None else [f"--{option}", value]
         words += ["--log-episodes", log] if (log := presets.log_episodes(env_id)) else []
         words += ["--set", *args.assignments] if args.assignments else []

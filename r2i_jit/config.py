@@ -72,6 +72,8 @@ class ModelConfig(_Static):
     group = "model"
 
     sequence: Sequence = "s3m"  # the recurrence of each layer
+    # Around a recurrence are gate, residual sum, norm and a read-out to h. "bare": nothing, h is what it puts out.
+    block: Literal["gated", "bare"] = "gated"
     ssm_layers: int = count(3, _SSM_LAYERS)  # L, of any recurrence
     ssm_state: int = count(128, 4096)  # P, complex numbers per layer
     ssm_blocks: int = count(8, 4096)  # HiPPO-LegS is block-diagonal: this many blocks of P / ssm_blocks
@@ -84,7 +86,9 @@ class ModelConfig(_Static):
     initial_state: Literal["learned", "zeros"] = "learned"
     scan: Literal["auto", "sequential", "associative", "chunked", "fused"] = "auto"  # sequential on CPU, else fused
     reset: Literal["exact", "released", "none"] = "exact"  # "released" repeats the published code's defects, for study
-    posterior: Literal["learned", "observation"] = "learned"  # "observation": z is the (discrete) observation itself
+    # "observation": z is the (discrete) observation itself. "recurrent": it depends on h as well, as DreamerV3's does,
+    # and sequences are observed step by step.
+    posterior: Literal["learned", "observation", "recurrent"] = "learned"
     stoch: int = count(32, 4096)  # S, categorical latents, and
     classes: int = count(32, 4096, 2)  # C, classes of each, of a learned posterior
     unimix: float = within(0.01, 0, 1)
@@ -109,6 +113,11 @@ class ModelConfig(_Static):
     # batch, so that one that seldom or hardly changes counts as much as any other. The paper: squared; decision 033.
     number_loss: Literal["squared", "unexplained"] = "squared"
     bins: int = count(255, 10_000, 2)  # two-hot bins of reward and critic, in [-20, 20] in symlog space
+
+    @property
+    def deter_size(self) -> int:
+        """Numbers in h."""
+        return self.deter if self.block == "gated" else self.units
 
 
 @dataclass(frozen=True)
@@ -313,6 +322,8 @@ def _conflicts(config: Config) -> Iterator[str]:
 
     if model.sequence in MEMAX and importlib.util.find_spec("memax") is None:
         yield f"model.sequence={model.sequence}: is a recurrence of memax: pip install 'r2i-jit[memax]'"
+    if model.block == "bare" and model.dynamics_input == "change":
+        yield "model.dynamics_input=change: has no way to h past a recurrence that is bare; expected model.block=gated"
     if model.dt_min > model.dt_max:
         yield f"model.dt_min={model.dt_min}: expected at most model.dt_max={model.dt_max}"
     if model.ssm_state % model.ssm_blocks:

@@ -217,7 +217,7 @@ def latent_groups(config: ModelConfig, parts: Any) -> tuple[int, int]:
     Raises:
       ConfigError: if the latent is to be an observation that is not made of one-hot groups.
     """
-    if config.posterior == "learned":
+    if config.posterior != "observation":
         return config.stoch, config.classes
     groups = [part for part in numbers(parts) if isinstance(part, Categorical)]
     if images(parts) or len(groups) < len(numbers(parts)):

@@ -3,9 +3,10 @@
 Time alignment: at index t arrive together obs_t, reward_t, is_first_t, is_terminal_t; action_t is chosen after them.
 The dynamics at t consume (z_{t-1}, action_{t-1}), both zeroed where is_first_t; the SSM state is replaced by the
 initial one before step t where is_first_t. The posterior of z_t sees obs_t only (not h_t), which is what lets the whole
-sequence be encoded at once. With config.posterior = "observation" there is nothing to encode: z_t is obs_t.
+sequence be encoded at once. With config.posterior = "observation" there is nothing to encode: z_t is obs_t. With
+"recurrent" it sees h_t as well, as DreamerV3's does, and a sequence is observed step by step.
 
-Owned by tests/equivalence/test_world_model.py.
+Owned by tests/equivalence/test_world_model.py and test_recurrent_posterior.py.
 """
 
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ class WorldModel(nn.Module):
         """Create encoder, posterior, sequence model, prior and heads."""
         cfg, dtype = self.config, self.dtype
         self.groups = latent_groups(cfg, self.parts)
-        self.is_given = cfg.posterior == "observation"
+        self.is_given, self.is_recurrent = cfg.posterior == "observation", cfg.posterior == "recurrent"
         logits = self.groups[0] * self.groups[1]
         pictures, size = images(self.parts), sum(part.size for part in numbers(self.parts))
         eyes = [ImageEncoder(cfg.image_net, cfg.image_depth, dtype) for _ in pictures]
@@ -79,7 +80,8 @@ class WorldModel(nn.Module):
             self.keep = self.param("keep", nn.initializers.constant(_KEEP), self.groups, jnp.float32)
             self.recall_net = Dense(logits, kernel_init=nn.initializers.zeros)
         self.stack = Stack(cfg, dtype)
-        self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
+        if cfg.block == "gated":
+            self.deter_net = Dense(cfg.deter, dtype=dtype, use_bias=True)
         self.prior_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.reward_head = MLP(cfg.head_layers, cfg.head_units, cfg.bins, cfg.reward_init, dtype)
         self.continue_head = MLP(cfg.head_layers, cfg.head_units, 1, dtype=dtype)
@@ -88,14 +90,21 @@ class WorldModel(nn.Module):
         """Return the latent before an episode's first step; stoch and deter are zero (see docs/decisions/001)."""
         stoch = jnp.zeros((batch, self.groups[0] * self.groups[1]), jnp.float32)
         recalled = stoch.shape[-1] if self.config.prior_skip else 0
-        deter = jnp.zeros((batch, self.config.deter + recalled), jnp.float32)
+        deter = jnp.zeros((batch, self.config.deter_size + recalled), jnp.float32)
         change = stoch if self.reads_change else None
         return Latent(stoch, change, deter, self.stack.initial(batch), jnp.zeros(batch, jnp.float32))
 
     def encode(self, obs: Any) -> jax.Array:
-        """Return the posterior log-probabilities (..., S, C) of observations, arrays (..., *shape)."""
+        """Return the posterior log-probabilities (..., S, C) of observations, arrays (..., *shape).
+
+        Not of a recurrent posterior, which depends on more than those.
+        """
         if self.is_given:
             return _IMPOSSIBLE * (1.0 - to_groups(numbers(self.parts), vector(self.parts, obs)))
+        return self._log_probs(self.post_net(*self._seen(obs)))
+
+    def _seen(self, obs: Any) -> tuple[jax.Array, ...]:
+        """Return what the encoders make of observations, (..., D_i)."""
         eyes = [self.encoder] if self.is_image else self.image_encoders
         seen = [eye(image) for eye, image in zip(eyes, pixels(self.parts, obs), strict=True)]
         if numbers(self.parts):
@@ -103,7 +112,7 @@ class WorldModel(nn.Module):
             for layer in self.encoder:
                 x = layer(x)
             seen.append(x)
-        return self._log_probs(self.post_net(*seen))
+        return tuple(seen)
 
     def prior(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
         """Return the prior log-probabilities (..., S, C) of z given h and, with config.prior_skip, the z before it.
@@ -115,7 +124,7 @@ class WorldModel(nn.Module):
     def observe(
         self, obs: Any, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
     ) -> Observed:
-        """Encode a sequence, in parallel over time.
+        """Encode a sequence: in parallel over time, unless the posterior is recurrent.
 
         Args:
           obs: arrays (B, T, *shape).
@@ -129,6 +138,8 @@ class WorldModel(nn.Module):
         Returns:
           Observed with leading axes (B, T).
         """
+        if self.is_recurrent:
+            return self._observe_by_step(obs, prev_action, is_first, carry, key)
         post = self.encode(obs)
         probs = jnp.exp(post)
         stoch = self._posterior_sample(key, probs)
@@ -155,6 +166,33 @@ class WorldModel(nn.Module):
         deter = self._deter(y, direct, hidden)
         return Observed(Latent(stoch, change, deter, hidden, start), post, self.prior(deter, prev_stoch))
 
+    def _observe_by_step(self, obs: Any, prev_action: Any, is_first: Any, carry: Latent, key: Any) -> Observed:
+        """Observe with a posterior that reads h: what it read of the observations is all that is done at once."""
+        seen, prepared = self._seen(obs), self.stack.prepare()
+        before = self.stack.initial(is_first.shape[0])
+        ssm_first, input_first = self._reset_flags(is_first)
+        keys = None if key is None else jax.random.split(key, is_first.shape[1])
+
+        def advance(module, carry, seen, action, first, ssm_first, input_first, key):
+            hidden = jnp.where(ssm_first[:, None, None], before, carry.hidden)
+            u, direct = module._input(carry.stoch, carry.change, carry.start, action, input_first, first)
+            y, hidden = module.stack.step(prepared, u, hidden)
+            deter = module._deter(y, direct, hidden)
+            post = module._log_probs(module.post_net(*seen, deter))
+            probs = jnp.exp(post)
+            stoch = dist.straight_through(_draw(key, probs), probs).reshape(first.shape[0], -1)
+            change = module._change(stoch, jnp.where(input_first[:, None], 0.0, carry.stoch))
+            latent = Latent(stoch, change, deter, hidden, first.astype(jnp.float32))
+            return latent, (latent, post)
+
+        in_time = nn.scan(
+            advance, variable_broadcast="params", split_rngs={"params": False}, in_axes=(1, 1, 1, 1, 1, 0), out_axes=1
+        )
+        _, (latent, post) = in_time(self, carry, seen, prev_action, is_first, ssm_first, input_first, keys)
+        prev_stoch = jnp.concatenate([carry.stoch[:, None], latent.stoch[:, :-1]], 1)
+        prior = self.prior(latent.deter, jnp.where(input_first[..., None], 0.0, prev_stoch))
+        return Observed(latent, post, prior)
+
     def observe_step(
         self, obs: Any, prev_action: jax.Array, is_first: jax.Array, carry: Latent, key: jax.Array | None
     ) -> Latent:
@@ -167,9 +205,10 @@ class WorldModel(nn.Module):
           carry: latent before the step, replaced where is_first.
           key: for the posterior sample; None takes the most likely latent.
         """
-        stoch = self._posterior_sample(key, jnp.exp(self.encode(obs))).reshape(is_first.shape[0], -1)
         carry = self.restarted(carry, is_first)
         deter, hidden = self._advance(self.stack.prepare(), carry, prev_action, is_first)
+        post = self._log_probs(self.post_net(*self._seen(obs), deter)) if self.is_recurrent else self.encode(obs)
+        stoch = self._posterior_sample(key, jnp.exp(post)).reshape(is_first.shape[0], -1)
         return Latent(stoch, self._change(stoch, carry.stoch), deter, hidden, is_first.astype(jnp.float32))
 
     def restarted(self, latent: Latent, is_first: jax.Array) -> Latent:
@@ -259,7 +298,7 @@ class WorldModel(nn.Module):
         if not self.config.prior_skip:
             return logits
         kept = jax.lax.broadcast_to_rank(self.keep, logits.ndim) * self._groups(prev_stoch)
-        return logits + kept + self._groups(deter[..., self.config.deter :])
+        return logits + kept + self._groups(deter[..., self.config.deter_size :])
 
     def _change(self, stoch: jax.Array, prev_stoch: jax.Array) -> jax.Array | None:
         return jnp.maximum(stoch - prev_stoch, 0.0) if self.reads_change else None
@@ -289,7 +328,7 @@ class WorldModel(nn.Module):
         return self.change_net(jnp.where(stoch_first[..., None], 0.0, change), others), (embedded,)
 
     def _deter(self, y: jax.Array, direct: tuple[jax.Array, ...], hidden: jax.Array) -> jax.Array:
-        deter = nn.silu(self.deter_net(y, *direct)).astype(jnp.float32)
+        deter = (nn.silu(self.deter_net(y, *direct)) if self.config.block == "gated" else y).astype(jnp.float32)
         if not self.config.prior_skip:
             return deter
         factor = jax.lax.broadcast_to_rank(self.stack.evening(), hidden.ndim)

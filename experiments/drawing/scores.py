@@ -130,11 +130,12 @@ def _command(config: Config, info: runinfo.RunInfo) -> str | None:
     from experiments.presets import preset
 
     try:
-        usual = flatten(preset(info.suite, info.size, config.env).to_dict())
+        usual = flatten(preset(info.suite or None, info.size, config.env, info.agent).to_dict())
     except ConfigError as error:
         note(f"the run's command cannot be told ({error}); name it with --command")
         return None
     words = ["just", info.kind, info.suite, "--env", config.env, "--size", info.size, "--seeds", str(info.num_seeds)]
+    words += ["--agent", info.agent] if info.agent != "r2i" else []
     words += ["--seed", str(info.seed)] if info.seed else []
     words += ["--steps", str(info.steps), "--eval-every", str(info.eval_every)]
     swept = [key for key in info.members[0] if key.startswith("hypers.")]

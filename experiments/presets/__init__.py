@@ -11,7 +11,7 @@ import dataclasses
 from types import ModuleType
 
 import envs.settings
-from experiments.presets import atari, brax, bsuite, craftax, dmc, gymnax, memory_maze, popgym, rule, xminigrid
+from experiments.presets import agents, atari, brax, bsuite, craftax, dmc, gymnax, memory_maze, popgym, rule, xminigrid
 from r2i_jit.config import Config, ConfigError
 from r2i_jit.observations import blamed
 
@@ -28,9 +28,10 @@ _MODULES: dict[str, ModuleType] = {
 }
 SUITES = tuple(_MODULES)
 SIZES = ("tiny", "small", "paper")
+AGENTS = agents.AGENTS
 
 
-def preset(suite: str | None = None, size: str = "tiny", env: str | None = None) -> Config:
+def preset(suite: str | None = None, size: str = "tiny", env: str | None = None, agent: str = "r2i") -> Config:
     """Return the configuration for an environment at a size.
 
     Args:
@@ -38,9 +39,10 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
       size: "tiny", "small" or "paper".
       env: what `envs.make` takes, or what stands for several settings of one environment (`envs.registry.settings`):
         then it is the configuration for the one with the longest episodes; by default the suite's first example.
+      agent: one of `AGENTS`.
 
     Raises:
-      ConfigError: for an unknown suite, size or environment, naming what there is, or one that is not supported.
+      ConfigError: for an unknown suite, size, environment or agent, naming what there is, or one that is not supported.
     """
     if suite is None and env is None:
         raise ConfigError(f"give a suite ({', '.join(SUITES)}) or an environment")
@@ -60,7 +62,7 @@ def preset(suite: str | None = None, size: str = "tiny", env: str | None = None)
         else:
             config = _MODULES[found].PRESETS[size](env, environment)
     hypers = config.hypers.replace(reward_scale=config.hypers.reward_scale * float(environment.reward_scale))
-    return dataclasses.replace(config, hypers=hypers)
+    return agents.configured(agent, dataclasses.replace(config, hypers=hypers))
 
 
 def suite_of(env: str) -> str | None:

@@ -12,21 +12,21 @@ from experiments.running.runinfo import RunInfo
 from r2i_jit.config import Config, ConfigError
 
 
-def config(suite: str | None, size: str, env: str | None, assignments: Sequence[str]) -> Config:
+def config(suite: str | None, size: str, env: str | None, assignments: Sequence[str], agent: str | None) -> Config:
     """Return a preset with assignments such as `model.units=128`.
 
     Raises:
-      ConfigError: if there is no such suite, size, environment or key, or a value is wrong.
+      ConfigError: if there is no such suite, size, environment, agent or key, or a value is wrong.
     """
     from experiments.presets import preset
 
-    return preset(suite, size=size, env=env).override(list(assignments))
+    return preset(suite, size=size, env=env, agent=agent or "r2i").override(list(assignments))
 
 
 def asked_config(args: Any, size: str, env: str | None) -> Config:
     """Return the Config that the command line asks for; exit 2 with one line if it is wrong."""
     try:
-        return config(args.suite, size, env, args.assignments)
+        return config(args.suite, size, env, args.assignments, args.agent)
     except ConfigError as error:
         fail(error)
 

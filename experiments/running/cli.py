@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
 SIZES = ("auto", "tiny", "small", "paper")
+AGENTS = ("r2i", "dreamerv3")  # those of `presets`, which would import JAX
 
 
 def program(command: str) -> str:
@@ -110,6 +111,11 @@ def add_import_argument(parser: Parser) -> None:
     )  # fmt: skip
 
 
+def add_agent_argument(parser: Parser) -> None:
+    """Add the option that chooses an agent."""
+    parser.add_argument("--agent", choices=AGENTS, help="what is trained (default: r2i)")
+
+
 def parse_run(parser: Parser, argv: Sequence[str] | None) -> Any:
     """Parse the options of `add_run_arguments`; exit 2 if they do not say what is to be trained."""
     args = parser.parse_args(argv)
@@ -124,6 +130,7 @@ def add_run_arguments(parser: Parser) -> None:
     parser.add_argument("--env", metavar="ID|MODULE:NAME", help="an environment (default: the suite's first)")
     add_import_argument(parser)
     parser.add_argument("--size", choices=SIZES, help="preset (default: auto = small with an accelerator, else tiny)")
+    add_agent_argument(parser)
     parser.add_argument("--seeds", type=whole(1, 4096), metavar="N", help="seeds, trained at once (default: 1)")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="S", help="the run's root seed (default: 0)")
     parser.add_argument(

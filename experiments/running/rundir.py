@@ -32,8 +32,9 @@ NEEDED: dict[str, Any] = {"wall_seconds": (int, float), "config": dict, "members
 _UNBORN = {"run.lock", "config.json", "config.json.tmp", "run.json.tmp"}
 
 
-def new_path(env: str, size: str, kind: str = "train") -> Path:
-    """Return a run directory that does not exist yet: runs/<env>-<size>-<time>."""
+def new_path(env: str, size: str, kind: str = "train", agent: str = "r2i") -> Path:
+    """Return a run directory that does not exist yet: runs/<env>-<size>-<time>, with the agent where it is not R2I."""
+    size = size if agent == "r2i" else f"{agent}-{size}"
     stem = f"{re.sub('[/:]', '-', env)}-{size}-{'sweep-' if kind == 'sweep' else ''}{time.strftime('%Y%m%d-%H%M%S')}"
     path, count = RUNS / stem, 1
     while path.exists():
@@ -146,13 +147,13 @@ def _read(path: Path) -> tuple[Config, RunInfo]:
     return config, runinfo.read(path / "run.json")
 
 
-def newest(env: str, kind: str) -> Path:
-    """Return the latest started run of `env` under runs/; exit 2 if there is none."""
+def newest(env: str, kind: str, agent: str | None = None) -> Path:
+    """Return the latest started run of `env` under runs/, by an agent if one is named; exit 2 if there is none."""
     found = []
     for path in RUNS.glob("*/run.json"):
         with contextlib.suppress(RunFileError):  # a broken run is not in the way
             config, info = _read(path.parent)
-            if registry.same(config.env, env) and info.kind == kind:
+            if registry.same(config.env, env) and info.kind == kind and agent in (None, info.agent):
                 found.append((info.created, path.parent))
     if not found:
         fail(f"there is no {kind} run of {env} under {RUNS}/ to resume; leave out --resume to start one")
@@ -171,6 +172,8 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
     changed = differences(saved, asked)
     if args.size not in (None, "auto", info.size):
         changed.append(f"size: {info.size} -> {args.size}")
+    if args.agent not in (None, info.agent):
+        changed.append(f"agent: {info.agent} -> {args.agent}")
     if args.seeds is not None and args.seeds != info.num_seeds:
         changed.append(f"seeds: {info.num_seeds} -> {args.seeds}")
     if args.seed is not None and args.seed != info.seed:

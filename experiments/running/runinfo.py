@@ -37,6 +37,7 @@ class RunInfo:
       init_from: the agent whose parameters it starts from, {"path", "step", "crc"}; empty for random ones.
       record_every: steps between films of an episode; None for none.
       log_episodes: how many of each member's episodes, from the first on, `episodes.jsonl` keeps; None for none.
+      agent: `r2i` or another, on whose preset the Config was built.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
 
@@ -54,7 +55,13 @@ class RunInfo:
     init_from: dict[str, Any] = dataclasses.field(default_factory=dict)
     record_every: int | None = None
     log_episodes: int | None = None
+    agent: str = "r2i"
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def label(self) -> str:
+        """The size, and the agent where it is not R2I."""
+        return self.size if self.agent == "r2i" else f"{self.agent}, {self.size}"
 
     @property
     def num_seeds(self) -> int:
@@ -135,6 +142,7 @@ def read(path: Path) -> RunInfo:
             found.get("log_episodes") is None or _whole(found["log_episodes"], 1, 2**31 - 1),
             "a whole number of at least 1, or null",
         ),
+        "agent": (isinstance(found.get("agent", ""), str), "a text"),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():

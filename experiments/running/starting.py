@@ -50,14 +50,14 @@ def start(
         trainer = _trainer(config, args, info, new=True)
         info = initial.noted(info, args.init_from, trainer)
         config = trainer.config
-        path = args.run_dir or rundir.new_path(config.env, info.size, kind)
+        path = args.run_dir or rundir.new_path(config.env, info.size, kind, info.agent)
         rundir.claim(path)
     keys, hypers = _rows(config, info)
     with rundir.lock(path):
         if resumed is None:
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
             rundir.write(path, config, info)  # of a resumed one the loop does so, when its state is found to fit
-        cli.note(f"{config.env} ({info.size}), {_count(info.members)}, {info.steps:,} steps each -> {path}")
+        cli.note(f"{config.env} ({info.label}), {_count(info.members)}, {info.steps:,} steps each -> {path}")
         if info.steps <= trainer.prefill_steps:
             cli.note(
                 f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
@@ -100,7 +100,7 @@ def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     return config, runinfo.RunInfo(
         kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
         imports=args.imports, folder=os.getcwd(), record_every=args.record_every or None,
-        log_episodes=args.log_episodes,
+        log_episodes=args.log_episodes, agent=args.agent or "r2i",
     )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     if args.run_dir is None or args.suite or args.env:
         # Checks the suite, --env, --size and --set before any run is looked at.
         asked = asking.asked_config(args, asking.resolved_size(args.size), args.env)
-    path = args.run_dir or rundir.newest(asked.env, kind)
+    path = args.run_dir or rundir.newest(asked.env, kind, args.agent)
     saved, info = rundir.load_playable(path)
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
     runinfo.warn_versions(info)
@@ -180,7 +180,7 @@ def _blame(args: Any, num_seeds: int, error: Exception) -> NoReturn:
 
     def works(assignments: list[str]) -> bool:
         try:
-            config = asking.config(args.suite, asking.resolved_size(args.size), args.env, assignments)
+            config = asking.config(args.suite, asking.resolved_size(args.size), args.env, assignments, args.agent)
             Trainer(config).state_shapes(num_seeds)
         except Exception:
             return False

@@ -65,6 +65,8 @@ class Block(nn.Module):
             self.ssm = layer_of(self.config, self.dtype)  # the name that checkpoints have
         else:
             self.cell = layer_of(self.config, self.dtype)
+        if self.config.block == "bare":
+            return
         width = self.config.units
         self.gate = Dense(2 * width, dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())
         self.norm = LayerNorm(epsilon=1e-6, dtype=self.dtype)
@@ -76,6 +78,8 @@ class Block(nn.Module):
 
     def finish(self, u: jax.Array, y: jax.Array) -> jax.Array:
         """Combine the layer's input u and its output y."""
+        if self.config.block == "bare":
+            return y.astype(self.dtype)
         value, gate = jnp.split(self.gate(nn.gelu(y.astype(self.dtype))), 2, axis=-1)
         return self.norm(u + value * nn.sigmoid(gate))
 

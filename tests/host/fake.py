@@ -204,7 +204,7 @@ def make(env: str) -> None:
         raise ConfigError(str(error)) from error
 
 
-def preset(suite: str | None, size: str = "tiny", env: str | None = None) -> Config:
+def preset(suite: str | None, size: str = "tiny", env: str | None = None, agent: str = "r2i") -> Config:
     """Stand in for `experiments.presets.preset`."""
     if suite not in (None, "fake"):
         raise ConfigError(f"unknown suite {suite!r}; did you mean fake?")

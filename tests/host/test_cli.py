@@ -189,6 +189,7 @@ def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
         (["--env", "fake/B"], "env: 'fake/A' -> 'fake/B'"),
         (["--seeds", "3", "--seed", "1"], "seeds: 2 -> 3; seed: 0 -> 1"),
         (["--steps", "400"], "steps: 800 -> 400, which is fewer"),
+        (["--agent", "dreamerv3"], "agent: r2i -> dreamerv3"),
     ],
 )
 def test_resuming_with_another_config_names_every_difference(finished, fake, capsys, words, expected):
