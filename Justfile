@@ -73,6 +73,13 @@ cross-evaluate *args: _run
 plot *args: _run
     @"{{ venv }}/r2i" plot "$@"
 
+# Compare sets of runs over games and seeds, e.g. `just report runs/popgym-tiny-suite runs/popgym-dreamerv3-tiny-suite`
+[group("run")]
+[no-cd]
+[no-exit-message]
+report *args: _run
+    @"{{ venv }}/r2i" report "$@"
+
 # Say what this machine and this installation are, and what is wrong with them (--json for programs)
 [group("run")]
 [no-cd]

@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "play fresh episodes with a run's checkpoint",
     "export": "write an agent into a file by itself",
     "plot": "draw or compare learning curves",
+    "report": "compare sets of runs: scores over games and seeds, with intervals",
     "record": "draw episodes of a run's agent, of random play or of a reference player",
     "play": "play an environment yourself",
     "cross-evaluate": "play in the original Memory Maze and in ours",

@@ -23,7 +23,7 @@ PUBLIC_ENVS = {
     "envs.wrappers",
 }
 # Of what stands in `experiments`, lowest first; a part may import the parts before it. A file at the top is a command.
-PARTS = ("presets", "running", "oracles", "original", "drawing", "bsuite", "commands")
+PARTS = ("presets", "running", "oracles", "original", "drawing", "comparing", "bsuite", "commands")
 SUITE_OF_RUNS = ("experiments.suite", "experiments.train")  # the one command that runs another
 
 

@@ -1,0 +1,1 @@
+"""Sets of runs beside each other: reading them, the statistics of few seeds over many games, tables and a figure."""

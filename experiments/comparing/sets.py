@@ -1,0 +1,148 @@
+"""A set of runs: what one agent, or one way to configure it, reached in its games.
+
+It is a run, a folder of runs such as `suite` makes, or a file that `plot --save-scores` wrote.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs import registry
+from experiments.comparing.statistics import Scores
+from experiments.running import evaluation, rundir
+from experiments.running.references import references
+from experiments.running.runinfo import RunFileError, read_object
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One seed in one game.
+
+    Attributes:
+      steps: environment steps of its evaluations, (evaluations,), rising.
+      minutes: since the run began, the same; NaN where it is not known.
+      returns: of them, NaN where it had diverged.
+    """
+
+    steps: np.ndarray
+    minutes: np.ndarray
+    returns: np.ndarray
+
+    def at(self, steps: float | None) -> float:
+        """Return the last evaluation's return, or the last one's after at most so many steps; NaN if there is none."""
+        kept = self.returns if steps is None else self.returns[self.steps <= steps]
+        return float(kept[-1]) if len(kept) else float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSet:
+    """A name, and the seeds of each game (`envs.registry`'s canonical id)."""
+
+    name: str
+    games: dict[str, list[Member]]
+
+    def returns(self, steps: float | None = None) -> dict[str, np.ndarray]:
+        """Return each game's returns, (seeds,), without the seeds that have none; a game without any is left out."""
+        found = {game: np.array([one.at(steps) for one in members]) for game, members in self.games.items()}
+        found = {game: returns[np.isfinite(returns)] for game, returns in found.items()}
+        return {game: returns for game, returns in found.items() if len(returns)}
+
+    def scores(self, steps: float | None = None) -> dict[str, np.ndarray]:
+        """Return the same from 0, random play, to 1, the best known play: of games of which both are known."""
+        return normalised(self.returns(steps))
+
+
+def normalised(returns: Scores) -> dict[str, np.ndarray]:
+    """Return returns as scores."""
+    scores = {}
+    for game, values in returns.items():
+        known = references(game)
+        if {"random", "best"} <= known.keys():
+            low, high = known["random"]["mean"], known["best"]["mean"]
+            scores[game] = (values - low) / (high - low)
+    return scores
+
+
+def read(path: Path, name: str) -> RunSet:
+    """Return the set of runs at a path.
+
+    Raises:
+      RunFileError: if there is none, or one of them is a sweep; naming the path.
+    """
+    games: dict[str, list[Member]] = {}
+    if path.is_file():
+        found = _of_file(path)
+    else:
+        folders = [path] if rundir.is_run(path) else sorted(p.parent for p in path.glob("*/run.json"))
+        if not folders:
+            raise RunFileError(f"{path} is neither a run nor a folder of runs")
+        found = [entry for folder in folders for entry in _of_run(folder)]
+    for game, member in found:
+        games.setdefault(_canonical(game), []).append(member)
+    return RunSet(name, games)
+
+
+def _canonical(game: str) -> str:
+    try:
+        return registry.canonical(game)
+    except ValueError:  # registered elsewhere
+        return game
+
+
+def _of_run(folder: Path) -> list[tuple[str, Member]]:
+    from r2i_jit.metrics import identity
+    from r2i_jit.metrics import read as read_metrics
+
+    config, info = rundir.load(folder)
+    if info.kind != "train":
+        raise RunFileError(f"{folder} is a {info.kind}: its agents differ; a set of runs is of `train` or `suite`")
+    try:
+        rows = read_metrics(folder / "metrics.jsonl")
+    except OSError as error:
+        raise RunFileError(f"cannot read {folder / 'metrics.jsonl'}: {error.strerror or error}") from None
+    last = evaluation.read_document(folder / "evaluation.json")
+    found = []
+    for member in info.members:
+        own = [row for row in rows if identity(row) == identity(member) and "eval_return" in row]
+        points = [(row["env_steps"], row.get("wall_seconds"), row["eval_return"]) for row in own]
+        final = [row for row in (last or {}).get("members", []) if member.items() <= row.items()]
+        if last is not None and final:
+            minutes = max((row["wall_seconds"] for row in rows if row.get("wall_seconds") is not None), default=None)
+            points = [point for point in points if point[0] < last["env_steps"]]
+            points.append((last["env_steps"], minutes, final[0]["mean"]))
+        found.append((member.get("env", config.env), _member(points)))
+    return found
+
+
+def _of_file(path: Path) -> list[tuple[str, Member]]:
+    entries = read_object(path).get("curves")
+    if not isinstance(entries, list):
+        raise RunFileError(f"{path}: key 'curves' is missing: it is no file of `plot --save-scores`")
+    found = []
+    for entry in entries:
+        try:
+            if any(key.startswith("hypers.") for member in entry["members"] for key in member):
+                raise RunFileError(f"{path} is of a sweep: its agents differ; a set of runs is of `train` or `suite`")
+            for i, member in enumerate(entry["members"]):
+                points: list[tuple[Any, Any, Any]] = [
+                    (step, None, value)
+                    for step, value in zip(entry["eval_steps"], entry["evaluations"][i], strict=True)
+                ]
+                if entry.get("final"):
+                    points = [point for point in points if point[0] < entry["final"]["env_steps"]]
+                    points.append((entry["final"]["env_steps"], None, entry["final"]["mean"][i]))
+                found.append((member.get("env", entry["env"]), _member(points)))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise RunFileError(f"{path}: {type(error).__name__} {json.dumps(str(error))[:60]} in a curve") from None
+    return found
+
+
+def _member(points: Sequence[tuple[Any, Any, Any]]) -> Member:
+    """Return a member of (steps, seconds, return) of its evaluations; null is not known."""
+    numbers = np.array([[np.nan if value is None else float(value) for value in point] for point in points])
+    steps, seconds, returns = numbers.reshape(-1, 3).T
+    return Member(steps, seconds / 60.0, returns)

@@ -1,0 +1,136 @@
+"""Compare sets of runs: `r2i report runs/popgym-tiny-suite runs/popgym-dreamerv3-tiny-suite`.
+
+A set is a run, a folder of runs such as `suite` makes, or a file that `plot --save-scores` wrote: one agent, or one way
+to configure it. Printed, and written into --out as report.md, report.json and report.png, are
+
+- each game's return, mean and standard error over seeds, beside random play and the best known;
+- over the games that all sets have and that both are known of: interquartile mean, median, mean and optimality gap of
+  the scores (0 random play, 1 the best known), with 95 % intervals by a bootstrap over seeds within games;
+- for each two sets the probability that a run of the first is better in a game;
+- scores over environment steps and over minutes, a game's last evaluation counting.
+
+Returns are those of the last evaluation, or with --steps of the last one after at most so many.
+Ref: arXiv 2108.13264.
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.running import cli, process
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = cli.Parser(cli.program("report"), __doc__)
+    parser.add_argument("paths", type=Path, nargs="+", metavar="SET", help="a run, a folder of runs, or a scores file")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="what the sets are called (default: their folders)")
+    parser.add_argument("--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="what was reached after N steps")
+    parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="default: ./report")
+    args = parser.parse_args(argv)
+    paths = cli.once(args.paths)
+    if args.names is not None and len(args.names) != len(paths):
+        parser.error(f"--names: expected {len(paths)}, one a set")
+    from experiments.comparing import sets
+    from experiments.running.runinfo import RunFileError
+
+    called = args.names or cli.names([path.with_suffix("") if path.is_file() else path for path in paths])
+    try:
+        found = [sets.read(path, name) for path, name in zip(paths, called, strict=True)]
+    except RunFileError as error:
+        cli.fail(error)
+    try:
+        print(write(found, args.out, args.steps), end="")
+    except OSError as error:
+        cli.fail(f"cannot write to --out {args.out}: {error.strerror or error}")
+    return 0
+
+
+def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
+    """Write report.md, report.json and report.png of sets of runs into a folder and return the text."""
+    from experiments.comparing import figure
+    from experiments.comparing.statistics import aggregates, improvement
+    from experiments.running.display import table
+    from experiments.running.rundir import replace_text
+
+    out.mkdir(parents=True, exist_ok=True)
+    returns = [one.returns(steps) for one in found]
+    scores = [one.scores(steps) for one in found]
+    games = sorted(set.intersection(*(set(own) for own in scores)))
+    common = [{game: own[game] for game in games} for own in scores]
+    names = [one.name for one in found]
+    parts = [table(["game", *names, "random", "best known"], _rows(found, returns))]
+    document: dict[str, Any] = {"steps": steps, "sets": names, "games": games, "returns": _listed(names, returns)}
+    if games:
+        estimates = [aggregates(own) for own in common]
+        body = [[name, *(_shown(own[name]) for own in estimates)] for name in estimates[0]]
+        count = f"{len(games)} game{'s' if len(games) > 1 else ''}"
+        parts.append(f"Scores over {count} (0 random play, 1 best known; [95 % interval]):")
+        parts.append(table(["", *names], body))
+        document["scores"] = _listed(names, common)
+        document["aggregates"] = {name: _plain(own) for name, own in zip(names, estimates, strict=True)}
+        pairs = list(itertools.combinations(range(len(found)), 2))
+        chances = {(a, b): improvement(common[a], common[b]) for a, b in pairs}
+        parts += [
+            f"A run of {names[a]} is better than one of {names[b]} in a game with probability {_shown(chance)}."
+            for (a, b), chance in chances.items()
+        ]
+        document["improvement"] = [
+            {"of": names[a], "over": names[b], **_plain({"": chance})[""]} for (a, b), chance in chances.items()
+        ]
+        parts.append(f"figure: {figure.draw(found, estimates, out / 'report.png')}")
+    else:
+        parts.append("No scores: there is no game in all sets of which random play and the best are known.")
+    text = "\n\n".join(parts) + "\n"
+    replace_text(out / "report.md", text)
+    replace_text(out / "report.json", json.dumps(document, indent=2) + "\n")
+    return text
+
+
+def _rows(found: Sequence[Any], returns: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return a row a game: the return of each set, random play's and the best known."""
+    from experiments.running.references import references
+
+    rows = []
+    for game in sorted(set().union(*(one.games for one in found))):
+        known = references(game)
+        ends = [f"{known[name]['mean']:.3f}" if name in known else "-" for name in ("random", "best")]
+        cells = [_cell(own.get(game), len(one.games.get(game, []))) for one, own in zip(found, returns, strict=True)]
+        rows.append([game, *cells, *ends])
+    return rows
+
+
+def _cell(values: Any, seeds: int) -> str:
+    """Return mean and standard error of a game's returns, and how many of its seeds have none."""
+    import numpy as np
+
+    lost = seeds - (0 if values is None else len(values))
+    text = "-"
+    if values is not None:
+        text = f"{values.mean():.3f}"
+        text += f" ± {values.std(ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+        text += f" ({len(values)})"
+    return text + f", {lost} without" * (lost > 0)
+
+
+def _shown(estimate: Any) -> str:
+    text = f"{estimate.value:.3f}"
+    return text if estimate.low != estimate.low else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _plain(estimates: dict[str, Any]) -> dict[str, Any]:
+    """Return estimates as JSON has them: what is not known is null."""
+    number = lambda value: None if value != value else value
+    return {
+        name: {key: number(value) for key, value in estimate._asdict().items()} for name, estimate in estimates.items()
+    }
+
+
+def _listed(names: Sequence[str], values: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: {game: own[game].tolist() for game in own} for name, own in zip(names, values, strict=True)}
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,101 @@
+"""`report`: sets of runs read from folders and files, compared, written; what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import report
+from experiments.comparing import figure, sets
+
+GAMES = ("popgym/RepeatPreviousEasy", "popgym/RepeatFirstEasy")  # random play has -0.5 in both, the best 1
+
+
+def scores_file(path: Path, final: dict[str, list[float | None]], before=-0.5) -> Path:
+    """Write a file as `plot --save-scores` does: two evaluations a seed, at 1,000 and 2,000 steps."""
+    curves = [
+        {
+            "name": path.stem, "env": game, "command": None, "date": "2026-11-29", "machine": None, "commit": None,
+            "members": [{"seed": i} for i in range(len(ends))], "env_steps": [], "returns": [[] for _ in ends],
+            "eval_steps": [1000, 2000], "evaluations": [[before, end] for end in ends],
+            "final": {"env_steps": 2000, "episodes": 128, "mean": ends, "stderr": [0.0] * len(ends)},
+        }
+        for game, ends in final.items()
+    ]  # fmt: skip
+    path.write_text(json.dumps({"curves": curves}))
+    return path
+
+
+def error_of(words, capsys) -> str:
+    with pytest.raises(SystemExit) as raised:
+        report.main([str(word) for word in words])
+    assert raised.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+@pytest.fixture
+def two(tmp_path):
+    good = scores_file(tmp_path / "good.json", {GAMES[0]: [1.0, 1.0], GAMES[1]: [0.25, 1.0]})
+    bad = scores_file(tmp_path / "bad.json", {GAMES[0]: [-0.5, 0.25, None], GAMES[1]: [0.25]})
+    return good, bad
+
+
+def test_two_sets_beside_each_other(two, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert report.main([*map(str, two), "--out", str(out), "--names", "good", "bad"]) == 0
+    text = capsys.readouterr().out
+    assert text == (out / "report.md").read_text()
+    assert "| popgym/RepeatFirstEasy    | 0.625 ± 0.375 (2) | 0.250 (1)" in text
+    assert "-0.125 ± 0.375 (2), 1 without" in text
+    found = json.loads((out / "report.json").read_text())
+    assert found["scores"]["good"] == {GAMES[1]: [0.5, 1.0], GAMES[0]: [1.0, 1.0]}
+    assert found["aggregates"]["good"]["mean"]["value"] == pytest.approx((0.75 + 1.0) / 2)
+    assert found["improvement"][0]["value"] == pytest.approx((1.0 + 0.75) / 2)
+    assert (out / "report.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_what_was_reached_after_so_many_steps(two, tmp_path, capsys):
+    assert report.main([str(two[0]), "--out", str(tmp_path / "out"), "--steps", "1999"]) == 0
+    assert "-0.500 ± 0.000 (2)" in capsys.readouterr().out
+
+
+def test_the_curve_begins_at_random_play_and_ends_at_the_final_scores(two):
+    one = sets.read(two[0], "good")
+    steps, middle, low, high = figure.curve(one, list(GAMES), "steps")
+    assert steps[0] == middle[0] == 0 and steps[-1] == 2000
+    assert middle[-1] == pytest.approx(np.mean([1.0, 1.0]))  # the middle half of 0.5, 1, 1 and 1
+    assert (low <= middle + 1e-9).all() and (middle <= high + 1e-9).all()
+
+
+def test_runs_of_a_folder(fake, tmp_path, capsys):
+    """Their last evaluation is evaluation.json's; the game has no known returns, so that there are no scores."""
+    for name in ("a", "b"):
+        assert fake("fake", "--steps", "400", "--seeds", "2", "--run-dir", f"runs/{name}") == 0
+    capsys.readouterr()
+    one = sets.read(Path("runs"), "both")
+    final = json.loads(Path("runs/a/evaluation.json").read_text())
+    (members,) = one.games.values()
+    assert len(members) == 4 and members[0].steps[-1] == final["env_steps"]
+    assert members[0].at(None) == final["members"][0]["mean"] and np.isfinite(members[0].minutes).all()
+    assert report.main(["runs", "runs/a", "--out", "out"]) == 0
+    assert "No scores: there is no game" in capsys.readouterr().out
+    assert not Path("out/report.png").exists()
+
+
+def test_what_is_no_set_of_runs_is_named(fake, two, tmp_path, capsys):
+    Path("empty").mkdir()
+    assert "empty is neither a run nor a folder of runs" in error_of(["empty"], capsys)
+    assert fake("sweep", "fake", "--steps", "200", "--grid", "hypers.actor_lr=0.5,1", "--run-dir", "swept") == 0
+    capsys.readouterr()
+    assert "swept is a sweep: its agents differ" in error_of(["swept"], capsys)
+    Path("no.json").write_text("{}")
+    assert "no.json: key 'curves' is missing" in error_of(["no.json"], capsys)
+    Path("torn.json").write_text(two[0].read_text()[:100])
+    assert "torn.json is damaged" in error_of(["torn.json"], capsys)
+    text = json.loads(two[0].read_text())
+    del text["curves"][0]["eval_steps"]
+    Path("lacks.json").write_text(json.dumps(text))
+    assert "lacks.json" in error_of(["lacks.json"], capsys)
+    assert "--names: expected 2" in error_of([*two, "--names", "a"], capsys)
