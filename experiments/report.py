@@ -1,7 +1,7 @@
 """Compare sets of runs: `r2i report runs/popgym-tiny-suite runs/popgym-dreamerv3-tiny-suite`.
 
-A set is a run, a folder of runs such as `suite` makes, or a file that `plot --save-scores` wrote: one agent, or one way
-to configure it. Printed, and written into --out as report.md, report.json and report.png, are
+A set is a run, a folder of runs such as `suite` makes, or a file that `plot --save-scores` wrote or a folder of those:
+one agent, or one way to configure it. Printed, and written into --out as report.md, report.json and report.png, are
 
 - each game's return, mean and standard error over seeds, beside random play and the best known;
 - over the games that all sets have and that both are known of: interquartile mean, median, mean and optimality gap of
@@ -80,8 +80,9 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
         document["improvement"] = [
             {"of": names[a], "over": names[b], **_plain({"": chance})[""]} for (a, b), chance in chances.items()
         ]
-        parts.append(f"figure: {figure.draw(found, estimates, out / 'report.png')}")
+        parts.append(f"figure: {figure.draw(found, estimates, games, steps, out / 'report.png')}")
     else:
+        (out / "report.png").unlink(missing_ok=True)  # of an earlier report
         parts.append("No scores: there is no game in all sets of which random play and the best are known.")
     text = "\n\n".join(parts) + "\n"
     replace_text(out / "report.md", text)

@@ -14,12 +14,17 @@ POINTS, REPEATS = 40, 500  # of a curve, and of the bootstrap at each
 _IQM = next(iter(AGGREGATES))
 
 
-def draw(sets: Sequence[RunSet], found: Sequence[dict[str, Estimate]], out: Path) -> Path:
-    """Draw sets of runs, all of them in the games that all have, into the PNG file `out` and return its path."""
+def draw(
+    sets: Sequence[RunSet], found: Sequence[dict[str, Estimate]], games: Sequence[str], steps: int | None, out: Path
+) -> Path:
+    """Draw sets of runs in these games, which all have, into the PNG file `out` and return its path.
+
+    `found` are the aggregates after `steps`, at the end if that is None.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
-    games = in_common(sets)
     over = ["steps"] + ["minutes"] * all(_is_timed(one, games) for one in sets)
     figure = Figure(figsize=(4.2 * (1 + len(over)), 4.0), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
@@ -36,12 +41,19 @@ def draw(sets: Sequence[RunSet], found: Sequence[dict[str, Estimate]], out: Path
             colour = COLOURS[i % len(COLOURS)]
             axes.plot(x, middle, color=colour, linewidth=2, label=one.name)
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.set_xlabel("environment steps a seed" if axis == "steps" else "minutes since the run began")
+        if axis == "steps":
+            axes.set_xlabel("environment steps a seed")
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            if steps is not None:
+                axes.axvline(steps, color="0.45", linewidth=1, linestyle=(0, (4, 3)))
+        else:
+            axes.set_xlabel("minutes since the run began")
         axes.set_ylabel(f"{_IQM} of scores")
         axes.grid(color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     others[0].legend(frameon=False, fontsize=8)
-    first.set_title(f"{len(games)} game{'s' if len(games) > 1 else ''}", loc="left", fontweight="bold")
+    when = "" if steps is None else f" after {steps:,} steps"
+    first.set_title(f"{len(games)} game{'s' if len(games) > 1 else ''}{when}", loc="left", fontweight="bold")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")  # Never a half-written picture in the place of a whole one.
     figure.savefig(temporary, format="png")
@@ -49,29 +61,26 @@ def draw(sets: Sequence[RunSet], found: Sequence[dict[str, Estimate]], out: Path
     return out
 
 
-def in_common(sets: Sequence[RunSet]) -> list[str]:
-    """Return the games of which every set has scores."""
-    return sorted(set.intersection(*(set(one.scores()) for one in sets)))
-
-
 def curve(one: RunSet, games: Sequence[str], axis: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (steps or minutes, interquartile mean and the ends of its interval at them).
 
-    At each the last evaluation of each seed counts; before its first one, it plays as random play.
+    At each the last evaluation of each seed counts, after its end, too; before its first one, it plays as random play.
+    A seed that has no return at its end is left out, as in the table.
     """
-    end = max(float(np.nanmax(getattr(member, axis))) for game in games for member in one.games[game])
+    kept = {game: [member for member in one.games[game] if np.isfinite(member.at(None))] for game in games}
+    end = max(float(np.nanmax(getattr(member, axis))) for members in kept.values() for member in members)
     places = np.linspace(0.0, end, POINTS)
     rows = []
     for place in places:
-        scores = _scores_at(one, games, axis, place)
+        scores = _scores_at(kept, axis, place)
         estimate = aggregates(scores, REPEATS)[_IQM]
         rows.append([estimate.value if np.isnan(end) else end for end in estimate])
     middle, low, high = np.array(rows).T
     return places, middle, low, high
 
 
-def _scores_at(one: RunSet, games: Sequence[str], axis: str, place: float) -> Scores:
-    last = {game: np.array([_before(member, axis, place) for member in one.games[game]]) for game in games}
+def _scores_at(kept: dict[str, list[Member]], axis: str, place: float) -> Scores:
+    last = {game: np.array([_before(member, axis, place) for member in members]) for game, members in kept.items()}
     return {game: np.where(np.isfinite(values), values, 0.0) for game, values in normalised(last).items()}
 
 

@@ -1,6 +1,6 @@
 """A set of runs: what one agent, or one way to configure it, reached in its games.
 
-It is a run, a folder of runs such as `suite` makes, or a file that `plot --save-scores` wrote.
+It is a run, a folder of runs such as `suite` makes, or a file that `plot --save-scores` wrote, or a folder of those.
 """
 
 import dataclasses
@@ -74,13 +74,17 @@ def read(path: Path, name: str) -> RunSet:
       RunFileError: if there is none, or one of them is a sweep; naming the path.
     """
     games: dict[str, list[Member]] = {}
+    if not path.exists():
+        raise RunFileError(f"{path} does not exist")
     if path.is_file():
         found = _of_file(path)
     else:
         folders = [path] if rundir.is_run(path) else sorted(p.parent for p in path.glob("*/run.json"))
-        if not folders:
-            raise RunFileError(f"{path} is neither a run nor a folder of runs")
+        files = [] if folders else sorted(path.glob("*.json"))
+        if not folders and not files:
+            raise RunFileError(f"{path} is neither a run nor a folder of runs or of scores files")
         found = [entry for folder in folders for entry in _of_run(folder)]
+        found += [entry for file in files for entry in _of_file(file)]
     for game, member in found:
         games.setdefault(_canonical(game), []).append(member)
     return RunSet(name, games)

@@ -120,8 +120,8 @@ class Cell:
 
 @contextlib.contextmanager
 def _as_written() -> Iterator[None]:
-    """Let JAX promote dtypes and ranks, as memax expects, whatever the user has set."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    """Let JAX promote dtypes and ranks, and make 32-bit numbers, as memax expects, whatever the user has set."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), jax.enable_x64(False):
         yield
 
 

@@ -56,6 +56,25 @@ def test_two_sets_beside_each_other(two, tmp_path, capsys):
     assert (out / "report.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_a_seed_without_an_evaluation_is_in_no_curve(tmp_path, capsys):
+    """Such as that of a run that has just begun: the table says so, and the picture is that of the others."""
+    path = scores_file(tmp_path / "one.json", {GAMES[0]: [1.0, 1.0]})
+    text = json.loads(path.read_text())
+    text["curves"].append(text["curves"][0] | {"eval_steps": [], "evaluations": [[], []], "final": None})
+    path.write_text(json.dumps(text))
+    assert report.main([str(path), "--out", str(tmp_path / "out")]) == 0
+    assert "1.000 ± 0.000 (2), 2 without" in capsys.readouterr().out
+    assert figure.curve(sets.read(path, ""), [GAMES[0]], "steps")[1][-1] == 1.0
+
+
+def test_a_folder_of_files_and_no_picture_of_before(two, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert report.main([str(two[0].parent), "--out", str(out)]) == 0
+    assert (out / "report.png").exists()
+    assert report.main([str(two[0]), "--steps", "999", "--out", str(out)]) == 0
+    assert "No scores" in capsys.readouterr().out and not (out / "report.png").exists()
+
+
 def test_what_was_reached_after_so_many_steps(two, tmp_path, capsys):
     assert report.main([str(two[0]), "--out", str(tmp_path / "out"), "--steps", "1999"]) == 0
     assert "-0.500 ± 0.000 (2)" in capsys.readouterr().out
@@ -86,7 +105,8 @@ def test_runs_of_a_folder(fake, tmp_path, capsys):
 
 def test_what_is_no_set_of_runs_is_named(fake, two, tmp_path, capsys):
     Path("empty").mkdir()
-    assert "empty is neither a run nor a folder of runs" in error_of(["empty"], capsys)
+    assert "empty is neither a run nor a folder of runs or of scores files" in error_of(["empty"], capsys)
+    assert "nowhere does not exist" in error_of(["nowhere"], capsys)
     assert fake("sweep", "fake", "--steps", "200", "--grid", "hypers.actor_lr=0.5,1", "--run-dir", "swept") == 0
     capsys.readouterr()
     assert "swept is a sweep: its agents differ" in error_of(["swept"], capsys)
