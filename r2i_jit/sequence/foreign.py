@@ -39,7 +39,8 @@ class MemaxLayer(nn.Module):
     @property
     def initial(self) -> jax.Array:
         """The state before an episode's first step, (D,): the recurrence's own, never learned."""
-        return self.cell.flat(self.cell.build(self.parameters).initialize_carry(None))
+        with _as_written():
+            return self.cell.flat(self.cell.build(self.parameters).initialize_carry(None))
 
     def prepare(self) -> Parameters:
         """Return the parameters: nothing is computed once."""
@@ -157,7 +158,7 @@ def _taken_apart(name: str, width: int) -> tuple[Any, Any, Any]:
     """Return (what is no parameter, the parameters' places with their names, shapes and dtypes of a state)."""
     import equinox
 
-    with jax.ensure_compile_time_eval():
+    with jax.ensure_compile_time_eval(), _as_written():
         module = _made(name, width, jax.random.key(0))
         floats, rest = equinox.partition(module, equinox.is_inexact_array)
         names = jax.tree_util.tree_map_with_path(lambda path, _: jax.tree_util.keystr(path), floats)
