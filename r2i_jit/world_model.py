@@ -174,10 +174,8 @@ class WorldModel(nn.Module):
         keys = None if key is None else jax.random.split(key, is_first.shape[1])
 
         def advance(module, carry, seen, action, first, ssm_first, input_first, key):
-            hidden = jnp.where(ssm_first[:, None, None], before, carry.hidden)
-            u, direct = module._input(carry.stoch, carry.change, carry.start, action, input_first, first)
-            y, hidden = module.stack.step(prepared, u, hidden)
-            deter = module._deter(y, direct, hidden)
+            carry = carry._replace(hidden=jnp.where(ssm_first[:, None, None], before, carry.hidden))
+            deter, hidden = module._advance(prepared, carry, action, first, input_first)
             post = module._log_probs(module.post_net(*seen, deter))
             probs = jnp.exp(post)
             stoch = dist.straight_through(_draw(key, probs), probs).reshape(first.shape[0], -1)
@@ -336,10 +334,16 @@ class WorldModel(nn.Module):
         return jnp.concatenate([deter, self.recall_net(even).astype(jnp.float32)], -1)
 
     def _advance(
-        self, prepared: tuple[Any, ...], latent: Latent, action: jax.Array, is_first: jax.Array
+        self,
+        prepared: tuple[Any, ...],
+        latent: Latent,
+        action: jax.Array,
+        is_first: jax.Array,
+        stoch_first: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Return (h, SSM state) of the step after `latent` and `action`."""
-        u, direct = self._input(latent.stoch, latent.change, latent.start, action, is_first, is_first)
+        """Return (h, SSM state) of the step after `latent` and `action`; `stoch_first` is `is_first` if not given."""
+        stoch_first = is_first if stoch_first is None else stoch_first
+        u, direct = self._input(latent.stoch, latent.change, latent.start, action, stoch_first, is_first)
         y, hidden = self.stack.step(prepared, u, latent.hidden)
         return self._deter(y, direct, hidden), hidden
 

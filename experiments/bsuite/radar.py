@@ -24,16 +24,9 @@ def draw(agents: Mapping[str, Mapping[str, float]], out: Path, note: str = "") -
       out: the file.
       note: a line below the figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from experiments.drawing.curves import save
 
-    figure = radar(agents, note)
-    FigureCanvasAgg(figure)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Never a half-written picture in the place of a whole one.
-    temporary = out.with_name(out.name + ".tmp")
-    figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.15)  # Labels reach beyond the layout.
-    temporary.replace(out)
-    return out
+    return save(radar(agents, note), out, bbox_inches="tight", pad_inches=0.15)  # Labels reach beyond the layout.
 
 
 def radar(agents: Mapping[str, Mapping[str, float]], note: str = "") -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.comparing.sets import Member, RunSet, normalised
 from experiments.comparing.statistics import AGGREGATES, Estimate, Scores, aggregates
-from experiments.drawing.curves import COLOURS
+from experiments.drawing.curves import COLOURS, save
 
 POINTS, REPEATS = 40, 500  # of a curve, and of the bootstrap at each
 _IQM = next(iter(AGGREGATES))
@@ -21,13 +21,11 @@ def draw(
 
     `found` are the aggregates after `steps`, at the end if that is None.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     over = ["steps"] + ["minutes"] * all(_is_timed(one, games) for one in sets)
     figure = Figure(figsize=(4.2 * (1 + len(over)), 4.0), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
     first, *others = figure.subplots(1, 1 + len(over))
     for row, name in enumerate(AGGREGATES):
         for i, estimates in enumerate(found):
@@ -37,7 +35,7 @@ def draw(
     first.set_xlabel("score: 0 random play, 1 best known")
     for axes, axis in zip(others, over, strict=True):
         for i, one in enumerate(sets):
-            x, middle, low, high = curve(one, games, axis)
+            x, middle, low, high = curve(one, games, axis, steps)
             colour = COLOURS[i % len(COLOURS)]
             axes.plot(x, middle, color=colour, linewidth=2, label=one.name)
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -54,27 +52,25 @@ def draw(
     others[0].legend(frameon=False, fontsize=8)
     when = "" if steps is None else f" after {steps:,} steps"
     first.set_title(f"{len(games)} game{'s' if len(games) > 1 else ''}{when}", loc="left", fontweight="bold")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(out.name + ".tmp")  # Never a half-written picture in the place of a whole one.
-    figure.savefig(temporary, format="png")
-    temporary.replace(out)
-    return out
+    return save(figure, out)
 
 
-def curve(one: RunSet, games: Sequence[str], axis: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def curve(
+    one: RunSet, games: Sequence[str], axis: str, steps: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (steps or minutes, interquartile mean and the ends of its interval at them).
 
     At each the last evaluation of each seed counts, after its end, too; before its first one, it plays as random play.
-    A seed that has no return at its end is left out, as in the table.
+    A seed that has no return after `steps` (at its end) is left out, as in the table.
     """
-    kept = {game: [member for member in one.games[game] if np.isfinite(member.at(None))] for game in games}
+    kept = {game: [member for member in one.games[game] if np.isfinite(member.at(steps))] for game in games}
     end = max(float(np.nanmax(getattr(member, axis))) for members in kept.values() for member in members)
     places = np.linspace(0.0, end, POINTS)
     rows = []
     for place in places:
         scores = _scores_at(kept, axis, place)
         estimate = aggregates(scores, REPEATS)[_IQM]
-        rows.append([estimate.value if np.isnan(end) else end for end in estimate])
+        rows.append([estimate.value if np.isnan(bound) else bound for bound in estimate])
     middle, low, high = np.array(rows).T
     return places, middle, low, high
 

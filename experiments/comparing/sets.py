@@ -140,6 +140,8 @@ def _of_file(path: Path) -> list[tuple[str, Member]]:
                     points = [point for point in points if point[0] < entry["final"]["env_steps"]]
                     points.append((entry["final"]["env_steps"], None, entry["final"]["mean"][i]))
                 found.append((member.get("env", entry["env"]), _member(points)))
+        except RunFileError:
+            raise
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise RunFileError(f"{path}: {type(error).__name__} {json.dumps(str(error))[:60]} in a curve") from None
     return found

@@ -145,21 +145,26 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def draw(curves: Sequence[Curve], envs: Sequence[str], out: Path) -> Path:
     """Draw curves of the given environments into the PNG file `out` and return its path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     envs = sorted(set(envs))
-    out.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(7.5, 4.4), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for index, curve in enumerate(curves):
         _draw_curve(axes, curve, COLOURS[index % len(COLOURS)], STYLES[index // len(COLOURS) % len(STYLES)])
     _draw_references(axes, envs, max((curve.steps.max(initial=0) for curve in curves), default=0))
     _style(axes, curves, envs)
-    # Never a half-written picture in the place of a whole one.
+    return save(figure, out)
+
+
+def save(figure: Any, out: Path, **options: Any) -> Path:
+    """Write a figure into the PNG file `out`, never half of it in the place of a whole one, and return its path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    figure.savefig(temporary, format="png", **options)
     temporary.replace(out)
     return out
 

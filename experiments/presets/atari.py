@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.presets import control
+from experiments.presets import rule
 from r2i_jit.config import BehaviorConfig, Config, Hypers, LoopConfig, ModelConfig, ReplayConfig
 
 DEFAULT_ENV = "atari/pong"
@@ -30,4 +30,4 @@ def _paper(env: str, environment: Any) -> Config:
     )
 
 
-PRESETS = {"tiny": control.by_rule("tiny"), "small": control.by_rule("small"), "paper": _paper}
+PRESETS = {"tiny": rule.by_rule("tiny"), "small": rule.by_rule("small"), "paper": _paper}

@@ -6,15 +6,6 @@ from experiments.presets import rule
 from r2i_jit.config import BehaviorConfig, Config, Hypers, LoopConfig, ModelConfig, ReplayConfig
 
 
-def by_rule(size: str) -> Any:
-    """Return the rule's configuration at a size, as a function of an environment."""
-
-    def configuration(env: str, environment: Any) -> Config:
-        return rule.configuration(env, environment, environment.default_params, size)
-
-    return configuration
-
-
 def paper(env: str, environment: Any) -> Config:
     """Return R2I's configuration for DM Control from joint angles (the release's `dmc_proprio`).
 
@@ -33,4 +24,4 @@ def paper(env: str, environment: Any) -> Config:
     )
 
 
-PRESETS = {"tiny": by_rule("tiny"), "small": by_rule("small"), "paper": paper}
+PRESETS = {"tiny": rule.by_rule("tiny"), "small": rule.by_rule("small"), "paper": paper}

@@ -4,21 +4,9 @@ At size paper the rule takes, for the symbolic games, R2I's POPGym configuration
 its Memory Maze configuration: the paper has no Craftax.
 """
 
-from typing import Any
-
 from experiments.presets import rule
-from r2i_jit.config import Config
 
 DEFAULT_ENV = "craftax/Classic-Symbolic"
 SUITE_STEPS = {"tiny": 1_000_000, "small": 10_000_000, "paper": 10_000_000}
 STEPS: dict[str, int] = {}
-
-
-def _by_rule(size: str) -> Any:
-    def configuration(env: str, environment: Any) -> Config:
-        return rule.configuration(env, environment, environment.default_params, size)
-
-    return configuration
-
-
-PRESETS = {size: _by_rule(size) for size in SUITE_STEPS}
+PRESETS = {size: rule.by_rule(size) for size in SUITE_STEPS}

@@ -5,6 +5,7 @@ What those have for one game alone is left out. docs/own.md says what the rule r
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -57,6 +58,15 @@ def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
     ):  # its entropy is of another size, and falls with every number of the action
         hypers = hypers.replace(entropy_scale=min(hypers.entropy_scale, 3e-3))
     return dataclasses.replace(config, hypers=hypers)
+
+
+def by_rule(size: str) -> Callable[[str, Any], Config]:
+    """Return the rule at a size, as a suite's `PRESETS` have it: a function of an id and its environment."""
+
+    def configured(env: str, environment: Any) -> Config:
+        return configuration(env, environment, environment.default_params, size)
+
+    return configured
 
 
 def _discount(steps: int | None) -> float:

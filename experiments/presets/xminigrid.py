@@ -36,14 +36,7 @@ _SETTINGS = (
 
 def _tiny(env: str, environment: Any) -> Config:
     """About 0.3M parameters, some twenty minutes of a core for each agent."""
-    return rule.configuration(env, environment, environment.default_params, "tiny").override(_SETTINGS)
+    return rule.by_rule("tiny")(env, environment).override(_SETTINGS)
 
 
-def _by_rule(size: str) -> Any:
-    def configuration(env: str, environment: Any) -> Config:
-        return rule.configuration(env, environment, environment.default_params, size)
-
-    return configuration
-
-
-PRESETS = {"tiny": _tiny, **{size: _by_rule(size) for size in SUITE_STEPS if size != "tiny"}}
+PRESETS = {"tiny": _tiny, "small": rule.by_rule("small"), "paper": rule.by_rule("paper")}

@@ -19,6 +19,7 @@ from r2i_jit.config import MEMAX, Sequence
 from r2i_jit.ranges import ConfigError
 from r2i_jit.sequence.stack import Stack
 from tests.agents import small_config
+from tests.equivalence.test_world_model import assert_close
 
 B, T, H = 2, 9, 16
 KINDS = get_args(Sequence)
@@ -96,11 +97,6 @@ def core(request):
         "slopes_steps": gradients(steps),
         "later": jit(jax.grad(lambda u, params, first, carry: whole(params, u, first, carry)[0][:, 6:].sum())),
     }
-
-
-def assert_close(got, expected, tolerance=1e-4):
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 PATTERNS = {"bits": st.integers(0, 2 ** (B * T) - 1), "seed": st.integers(0, 3)}

@@ -67,6 +67,15 @@ def test_a_seed_without_an_evaluation_is_in_no_curve(tmp_path, capsys):
     assert figure.curve(sets.read(path, ""), [GAMES[0]], "steps")[1][-1] == 1.0
 
 
+def test_seeds_that_diverged_later_have_what_they_had(tmp_path, capsys):
+    """After so many steps there was a return of each, at the end of none: the picture has the seeds of the table."""
+    path = scores_file(tmp_path / "lost.json", {GAMES[0]: [None, None]})
+    assert report.main([str(path), "--steps", "1000", "--out", str(tmp_path / "out")]) == 0
+    assert "-0.500 ± 0.000 (2)" in capsys.readouterr().out and (tmp_path / "out" / "report.png").exists()
+    assert report.main([str(path), "--out", str(tmp_path / "out")]) == 0
+    assert "-, 2 without" in capsys.readouterr().out
+
+
 def test_a_folder_of_files_and_no_picture_of_before(two, tmp_path, capsys):
     out = tmp_path / "out"
     assert report.main([str(two[0].parent), "--out", str(out)]) == 0
@@ -115,6 +124,11 @@ def test_what_is_no_set_of_runs_is_named(fake, two, tmp_path, capsys):
     Path("torn.json").write_text(two[0].read_text()[:100])
     assert "torn.json is damaged" in error_of(["torn.json"], capsys)
     text = json.loads(two[0].read_text())
+    text["curves"][0]["members"] = [{"seed": 0, "hypers.actor_lr": 0.5}]
+    Path("swept.json").write_text(json.dumps(text))
+    line = error_of(["swept.json"], capsys)
+    assert line == "error: swept.json is of a sweep: its agents differ; a set of runs is of `train` or `suite`"
+    text["curves"][0]["members"] = [{"seed": 0}]
     del text["curves"][0]["eval_steps"]
     Path("lacks.json").write_text(json.dumps(text))
     assert "lacks.json" in error_of(["lacks.json"], capsys)
