@@ -309,7 +309,7 @@ def test_the_player_takes_observations_as_an_agent_has_them():
 def test_an_agent_gets_a_configuration_by_rule():
     config = presets.preset("xminigrid")
     assert config.env == S8 and config.replay.sequence_length == 256
-    assert presets.default_steps(config, "tiny") == 200_000
+    assert presets.default_steps(config, "tiny") == 9_000_000
     assert presets.preset("xminigrid", env="xminigrid/MiniGrid-Empty-5x5").replay.sequence_length == 101
 
 

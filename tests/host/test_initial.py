@@ -89,7 +89,7 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
 
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)
-    args = types.SimpleNamespace(size=None, seeds=None, seed=None, steps=None, init_from=None)
+    args = types.SimpleNamespace(agent=None, size=None, seeds=None, seed=None, steps=None, init_from=None)
     changes = lambda source, info: rundir.changes(
         types.SimpleNamespace(**{**vars(args), "init_from": source}), trainer.config, info, trainer.config
     )
