@@ -201,22 +201,20 @@ class Agent:
     def _actor_gradient(self, state, start, start_cont, hypers, key):
         """Imagine, and differentiate the actor's loss.
 
-        The critic is run forward once: its logits and their pull-back serve the returns here and the critic's own loss.
+        It is differentiated by what the actor put out, and that by the actor's parameters for all steps at once. The
+        critic is run forward once: its logits and their pull-back serve the returns and the critic's own loss.
 
         Returns:
           ((metrics, trajectory, returns, updated normaliser), actor gradient, (critic logits, their pull-back)).
         """
         cfg, spec = self.config.behavior, self.spec
 
-        def rollout(actor_params):
+        def rollout(nudge=None):
             return behavior.imagine(
-                cfg, spec, self.model, self.actor, state.model, actor_params, start, start_cont, key
+                cfg, spec, self.model, self.actor, state.model, state.actor, start, start_cont, key, nudge
             )
 
-        def run_critic(feat):
-            return jax.vjp(lambda params: self.critic.apply({"params": params}, feat), state.critic)
-
-        def objective(actor_params, trajectory, logits):
+        def objective(trajectory, logits):
             last = self.critic.apply({"params": state.critic}, trajectory.last)
             value = dist.two_hot_mean(logits)
             returns = behavior.lambda_returns(
@@ -227,25 +225,30 @@ class Agent:
                 hypers.return_lambda,
             )
             norm = state.return_norm.update(jax.lax.stop_gradient(returns), hypers.return_decay)
-            loss, metrics = behavior.actor_loss(
-                cfg, spec, self.actor, actor_params, trajectory, returns, value, norm, hypers
-            )
-            return loss, (metrics, trajectory, returns, norm)
+            loss, metrics = behavior.actor_loss(cfg, spec, trajectory, returns, value, norm, hypers)
+            return loss, (metrics, returns, norm)
 
-        if behavior.uses_backprop(cfg, spec):
+        def run(module):
+            return lambda params, feat: module.apply({"params": params}, feat)
 
-            def through_dynamics(actor_params):
-                trajectory = rollout(actor_params)
-                logits = self.critic.apply({"params": state.critic}, trajectory.feat)
-                return objective(actor_params, trajectory, logits)
-
-            grads, results = jax.grad(through_dynamics, has_aux=True)(state.actor)
-            return results, grads, run_critic(jax.lax.stop_gradient(results[1].feat))
-
-        trajectory = rollout(state.actor)
-        critic_parts = run_critic(trajectory.feat)
-        grads, results = jax.grad(objective, has_aux=True)(state.actor, trajectory, critic_parts[0])
-        return results, grads, critic_parts
+        through_dynamics = behavior.uses_backprop(cfg, spec)
+        if through_dynamics:
+            still = jax.tree.map(lambda raw: jnp.zeros(raw.shape, raw.dtype), jax.eval_shape(rollout).raw)
+            trajectory, pull_back_rollout = jax.vjp(rollout, still)
+        else:
+            trajectory = rollout()
+        logits, pull_back_critic = jax.vjp(run(self.critic), state.critic, trajectory.feat)
+        (by_trajectory, by_logits), (metrics, returns, norm) = jax.grad(objective, (0, 1), has_aux=True)(
+            trajectory, logits
+        )
+        by_raw = by_trajectory.raw
+        if through_dynamics:
+            _, by_feat = pull_back_critic(by_logits)
+            feat = jax.tree.map(jnp.add, by_trajectory.feat, by_feat)
+            (by_raw,) = pull_back_rollout(by_trajectory._replace(feat=feat))
+        _, pull_back_actor = jax.vjp(run(self.actor), state.actor, trajectory.feat)
+        critic_parts = logits, lambda by_logits: pull_back_critic(by_logits)[:1]
+        return (metrics, trajectory, returns, norm), pull_back_actor(by_raw)[0], critic_parts
 
 
 def _where(condition: jax.Array, new: Any, old: Any) -> Any:

@@ -129,6 +129,7 @@ class Trajectory(NamedTuple):
     """I imagined steps from N states: (I, N, ...), step k leads from state k to state k + 1."""
 
     feat: Features  # of the states 0..I-1, in which actions are taken
+    raw: jax.Array  # (I, N, ...), what the actor put out there
     action: jax.Array  # (I, N, A), taken in them
     reward: jax.Array  # (I, N), of arriving in the states 1..I, in the scale the agent learns from
     cont: jax.Array  # (I, N), of the states 1..I
@@ -193,6 +194,7 @@ def imagine(
     start: Latent,
     start_cont: jax.Array,
     key: jax.Array,
+    nudge: jax.Array | None = None,
 ) -> Trajectory:
     """Roll the policy out in the world model.
 
@@ -206,11 +208,13 @@ def imagine(
       start: N posterior latents.
       start_cont: (N,), 1 - is_terminal of the start states.
       key: typed PRNG key.
+      nudge: (I, N, ...), added to what the actor puts out: a gradient by it, at zeros, is one by `Trajectory.raw`, and
+        the actor's parameters need none inside the loop.
     """
     variables = {"params": model.for_steps(sg(model_params))}
     prepared = model.apply(variables, method=WorldModel.prepare)
     differentiable = uses_backprop(config, spec)
-    if not differentiable:  # else the steps' gradients would be added up in what the kernels are cast to
+    if nudge is not None or not differentiable:  # else the gradients would be added up in what kernels are cast to
         actor_params = cast_kernels(actor_params, actor.dtype)
     keeps_deter = config.policy_input != "hidden"
 
@@ -218,10 +222,13 @@ def imagine(
         reward_logits, continue_logit = model.apply(variables, latent, method=WorldModel.heads)
         return dist.two_hot_mean(reward_logits), jax.nn.sigmoid(continue_logit)
 
-    def step(latent, key):
+    def step(latent, at):
+        key, nudge = at
         key_act, key_model = jax.random.split(key)
         feat = features(latent, config.policy_input)
         raw = actor.apply({"params": actor_params}, sg(feat))
+        if nudge is not None:
+            raw += nudge
         action = Policy(spec, config.actor_unimix, raw).sample(key_act)
         latent = model.apply(
             variables,
@@ -233,10 +240,12 @@ def imagine(
             method=WorldModel.imagine_step,
         )
         # Run here and not on the whole trajectory afterwards, the heads need nothing to be kept for them.
-        return latent, (feat, action, None if keeps_deter else heads(latent))
+        return latent, (feat, raw, action, None if keeps_deter else heads(latent))
 
-    keys = jax.random.split(key, config.horizon)
-    last, (feat, action, kept) = jax.lax.scan(step, start, keys, unroll=min(config.unroll, config.horizon))
+    if differentiable:  # computed again on the way back: to write and read what it needs takes longer
+        step = jax.checkpoint(step)
+    inputs = (jax.random.split(key, config.horizon), nudge)
+    last, (feat, raw, action, kept) = jax.lax.scan(step, start, inputs, unroll=min(config.unroll, config.horizon))
     if keeps_deter:  # then once for all steps: on a GPU a step costs its number of kernels
         change = None if start.change is None else feat[-1]
         visited = heads(start._replace(stoch=feat[0], deter=feat[1], change=change))
@@ -244,7 +253,7 @@ def imagine(
     reward, cont = kept
     if config.continue_mode == "mode":
         cont = (cont > 0.5).astype(jnp.float32)
-    return Trajectory(feat, action, reward, cont, start_cont, features(last, config.policy_input))
+    return Trajectory(feat, raw, action, reward, cont, start_cont, features(last, config.policy_input))
 
 
 def weights(trajectory: Trajectory, discount: jax.Array) -> jax.Array:
@@ -256,8 +265,6 @@ def weights(trajectory: Trajectory, discount: jax.Array) -> jax.Array:
 def actor_loss(
     config: BehaviorConfig,
     spec: ActionSpec,
-    actor: Actor,
-    actor_params,
     trajectory: Trajectory,
     returns: jax.Array,
     baseline: jax.Array,
@@ -269,9 +276,7 @@ def actor_loss(
     Args:
       config: chooses the gradient estimator.
       spec: the action space.
-      actor: the policy.
-      actor_params: its parameters.
-      trajectory: imagined with the same parameters.
+      trajectory: imagined; the gradient by its `raw` is what the policy learns from.
       returns: (I, N) lambda-returns.
       baseline: (I, N) values of the states the actions were taken in.
       norm: divides the advantages.
@@ -282,8 +287,7 @@ def actor_loss(
 
     Ref: R2I release `agent.py:286-310`.
     """
-    raw = actor.apply({"params": actor_params}, sg(trajectory.feat))
-    policy = Policy(spec, config.actor_unimix, raw)
+    policy = Policy(spec, config.actor_unimix, trajectory.raw)
     advantage = (returns - baseline) / norm.scale()
     gain = advantage if uses_backprop(config, spec) else policy.log_prob(sg(trajectory.action)) * sg(advantage)
     entropy = policy.entropy()

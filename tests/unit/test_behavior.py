@@ -36,7 +36,7 @@ def test_one_step_and_monte_carlo_limits():
 def test_states_after_an_end_have_no_weight():
     cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
     nothing = jnp.zeros((4, 2, 1))
-    trajectory = Trajectory(nothing, nothing, nothing[..., 0], cont[1:], cont[0], nothing[0])
+    trajectory = Trajectory(nothing, nothing, nothing, nothing[..., 0], cont[1:], cont[0], nothing[0])
     weight = behavior.weights(trajectory, 0.9)
     np.testing.assert_allclose(weight, [[1, 0], [0.9, 0], [0, 0], [0, 0]], rtol=1e-6)
 
@@ -49,13 +49,6 @@ def test_return_norm_tracks_percentiles_and_never_amplifies():
     assert float(norm.high) == pytest.approx(9.0, abs=1e-3) and float(norm.scale()) == pytest.approx(18.0, abs=1e-2)
 
 
-class Logits:
-    """An "actor" whose parameters are the logits themselves."""
-
-    def apply(self, variables, feat):
-        return jnp.broadcast_to(variables["params"], (*feat.shape[:-1], variables["params"].shape[-1]))
-
-
 def test_reinforce_gradient_is_that_of_the_expected_return():
     """Over all actions of a bandit, weighted by their probability, the estimator equals the exact gradient."""
     logits, payoff = jnp.array([0.2, -0.5, 1.0], jnp.float32), jnp.array([1.0, 3.0, -2.0], jnp.float32)
@@ -65,9 +58,12 @@ def test_reinforce_gradient_is_that_of_the_expected_return():
 
     def estimate(action):
         one_hot, one = jax.nn.one_hot(action, 3, dtype=jnp.float32)[None, None], jnp.ones((1, 1), jnp.float32)
-        trajectory = Trajectory(one[None], one_hot, one, one, one[0], one)
         returns, baseline = payoff[action][None, None], jnp.full((1, 1), 0.7, jnp.float32)
-        loss = lambda p: behavior.actor_loss(config, spec, Logits(), p, trajectory, returns, baseline, norm, hypers)[0]
+
+        def loss(raw):
+            trajectory = Trajectory(one[None], raw[None, None], one_hot, one, one, one[0], one)
+            return behavior.actor_loss(config, spec, trajectory, returns, baseline, norm, hypers)[0]
+
         return jax.grad(loss)(logits)
 
     probs = jax.nn.softmax(logits)

@@ -107,6 +107,42 @@ def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kin
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)) == (kind == "continuous")
 
 
+@pytest.mark.parametrize("policy_input", ["hidden", "full"])
+@pytest.mark.parametrize("kind", SPECS)
+def test_the_policy_s_gradient_is_that_of_its_whole_loss(kind, policy_input):
+    """Taken by the actor's raw output and then by its parameters, as by both at once."""
+    agent, state, start = setup(kind, "mean", policy_input)
+    cont, key = jnp.array([1.0, 0.0, 1.0, 1.0, 1.0], jnp.float32), jax.random.key(2)
+    hypers = agent.config.hypers.replace(entropy_scale=0.1)
+
+    def whole_loss(actor):
+        cfg, spec, apply_critic = (
+            agent.config.behavior,
+            agent.spec,
+            partial(agent.critic.apply, {"params": state.critic}),
+        )
+        trajectory = behavior.imagine(cfg, spec, agent.model, agent.actor, state.model, actor, start, cont, key)
+        raw = agent.actor.apply({"params": actor}, jax.lax.stop_gradient(trajectory.feat))
+        logits = [apply_critic(trajectory.feat), apply_critic(trajectory.last)[None]]
+        value = dist.two_hot_mean(jnp.concatenate(logits))
+        returns = behavior.lambda_returns(
+            trajectory.reward, trajectory.cont, value, hypers.discount, hypers.return_lambda
+        )
+        norm = state.return_norm.update(jax.lax.stop_gradient(returns), hypers.return_decay)
+        if kind == "discrete":
+            trajectory, returns, value = jax.lax.stop_gradient((trajectory, returns, value))
+        trajectory = trajectory._replace(raw=raw)
+        return behavior.actor_loss(cfg, spec, trajectory, returns, value[:-1], norm, hypers)[0]
+
+    def ours():
+        return agent._actor_gradient(state, start, cont, hypers, key)[1]
+
+    found, expected = jax.jit(lambda: (ours(), jax.grad(whole_loss)(state.actor)))()
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    assert largest > 0
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4 * largest), found, expected)
+
+
 @pytest.mark.parametrize("gates", [0, 2])
 def test_a_policy_may_begin_indifferent(gates):
     def first_policy(scale):
