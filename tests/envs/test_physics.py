@@ -176,7 +176,8 @@ def beads():
 
 
 def test_a_run_counts_them_and_stays_finite():
-    trainer = Trainer(small_config("tests.envs.test_physics:beads", replay__sequence_length=9, hypers__reward_scale=1))
+    config = small_config("tests.envs.test_physics:beads", replay__sequence_length=9, hypers__reward_scale=1)
+    trainer = Trainer(config, quick_compile=True)
     state = trainer.init(jax.random.split(jax.random.key(0), 2))
     counted = 0
     for _ in range(6):
