@@ -125,7 +125,10 @@ def _match(args: Any) -> Any:
         return players.without_run(env_id, args.policy, args.seed)
     if args.imagine is not None:
         _check_images(restoring.described(args.run_dir, args.member))
-    return players.of_run(args.run_dir, args.step, args.member, args.policy, args.seed)
+    match = players.of_run(args.run_dir, args.step, args.member, args.policy, args.seed)
+    if args.imagine is not None and match.agent is not None and match.agent.on_policy:
+        cli.fail(f"--imagine needs a world model, and the agent of {args.run_dir} has none")
+    return match
 
 
 def _check_images(env_id: str) -> None:

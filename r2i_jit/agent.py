@@ -1,6 +1,6 @@
 """The agent as pure functions: initialise, act, and one training update of world model, actor and critic."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ class AgentState(NamedTuple):
 
 class Agent:
     """Modules and sizes; holds no arrays."""
+
+    on_policy: ClassVar[bool] = False
 
     def __init__(self, config: Config, parts: Any, spec: ActionSpec, obs_example: Any):
         """Build the modules.
@@ -116,6 +118,11 @@ class Agent:
         raw = self.actor.apply({"params": state.actor}, behavior.features(latent, self.config.behavior.policy_input))
         policy = Policy(self.spec, self.config.behavior.actor_unimix, raw)
         return self.spec.decode(policy.mode() if greedy else policy.sample(key_act)), latent
+
+    def value(self, state: AgentState, latent: Latent) -> jax.Array:
+        """Return the discounted return that the critic expects (...), in the scale that is learned from."""
+        feat = behavior.features(latent, self.config.behavior.policy_input)
+        return dist.two_hot_mean(self.critic.apply({"params": state.critic}, feat))
 
     def update(
         self, state: AgentState, batch: Batch, hypers: Hypers, key: jax.Array

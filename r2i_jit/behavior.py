@@ -89,27 +89,27 @@ class Policy(NamedTuple):
             groups = [dist.unimix_probs(group, self.unimix) for group in self._groups(self.raw)]
             keys = [key] if len(groups) == 1 else jax.random.split(key, len(groups))
             return _joined([dist.sample_one_hot(key, probs) for key, probs in zip(keys, groups, strict=True)])
-        mean, std = self._moments()
+        mean, std = self.moments()
         return mean + std * jax.random.normal(key, mean.shape, mean.dtype)
 
     def mode(self) -> jax.Array:
         """Return the most likely action vectors (..., A)."""
         if self.spec.discrete:
             return _joined([dist.mode_one_hot(group) for group in self._groups(self.raw)])
-        return self._moments()[0]
+        return self.moments()[0]
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Return the log-probability (...) of action vectors."""
         if self.spec.discrete:
             pairs = zip(self._groups(action), self._log_probs(), strict=True)
             return functools.reduce(jnp.add, [jnp.sum(chosen * group, -1) for chosen, group in pairs])
-        return dist.normal_log_prob(action, *self._moments())
+        return dist.normal_log_prob(action, *self.moments())
 
     def entropy(self) -> jax.Array:
         """Return the entropy in nats (...)."""
         if self.spec.discrete:
             return functools.reduce(jnp.add, [dist.entropy(group) for group in self._log_probs()])
-        return dist.normal_entropy(self._moments()[1])
+        return dist.normal_entropy(self.moments()[1])
 
     def _groups(self, vector: jax.Array) -> list[jax.Array]:
         return [vector] if len(self.spec.groups) == 1 else split_groups(vector, self.spec.groups)
@@ -117,7 +117,8 @@ class Policy(NamedTuple):
     def _log_probs(self) -> list[jax.Array]:
         return [dist.unimix_log_probs(group, self.unimix) for group in self._groups(self.raw)]
 
-    def _moments(self) -> tuple[jax.Array, jax.Array]:
+    def moments(self) -> tuple[jax.Array, jax.Array]:
+        """Return mean and standard deviation (..., A) of continuous actions."""
         return dist.tanh_normal(*jnp.split(self.raw, 2, -1))
 
 

@@ -59,6 +59,8 @@ class _Static:
             check(f"{self.group}.{name}", key, getattr(self, name))
 
 
+# What is trained: the world model's agent, R2I's and DreamerV3's, or recurrent PPO.
+Algorithm = Literal["world_model", "ppo"]
 ImageNet = Literal["convolutions", "patches"]
 # What carries memory from step to step: ours, and those of the package memax (an extra).
 Sequence = Literal["s3m", "gru", "lru", "s6", "ffm", "gdn", "attention"]
@@ -164,6 +166,17 @@ class ReplayConfig(_Static):
 
 
 @dataclass(frozen=True)
+class PPOConfig(_Static):
+    """Recurrent PPO (static); of use where `algorithm` is ppo, which has no replay and no imagination."""
+
+    group = "ppo"
+
+    steps: int = count(128, 10**5)  # of each environment, between two trainings
+    epochs: int = count(4, 1000)
+    minibatches: int = count(4, _ENVS)  # in an epoch, of whole streams: divides loop.num_envs
+
+
+@dataclass(frozen=True)
 class LoopConfig(_Static):
     """How collection and training take turns (static)."""
 
@@ -218,6 +231,8 @@ class Hypers:
     return_decay: float = within(0.99, 0, 1)  # EMA of the return percentiles
     slow_critic_rate: float = within(0.02, 0, 1)
     slow_critic_scale: float = not_negative(1.0)
+    clip_range: float = positive(0.2)  # of PPO's ratio of probabilities
+    value_scale: float = not_negative(0.5)  # of PPO's value loss
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""
@@ -229,9 +244,11 @@ class Config:
     """Everything that defines a run except its seeds and its length."""
 
     env: str = "popgym/RepeatPreviousEasy"
+    algorithm: Algorithm = "world_model"
     model: ModelConfig = field(default_factory=ModelConfig)
     behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     hypers: Hypers = field(default_factory=Hypers)
 
@@ -307,6 +324,7 @@ _GROUPS = {
     "model": ModelConfig,
     "behavior": BehaviorConfig,
     "replay": ReplayConfig,
+    "ppo": PPOConfig,
     "loop": LoopConfig,
     "hypers": Hypers,
 }
@@ -335,6 +353,10 @@ def _conflicts(config: Config) -> Iterator[str]:
         most = math.isqrt(_EIGENVECTORS // model.ssm_layers)
         yield f"model.ssm_state={model.ssm_state}: expected at most {most} with {beside('model.ssm_layers')}"
 
+    if config.algorithm == "ppo":
+        if loop.num_envs % config.ppo.minibatches:
+            yield f"ppo.minibatches={config.ppo.minibatches} must divide {beside('loop.num_envs')}"
+        return
     steps = replay.batch_size * replay.sequence_length
     if steps > _BATCH_STEPS:
         most = _BATCH_STEPS // replay.sequence_length
@@ -370,7 +392,7 @@ def differences(saved: Config, asked: Config) -> list[str]:
 def _keys() -> dict[str, Key]:
     """Return every key by its full name."""
     grouped = {f"{name}.{leaf}": key for name, group in _GROUPS.items() for leaf, key in keys_of(group).items()}
-    return {"env": keys_of(Config)["env"], **grouped}
+    return {"env": keys_of(Config)["env"], "algorithm": keys_of(Config)["algorithm"], **grouped}
 
 
 def _key(name: str) -> Key:
@@ -385,7 +407,7 @@ def _key(name: str) -> Key:
 
 
 def _starts() -> str:
-    return ", ".join(["env", *(f"{name}." for name in _GROUPS)])
+    return ", ".join(["env", "algorithm", *(f"{name}." for name in _GROUPS)])
 
 
 def _changed(config: Config, values: dict[str, Any]) -> Config:

@@ -14,6 +14,7 @@ import numpy as np
 from envs.observation import Binary, Categorical, Continuous, Image, Leaf, Part, fit
 from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import Agent
+from r2i_jit.algorithms import make_agent
 from r2i_jit.config import Config
 
 
@@ -86,7 +87,7 @@ def build_agent(config: Config, description: Description) -> Agent:
     examples: Any = tuple(jax.ShapeDtypeStruct(leaf.arranged_shape, np.dtype(leaf.dtype)) for leaf in leaves)
     parts: Any = tuple(leaf.arranged_parts for leaf in leaves)
     one = len(leaves) == 1
-    return Agent(config, parts[0] if one else parts, description.action, examples[0] if one else examples)
+    return make_agent(config, parts[0] if one else parts, description.action, examples[0] if one else examples)
 
 
 def _leaf(values: Mapping[str, Any]) -> Leaf:

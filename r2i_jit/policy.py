@@ -159,8 +159,10 @@ class TrainedPolicy:
           Predictions (batch, T, ...), NumPy.
 
         Raises:
-          ValueError: if the actions have another shape or kind of dtype, or are no actions.
+          ValueError: if the actions have another shape or kind of dtype, or are no actions; if it has no world model.
         """
+        if self.agent.on_policy:
+            raise ValueError(f"this agent ({self.config.algorithm}) has no world model that could predict")
         batch, shape = memory.begun.shape[0], np.shape(actions)
         steps = shape[1] if len(shape) > 1 else 1
         wanted = (batch, max(1, steps), *self.action.env_shape)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from envs.observation import Binary, Categorical, Image, Parts
-from r2i_jit import behavior
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
@@ -37,8 +36,7 @@ class Prediction(NamedTuple):
 
 def value(agent: Agent, state: AgentState, latent: Latent) -> jax.Array:
     """Return the critic's discounted return (B,) from latents (B, ...) on, in the game's own reward."""
-    feat = behavior.features(latent, agent.config.behavior.policy_input)
-    return _own_reward(agent, agent.critic.apply({"params": state.critic}, feat))
+    return agent.value(state, latent) / jnp.float32(agent.config.hypers.reward_scale)
 
 
 def predict(agent: Agent, state: AgentState, latent: Latent, actions: jax.Array, key: jax.Array | None) -> Prediction:

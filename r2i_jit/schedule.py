@@ -24,8 +24,13 @@ def schedule(config: Config) -> Schedule:
     """Return the counts.
 
     Raises:
-      ConfigError: if no short turn has the configured train ratio, or replay cannot hold a sequence.
+      ConfigError: if no short turn has the configured train ratio, or replay cannot hold a sequence. PPO has neither.
     """
+    if config.algorithm == "ppo":
+        turn_updates = config.ppo.epochs * config.ppo.minibatches
+        return Schedule(
+            config.ppo.steps, turn_updates, max(1, math.ceil(config.loop.chunk_updates / turn_updates)), 0, 0
+        )
     turn_steps, turn_updates = _turn(config)
     turns = max(1, math.ceil(config.loop.chunk_updates / turn_updates))
     num_envs, length = config.loop.num_envs, config.replay.sequence_length

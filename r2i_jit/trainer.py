@@ -23,7 +23,8 @@ from envs.tally import Tally
 from envs.wrappers import arranged
 from r2i_jit import compiling, replay, rollout, spreading
 from r2i_jit.actions import ActionSpec, action_spec
-from r2i_jit.agent import Agent, AgentState
+from r2i_jit.agent import AgentState
+from r2i_jit.algorithms import make_agent
 from r2i_jit.config import Config, ConfigError, Hypers
 from r2i_jit.model_loss import Batch
 from r2i_jit.observations import blamed, check_environment, images, latent_groups
@@ -38,7 +39,7 @@ class SeedState(struct.PyTreeNode):
 
     agent: AgentState
     player: Player
-    replay: Transitions
+    replay: Any  # Transitions, and () where what is played is learned from at once
     hypers: Hypers
     key: jax.Array
     diverged: jax.Array  # bool: what it learned was not finite, and it stays as it was before that
@@ -94,7 +95,7 @@ class Trainer:
         self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
         if spec.discrete and config.behavior.actor_gradient == "backprop":
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
-        self.agent = Agent(config, self.parts, spec, obs)
+        self.agent = make_agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
         self._programs = Programs(devices or jax.devices()[:1], "seed")
         self._quick = compiling.quick()
@@ -122,6 +123,8 @@ class Trainer:
     @property
     def replay_bytes_per_step(self) -> int:
         """What one stored environment step takes."""
+        if self.agent.on_policy:
+            return 0
         return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._example()))
 
     def devices_for(self, num_seeds: int) -> int:
@@ -246,10 +249,13 @@ class Trainer:
         before = state.seeds
 
         def turn(state, _):
+            begun = state.seeds.player
             seeds, block, stats, ended = jax.vmap(partial(self._collect, random=False))(state.seeds)
-            storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
-            state = self._advance_clock(state.replace(seeds=seeds.replace(replay=storage)))
-            seeds, metrics = jax.vmap(self._learn, (0, None))(state.seeds, state.written)
+            state = self._advance_clock(self._stored(state.replace(seeds=seeds), block))
+            if self.agent.on_policy:
+                seeds, metrics = jax.vmap(self._learn_at_once)(state.seeds, begun, block)
+            else:
+                seeds, metrics = jax.vmap(self._learn, (0, None))(state.seeds, state.written)
             return state.replace(seeds=seeds), (metrics, stats, ended)
 
         state, (metrics, stats, ended) = jax.lax.scan(turn, state, None, length=self.turns)
@@ -287,6 +293,20 @@ class Trainer:
         agent_state, metrics = jax.lax.scan(update, seed.agent, jax.random.split(key_learn, self.turn_updates))
         return seed.replace(agent=agent_state, key=key), jax.tree.map(jnp.mean, metrics)
 
+    def _learn_at_once(
+        self, seed: SeedState, begun: Player, block: Transitions
+    ) -> tuple[SeedState, dict[str, jax.Array]]:
+        key, key_learn = jax.random.split(seed.key)
+        before, after = (begun.latent, begun.prev_action), seed.player.stream.step
+        agent_state, metrics = self.agent.learn(seed.agent, before, block, after, seed.hypers, key_learn)
+        return seed.replace(agent=agent_state, key=key), metrics
+
+    def _stored(self, state: TrainState, block: Transitions) -> TrainState:
+        if self.agent.on_policy:
+            return state
+        storage = jax.vmap(replay.add, (0, 0, None))(state.seeds.replay, block, state.written)
+        return state.replace(seeds=state.seeds.replace(replay=storage))
+
     def _sample(self, storage: Transitions, written: jax.Array, key: jax.Array) -> Batch:
         cfg = self.config.replay
         steps = replay.sample(storage, written, key, cfg.batch_size, cfg.sequence_length, cfg.start, cfg.rewarded)
@@ -302,7 +322,7 @@ class Trainer:
             key, key_agent, key_player = jax.random.split(key, 3)
             agent_state = self.agent.init(key_agent, hypers)
             player = rollout.start(self.agent, self._played, self._params(setting), agent_state, key_player, num_envs)
-            storage = replay.init(self._example(), self.capacity, num_envs)
+            storage = () if self.agent.on_policy else replay.init(self._example(), self.capacity, num_envs)
             no = jnp.zeros((), bool)
             return SeedState(
                 agent=agent_state, player=player, replay=storage, hypers=hypers, key=key, diverged=no, setting=setting
@@ -316,8 +336,7 @@ class Trainer:
 
         def turn(state, _):
             seeds, block, _, ended = jax.vmap(partial(self._collect, random=True))(state.seeds)
-            storage = jax.vmap(replay.add, (0, 0, None))(seeds.replay, block, state.written)
-            return self._advance_clock(state.replace(seeds=seeds.replace(replay=storage))), ended
+            return self._advance_clock(self._stored(state.replace(seeds=seeds), block)), ended
 
         def restart(seed):
             """Begin fresh episodes: the agent did not follow the random ones."""

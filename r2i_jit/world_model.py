@@ -45,12 +45,40 @@ class Observed(NamedTuple):
     prior: jax.Array  # (B, T, S, C) log-probabilities of z_t given h_t
 
 
-class WorldModel(nn.Module):
-    """R2I's world model with an S3M core. Pure: every method goes through `apply(..., method=...)`."""
+class Encoders(nn.Module):
+    """What reads observations: a network an image, and layers for all numbers together."""
 
     config: ModelConfig
     parts: Any  # of the observation; see `observations.py`
     dtype: jnp.dtype = jnp.float32
+
+    def make_encoders(self) -> None:
+        """Create them, in a module's `setup`."""
+        cfg, dtype, size = self.config, self.dtype, sum(part.size for part in numbers(self.parts))
+        eyes = [ImageEncoder(cfg.image_net, cfg.image_depth, dtype) for _ in images(self.parts)]
+        self.is_image = len(eyes) == 1 and not size  # and nothing else: its networks have the plain names
+        self.encoder: Any
+        if self.is_image:
+            self.encoder = eyes[0]
+            return
+        if size:
+            self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
+        self.image_encoders = eyes
+
+    def encoded(self, obs: Any) -> tuple[jax.Array, ...]:
+        """Return what they make of observations, arrays (..., *shape): (..., D_i)."""
+        eyes = [self.encoder] if self.is_image else self.image_encoders
+        seen = [eye(image) for eye, image in zip(eyes, pixels(self.parts, obs), strict=True)]
+        if numbers(self.parts):
+            x = dist.symlog(vector(self.parts, obs))
+            for layer in self.encoder:
+                x = layer(x)
+            seen.append(x)
+        return tuple(seen)
+
+
+class WorldModel(Encoders):
+    """R2I's world model with an S3M core. Pure: every method goes through `apply(..., method=...)`."""
 
     def setup(self) -> None:
         """Create encoder, posterior, sequence model, prior and heads."""
@@ -59,18 +87,17 @@ class WorldModel(nn.Module):
         self.is_given, self.is_recurrent = cfg.posterior == "observation", cfg.posterior == "recurrent"
         logits = self.groups[0] * self.groups[1]
         pictures, size = images(self.parts), sum(part.size for part in numbers(self.parts))
-        eyes = [ImageEncoder(cfg.image_net, cfg.image_depth, dtype) for _ in pictures]
         painters = [ImageDecoder(cfg.image_net, cfg.image_depth, cfg.units, one.shape, dtype) for one in pictures]
-        self.is_image = len(pictures) == 1 and not size  # and nothing else: its networks have the plain names
-        self.encoder: Any
-        if self.is_image:
-            self.encoder, self.decoder = eyes[0], painters[0]
-        elif not self.is_given:
-            if size:
-                self.encoder = [Linear(cfg.units, dtype) for _ in range(cfg.encoder_layers)]
-                self.decoder = MLP(cfg.decoder_layers, cfg.units, size, dtype=dtype)
-            self.image_encoders, self.image_decoders = eyes, painters
-        if not self.is_given:
+        if self.is_given:
+            self.is_image = False
+        else:
+            self.make_encoders()
+            if self.is_image:
+                self.decoder = painters[0]
+            else:
+                self.image_decoders = painters
+                if size:
+                    self.decoder = MLP(cfg.decoder_layers, cfg.units, size, dtype=dtype)
             self.post_net = MLP(1, cfg.units, logits, dtype=dtype)
         self.input_net = Linear(cfg.units, dtype)
         self.reads_change = cfg.dynamics_input == "change"
@@ -101,18 +128,7 @@ class WorldModel(nn.Module):
         """
         if self.is_given:
             return _IMPOSSIBLE * (1.0 - to_groups(numbers(self.parts), vector(self.parts, obs)))
-        return self._log_probs(self.post_net(*self._seen(obs)))
-
-    def _seen(self, obs: Any) -> tuple[jax.Array, ...]:
-        """Return what the encoders make of observations, (..., D_i)."""
-        eyes = [self.encoder] if self.is_image else self.image_encoders
-        seen = [eye(image) for eye, image in zip(eyes, pixels(self.parts, obs), strict=True)]
-        if numbers(self.parts):
-            x = dist.symlog(vector(self.parts, obs))
-            for layer in self.encoder:
-                x = layer(x)
-            seen.append(x)
-        return tuple(seen)
+        return self._log_probs(self.post_net(*self.encoded(obs)))
 
     def prior(self, deter: jax.Array, prev_stoch: jax.Array) -> jax.Array:
         """Return the prior log-probabilities (..., S, C) of z given h and, with config.prior_skip, the z before it.
@@ -168,7 +184,7 @@ class WorldModel(nn.Module):
 
     def _observe_by_step(self, obs: Any, prev_action: Any, is_first: Any, carry: Latent, key: Any) -> Observed:
         """Observe with a posterior that reads h: what it read of the observations is all that is done at once."""
-        seen, prepared = self._seen(obs), self.stack.prepare()
+        seen, prepared = self.encoded(obs), self.stack.prepare()
         before = self.stack.initial(is_first.shape[0])
         ssm_first, input_first = self._reset_flags(is_first)
         keys = None if key is None else jax.random.split(key, is_first.shape[1])
@@ -205,7 +221,7 @@ class WorldModel(nn.Module):
         """
         carry = self.restarted(carry, is_first)
         deter, hidden = self._advance(self.stack.prepare(), carry, prev_action, is_first)
-        post = self._log_probs(self.post_net(*self._seen(obs), deter)) if self.is_recurrent else self.encode(obs)
+        post = self._log_probs(self.post_net(*self.encoded(obs), deter)) if self.is_recurrent else self.encode(obs)
         stoch = self._posterior_sample(key, jnp.exp(post)).reshape(is_first.shape[0], -1)
         return Latent(stoch, self._change(stoch, carry.stoch), deter, hidden, is_first.astype(jnp.float32))
 

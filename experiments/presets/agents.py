@@ -1,4 +1,4 @@
-"""Other agents in the same loop: what their world model is, on top of any preset.
+"""Other agents in the same loop: what they are, on top of any preset.
 
 R2I took losses, heads, latents, actor and critic over from DreamerV3 (its version of 2023). What differs is the memory:
 there it is one gated recurrent unit, which the posterior reads, so that sequences are observed step by step.
@@ -8,7 +8,7 @@ import math
 
 from r2i_jit.config import Config, ConfigError
 
-AGENTS = ("r2i", "dreamerv3")
+AGENTS = ("r2i", "dreamerv3", "ppo-gru", "ppo-s5")
 _WIDTHS = 8  # widths are multiples of this
 
 _DREAMER = (
@@ -21,6 +21,30 @@ _DREAMER = (
     "behavior.policy_input=output",
 )
 
+# Recurrent PPO: learns from what it has just played, many environments at a time. `ppo-s5` has the preset's S3M, whose
+# layers are S5's; `ppo-gru` one gated recurrent unit as large as that.
+_PPO = (
+    "algorithm=ppo",
+    "model.posterior=learned",
+    "model.dynamics_input=latent",
+    "model.prior_skip=false",
+    "behavior.actor_gates=0",
+    "behavior.actor_init=0.01",
+    "behavior.actor_unimix=0",
+    "loop.num_envs=64",
+    "loop.chunk_updates=128",
+    "ppo.steps=64",
+    "hypers.model_lr=1e-3",
+    "hypers.ssm_lr=1e-3",
+    "hypers.model_eps=1e-5",
+    "hypers.model_clip=0.5",
+    "hypers.model_weight_decay=0",
+    "hypers.warmup_updates=100",
+    "hypers.decay_updates=0",
+    "hypers.entropy_scale=0.01",
+)
+_GRU = ("model.sequence=gru", "model.ssm_layers=1", "model.block=bare")
+
 
 def configured(agent: str, config: Config) -> Config:
     """Return a preset's configuration for an agent.
@@ -32,7 +56,10 @@ def configured(agent: str, config: Config) -> Config:
         raise ConfigError(f"unknown agent {agent!r}: expected one of {', '.join(AGENTS)}")
     if agent == "r2i":
         return config
-    return config.override([*_DREAMER, f"model.units={_as_large(config)}"])
+    changes = {"dreamerv3": _DREAMER, "ppo-gru": (*_PPO, *_GRU), "ppo-s5": _PPO}[agent]
+    if "model.sequence=gru" in changes:
+        changes = (*changes, f"model.units={_as_large(config)}")
+    return config.override(changes)
 
 
 def _as_large(config: Config) -> int:

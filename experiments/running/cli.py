@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
 SIZES = ("auto", "tiny", "small", "paper")
-AGENTS = ("r2i", "dreamerv3")  # those of `presets`, which would import JAX
+AGENTS = ("r2i", "dreamerv3", "ppo-gru", "ppo-s5")  # those of `presets`, which would import JAX
 
 
 def program(command: str) -> str:

@@ -169,7 +169,8 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
         run.step = run.trainer.prefill_steps
         if run.episodes is not None:
             run.episodes.write(run.step, jax.device_get(ended))
-        note(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s")
+        if run.step:
+            note(f"played {run.step:,} steps a seed at random in {time.monotonic() - begin:.1f} s")
         _save(run)
 
 

@@ -37,6 +37,8 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
     """
     import jax
 
+    if not bytes_per_step:  # what is played is learned from at once
+        return config
     kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
     limit = device_bytes()
     affordable = int(_REPLAY_SHARE[kind] * limit / (bytes_per_step * num_seeds))

@@ -139,6 +139,16 @@ def normal_entropy(std: jax.Array) -> jax.Array:
     return jnp.sum(0.5 * jnp.log(jnp.float32(2.0 * jnp.pi * jnp.e)) + jnp.log(std), -1)
 
 
+def censored_log_prob(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    """Return the log-likelihood of (..., A) numbers of a diagonal normal that were cut to [-1, 1].
+
+    Inside it is the density's; at an end it is that of all the probability beyond.
+    """
+    inside = -0.5 * ((x - mean) / std) ** 2 - jnp.log(std) - 0.5 * jnp.log(jnp.float32(2.0 * jnp.pi))
+    beyond = jax.scipy.stats.norm.logcdf((jnp.sign(x) * mean - 1.0) / std)
+    return jnp.sum(jnp.where(jnp.abs(x) >= 1.0, beyond, inside), -1)
+
+
 def normal_log_prob(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Return the log-density at (..., A) of a diagonal normal."""
     return jnp.sum(-0.5 * ((x - mean) / std) ** 2 - jnp.log(std) - 0.5 * jnp.log(jnp.float32(2.0 * jnp.pi)), -1)

@@ -62,7 +62,7 @@ def built(request):
         def one(module, carry, obs, action, first, keys):
             before = module.restarted(carry, first)
             deter, hidden = module._advance(module.stack.prepare(), before, action, first)
-            post = module._log_probs(module.post_net(*module._seen(obs), deter))
+            post = module._log_probs(module.post_net(*module.encoded(obs), deter))
             stoch = dist.straight_through(dist.sample_one_hot(keys[0], jnp.exp(post)), jnp.exp(post)).reshape(B, -1)
             change = module._change(stoch, before.stoch)
             latent = before._replace(stoch=stoch, change=change, deter=deter, hidden=hidden,

@@ -117,7 +117,7 @@ def test_assignments_are_judged_together():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([], "config []: expected an object whose keys start with env, model."),
+        ([], "config []: expected an object whose keys start with env, algorithm, model."),
         (None, "config None: expected an object"),
         ({"model": []}, "model=[]: expected an object of model.* keys"),
         ({"hypers": None}, "hypers=None: expected an object of hypers.* keys"),
