@@ -356,6 +356,11 @@ def _conflicts(config: Config) -> Iterator[str]:
     if config.algorithm == "ppo":
         if loop.num_envs % config.ppo.minibatches:
             yield f"ppo.minibatches={config.ppo.minibatches} must divide {beside('loop.num_envs')}"
+        turns = math.ceil(loop.chunk_updates / (config.ppo.epochs * config.ppo.minibatches))
+        if turns * config.ppo.steps * loop.num_envs > _CHUNK_STEPS:
+            most = max(1, _CHUNK_STEPS // (turns * loop.num_envs))
+            others = f"{beside('loop.num_envs', 'loop.chunk_updates')}: a chunk has at most {_CHUNK_STEPS} steps"
+            yield f"ppo.steps={config.ppo.steps}: expected at most {most} with {others}"
         return
     steps = replay.batch_size * replay.sequence_length
     if steps > _BATCH_STEPS:

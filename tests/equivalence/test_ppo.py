@@ -86,3 +86,5 @@ def test_what_it_learns_from_is_what_was_known_and_done_while_playing(trained):
 def test_streams_that_do_not_share_out_are_refused():
     with pytest.raises(ConfigError, match="ppo.minibatches=3 must divide loop.num_envs=8"):
         small_config(ENV, **{**SIZES, "ppo__minibatches": 3})
+    with pytest.raises(ConfigError, match="ppo.steps=100000: expected at most 12500 with loop.num_envs=8"):
+        small_config(ENV, **{**SIZES, "ppo__steps": 100_000, "loop__chunk_updates": 4000})

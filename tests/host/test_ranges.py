@@ -19,12 +19,15 @@ RANGES = {name: key.range for name, key in KEYS.items() if key.range is not None
 # For each kind of key, values that nobody can mean.
 LEARNING_RATES = ("model_lr", "ssm_lr", "actor_lr", "critic_lr")
 SCALES = ("observation_scale", "reward_loss_scale", "continue_scale", "dyn_scale", "rep_scale", "slow_critic_scale",
-          "sparse_reward_scale")  # fmt: skip
+          "sparse_reward_scale", "value_scale")  # fmt: skip
 UPDATES = ("warmup_updates", "head_start", "critic_head_start", "decay_updates")
 NONSENSE = {
     **{f"hypers.{name}": "-1e-3 -1e-30 1e39 nan inf fast" for name in LEARNING_RATES},
     **{f"hypers.{name}": "0 -1e-8 1e-45 1e39" for name in ("model_eps", "actor_eps", "critic_eps")},
-    **{f"hypers.{name}": "0 -1 1e39" for name in ("model_clip", "actor_clip", "critic_clip", "reward_scale")},
+    **{
+        f"hypers.{name}": "0 -1 1e39"
+        for name in ("model_clip", "actor_clip", "critic_clip", "reward_scale", "clip_range")
+    },
     **{f"hypers.{name}": "-0.5 4e38 -inf" for name in (*SCALES, *UPDATES, "free_nats", "model_weight_decay")},
     **{f"hypers.{name}": "-0.01 64.5 1.0000001" for name in ("return_lambda", "return_decay", "slow_critic_rate")},
     "hypers.discount": "0 -0.9 2 1.001 1e-45",
@@ -61,6 +64,9 @@ NONSENSE = {
     "replay.train_ratio": "0 -64 1e7 1e-6 1e-45",
     "replay.prefill": "-1 2e9",
     "replay.prefill_repeat": "-0.1 1.1",
+    "ppo.steps": "0 -128 100001",
+    "ppo.epochs": "0 -4 1001",
+    "ppo.minibatches": "0 -4 65537",
     "loop.num_envs": "0 -8 65537 2147483648",
     "loop.chunk_updates": "0 -64 1000001 2147483647",
     "loop.evaluation_episodes": "0 -32 65537",
