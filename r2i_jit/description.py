@@ -13,7 +13,6 @@ import numpy as np
 
 from envs.observation import Binary, Categorical, Continuous, Image, Leaf, Part, fit
 from r2i_jit.actions import ActionSpec
-from r2i_jit.agent import Agent
 from r2i_jit.algorithms import make_agent
 from r2i_jit.config import Config
 
@@ -80,7 +79,7 @@ def of_trainer(trainer: Any) -> Description:
     return Description(tuple(leaves), agent.spec)
 
 
-def build_agent(config: Config, description: Description) -> Agent:
+def build_agent(config: Config, description: Description) -> Any:
     """Return the agent of a configuration, for an environment of this description."""
     leaves = description.observation
     # They stand for arrays.

@@ -11,7 +11,7 @@ import numpy as np
 from envs.observation import Leaf, arrange, member, shown
 from r2i_jit import description, probing, trained
 from r2i_jit.actions import ActionSpec
-from r2i_jit.agent import Agent, AgentState
+from r2i_jit.agent import AgentState
 from r2i_jit.config import Config
 from r2i_jit.probing import Prediction
 from r2i_jit.trained import LoadError, Trained
@@ -71,7 +71,7 @@ class TrainedPolicy:
           source: a trained agent.
         """
         self._trained = source
-        self.agent: Agent = description.build_agent(source.config, source.description)
+        self.agent = description.build_agent(source.config, source.description)
         self.state: AgentState = jax.device_put(trained.as_state(source.weights))
         self.step, self.member, self.returns, self.versions = (
             source.step,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from envs.observation import Binary, Categorical, Image, Parts
 from r2i_jit.agent import Agent, AgentState
+from r2i_jit.algorithms import Learner
 from r2i_jit.config import ModelConfig
 from r2i_jit.nets import distributions as dist
 from r2i_jit.observations import split
@@ -34,7 +35,7 @@ class Prediction(NamedTuple):
     latent: Latent
 
 
-def value(agent: Agent, state: AgentState, latent: Latent) -> jax.Array:
+def value(agent: Learner, state: AgentState, latent: Latent) -> jax.Array:
     """Return the critic's discounted return (B,) from latents (B, ...) on, in the game's own reward."""
     return agent.value(state, latent) / jnp.float32(agent.config.hypers.reward_scale)
 

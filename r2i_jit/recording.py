@@ -10,7 +10,8 @@ import numpy as np
 from envs import episodes
 from envs.episodes import Stream, TimeStep
 from r2i_jit import compiling, rollout
-from r2i_jit.agent import Agent, AgentState
+from r2i_jit.agent import AgentState
+from r2i_jit.algorithms import Learner
 
 
 class Policy(NamedTuple):
@@ -42,7 +43,7 @@ class Recording(NamedTuple):
     action: jax.Array
 
 
-def agent_policy(agent: Agent, env: Any, params: Any, state: AgentState, *, greedy: bool) -> Policy:
+def agent_policy(agent: Learner, env: Any, params: Any, state: AgentState, *, greedy: bool) -> Policy:
     """Return the policy of a trained agent; `greedy` takes the most likely actions instead of samples."""
 
     def start(state, num_episodes):

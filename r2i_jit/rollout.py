@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from envs import episodes
 from envs.episodes import Stream
 from r2i_jit.actions import ActionSpec
-from r2i_jit.agent import Agent, AgentState
+from r2i_jit.agent import AgentState
+from r2i_jit.algorithms import Learner
 from r2i_jit.replay import Transitions
 from r2i_jit.world_model import Latent
 
@@ -40,7 +41,7 @@ class EpisodeStats(NamedTuple):
     diverged: jax.Array | None  # how many because their physics did; None where the environment does not say
 
 
-def start(agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array, num_envs: int) -> Player:
+def start(agent: Learner, env: Any, params: Any, state: AgentState, key: jax.Array, num_envs: int) -> Player:
     """Reset the environments and the agent's latent."""
     stream = episodes.start(env, params, key, num_envs)
     nothing = agent.spec.random(jax.random.key(0), num_envs) * 0
@@ -48,7 +49,7 @@ def start(agent: Agent, env: Any, params: Any, state: AgentState, key: jax.Array
 
 
 def collect(
-    agent: Agent,
+    agent: Learner,
     env: Any,
     params: Any,
     state: AgentState,
@@ -116,7 +117,7 @@ def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> j
 
 
 def evaluate(
-    agent: Agent,
+    agent: Learner,
     env: Any,
     params: Any,
     state: AgentState,
