@@ -151,7 +151,7 @@ class Checkpoints:
                 raise CheckpointNotFinite(f"the state at step {step} is not saved: {path} is not finite")
         record = files.make_record(step, state, metadata, score)
         self._size = sum(leaf.nbytes for _, leaf in files.leaves(state))
-        arguments = {STATE: ocp.args.StandardSave(files.without_empty(state)), RECORD: ocp.args.JsonSave(record)}
+        arguments = {STATE: ocp.args.StandardSave(files.without(state, ())), RECORD: ocp.args.JsonSave(record)}
         with self._save_errors(step):
             if not self._opened().save(step, args=ocp.args.Composite(**arguments), force=True):
                 raise OSError("the checkpoint manager declined to write it")
@@ -192,7 +192,9 @@ class Checkpoints:
                 self._manager.close()
                 self._manager = None
 
-    def restore(self, shapes: Any, step: int | None = None) -> Restored | None:
+    def restore(
+        self, shapes: Any, step: int | None = None, defaults: Mapping[str, float] | None = None
+    ) -> Restored | None:
         """Return the newest sound checkpoint, or the one at `step`, checked leaf by leaf; None if there is none.
 
         A damaged newest checkpoint is reported in one log line and passed over for the one before it. Once that one has
@@ -202,12 +204,15 @@ class Checkpoints:
           shapes: a pytree of `jax.ShapeDtypeStruct` of the state, from `Trainer.state_shapes`; leaves without a
             sharding are read onto the first device.
           step: a certain step; no other is tried.
+          defaults: path of a leaf -> the value of its entries where a checkpoint lacks it, being older than the leaf.
 
         Raises:
           CheckpointMismatch: if the checkpoint is sound and belongs to another program.
           CheckpointError: if checkpoints exist and none can be read, or the one asked for cannot.
         """
-        return self._settled(step, *self._newest(step, lambda candidate: self._restore(candidate, shapes)))
+        return self._settled(
+            step, *self._newest(step, lambda candidate: self._restore(candidate, shapes, defaults or {}))
+        )
 
     def restore_part(
         self, prefix: str, shapes_of: Callable[[dict[str, Any]], Any], step: int | None = None
@@ -254,16 +259,17 @@ class Checkpoints:
             raise CheckpointError(f"no checkpoint in {self._directory} can be restored ({'; '.join(reasons)})")
         return None, damaged
 
-    def _restore(self, step: int, shapes: Any) -> Restored:
+    def _restore(self, step: int, shapes: Any, defaults: Mapping[str, float]) -> Restored:
         record, folder = self._read(step), self._directory / str(step)
-        reading.refuse_other(folder, record, shapes)
+        reading.refuse_other(folder, record, shapes, defaults)
+        lacking = {path: value for path, value in defaults.items() if path not in record.leaves}
         first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or first), shapes
         )
-        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(files.without_empty(target))})
+        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(files.without(target, lacking))})
         with reading.read_errors(folder):
-            state = files.with_empty(self._opened().restore(step, args=arguments)[STATE], target)
+            state = files.with_defaults(self._opened().restore(step, args=arguments)[STATE], target, lacking)
         reading.check_sums(state, record)
         return Restored(step, state, record.metadata)
 

@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,17 +148,57 @@ def package_version() -> str:
         return ""
 
 
-def without_empty(tree: Any) -> Any:
-    """Return a pytree without its arrays of no entries: orbax saves none, and there is nothing to save of them."""
-    return jax.tree.map(lambda leaf: None if math.prod(leaf.shape) == 0 else leaf, tree)
+def without(tree: Any, lacking: Collection[str], at: str = "") -> Any:
+    """Return a pytree of what orbax has of it: without arrays of no entries, of which it saves none, and some leaves.
+
+    Args:
+      tree: of arrays or shapes.
+      lacking: paths of the leaves to leave out. What they are in becomes dictionaries, which orbax reads alike.
+      at: path of `tree` itself.
+    """
+    if not _any_below(lacking, at):
+        return jax.tree.map(lambda leaf: None if math.prod(leaf.shape) == 0 else leaf, tree)
+    children, _ = _children(tree)
+    return {
+        key.name: without(child, lacking, path)
+        for key, child in children
+        if (path := at + jax.tree_util.keystr((key,))) not in lacking
+    }
 
 
-def with_empty(tree: Any, like: Any) -> Any:
-    """Return a pytree with the empty arrays of `like`, shapes with shardings, that `without_empty` has left out."""
-    found = iter(jax.tree.leaves(tree))
-    empty = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding)
-    filled = [next(found) if math.prod(leaf.shape) else empty(leaf) for leaf in jax.tree.leaves(like)]
-    return jax.tree.unflatten(jax.tree.structure(like), filled)
+def with_defaults(tree: Any, like: Any, defaults: Mapping[str, float], at: str = "") -> Any:
+    """Return a pytree with the leaves that `without` has left out.
+
+    Args:
+      tree: what `without` has made of it, with arrays.
+      like: the whole tree, of shapes with shardings.
+      defaults: path -> value of every entry of a leaf that was left out; arrays of no entries need none.
+      at: path of `tree` itself.
+    """
+    if not _any_below(defaults, at):
+        found = iter(jax.tree.leaves(tree))
+        leaves = [next(found) if math.prod(leaf.shape) else _full(leaf, 0) for leaf in jax.tree.leaves(like)]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
+    children, structure = _children(like)
+    paths = [at + jax.tree_util.keystr((key,)) for key, _ in children]
+    return structure.unflatten(
+        _full(child, defaults[path]) if path in defaults else with_defaults(tree[key.name], child, defaults, path)
+        for path, (key, child) in zip(paths, children, strict=True)
+    )
+
+
+def _any_below(paths: Collection[str], at: str) -> bool:
+    return any(path.startswith(f"{at}.") for path in paths)
+
+
+def _children(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """Return [(key, child)] of a tree's root, which has attributes, and its structure."""
+    found, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)
+    return [(path[0], child) for path, child in found], structure
+
+
+def _full(leaf: jax.ShapeDtypeStruct, value: float) -> jax.Array:
+    return jnp.full(leaf.shape, value, leaf.dtype, device=leaf.sharding)
 
 
 def leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -185,14 +225,20 @@ def _host(leaf: jax.Array | np.ndarray) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
-def mismatch(record: Record, shapes: Any) -> str | None:
+def mismatch(record: Record, shapes: Any, optional: Collection[str] = ()) -> str | None:
     """Return what tells a saved state from one of these shapes and dtypes, None if nothing does.
 
     Orbax would cast dtypes silently.
+
+    Args:
+      record: of the saved state.
+      shapes: pytree of what is wanted.
+      optional: paths of leaves that may be missing in it.
     """
     if record.format != FORMAT:
         return f"was written by another version of this package ({_writer(record)}): it has format {record.format}"
     saved, wanted = record.leaves, dict(leaves(shapes))
+    wanted = {path: leaf for path, leaf in wanted.items() if path in saved or path not in optional}
     missing, unknown = sorted(wanted.keys() - saved.keys()), sorted(saved.keys() - wanted.keys())
     if missing or unknown:
         parts = [

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ class CheckpointMismatch(CheckpointError):
         self.step, self.metadata = step, metadata
 
 
-def refuse_other(folder: Path, record: Record, shapes: Any) -> None:
-    """Compare the record of the step in `folder` with the shapes and dtypes asked for.
+def refuse_other(folder: Path, record: Record, shapes: Any, optional: Collection[str] = ()) -> None:
+    """Compare the record of the step in `folder` with the shapes and dtypes asked for, `optional` of which may lack.
 
     Raises:
       CheckpointMismatch: if they differ, or another version of this package wrote it.
     """
-    if (difference := files.mismatch(record, shapes)) is not None:
+    if (difference := files.mismatch(record, shapes, optional)) is not None:
         metadata = record.metadata if record.format == files.FORMAT else {}
         raise CheckpointMismatch(f"{folder} {difference}", int(folder.name), metadata)
 
@@ -104,11 +104,11 @@ def read_part(folder: Path, prefix: str, shapes: Any) -> Any:
 
 
 def check_sums(state: Any, record: Record) -> None:
-    """Compare the leaves of a state with its record.
+    """Compare the leaves of a state with its record, those that are in it.
 
     Raises:
       Damaged: naming the first leaf whose shape, dtype or checksum differs.
     """
     for path, leaf in files.leaves(state):
-        if files.describe(leaf) != record.leaves[path]:
+        if path in record.leaves and files.describe(leaf) != record.leaves[path]:
             raise Damaged(f"the checksum of {path} differs")

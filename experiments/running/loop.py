@@ -194,7 +194,8 @@ def _initial(run: Run, keys: Any, hypers: Any, weights: Any) -> Any:
 def _restore(run: Run) -> None:
     """Take up the state of the newest sound checkpoint, if there are any."""
     shapes = run.trainer.state_shapes(len(run.info.members))
-    restored = rundir.restore(run.path, run.config, run.info, lambda: run.checkpoints.restore(shapes))
+    read = lambda defaults: run.checkpoints.restore(shapes, defaults=defaults)
+    restored = rundir.restore(run.path, run.config, run.info, read)
     logged: list[sinks.Row] = []
     if restored is None:
         with contextlib.suppress(OSError):  # what does not read is set aside later

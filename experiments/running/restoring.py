@@ -55,7 +55,8 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     config, info = rundir.load_playable(run_dir)
     try:
         trainer = Trainer(config, tallied=info.log_episodes is not None)  # It shows in the state of the environments.
-        restored = rundir.restore(run_dir, config, info, lambda: _asked(run_dir, step, trainer, len(info.members)))
+        read = lambda defaults: _asked(run_dir, step, trainer.state_shapes(len(info.members)), defaults)
+        restored = rundir.restore(run_dir, config, info, read)
     except ConfigError as error:
         cli.fail(error)
     except CheckpointError as error:
@@ -123,7 +124,7 @@ def _exported(path: Path, step: int | str) -> tuple[Any, Any, int, Any]:
     return trainer, info, found.step, state
 
 
-def _asked(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any:
+def _asked(run_dir: Path, asked: int | str, shapes: Any, defaults: dict[str, float]) -> Any:
     """Return the `Restored` asked for."""
     from experiments.running.rundir import NEEDED
     from r2i_jit.checkpoint import Checkpoints
@@ -131,7 +132,7 @@ def _asked(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any
     with Checkpoints(run_dir / "checkpoints", read_only=True, needed=NEEDED) as checkpoints:
         steps = checkpoints.steps()
         if not steps:
-            checkpoints.restore(trainer.state_shapes(num_seeds))  # raises, if there are some and all are damaged
+            checkpoints.restore(shapes)  # raises, if there are some and all are damaged
             cli.fail(f"{run_dir} has no checkpoint yet", cli.BAD_CHECKPOINT)
         held = f"it has steps {', '.join(map(str, steps))}"
         step = checkpoints.best_step() if asked == BEST else None if asked == NEWEST else asked
@@ -139,7 +140,7 @@ def _asked(run_dir: Path, asked: int | str, trainer: Any, num_seeds: int) -> Any
             cli.fail(f"{run_dir} has no evaluated checkpoint yet; {held}", cli.BAD_CHECKPOINT)
         if step is not None and step not in steps:
             cli.fail(f"{run_dir} has no checkpoint at step {step}; {held}")
-        return checkpoints.restore(trainer.state_shapes(num_seeds), step)
+        return checkpoints.restore(shapes, step, defaults)
 
 
 def _step(text: str) -> int | str:

@@ -8,6 +8,7 @@ checkpoints/  tensorboard/  plots/  evaluation.json
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -198,8 +199,10 @@ def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: 
         fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
 
 
-def restore(path: Path, config: Config, info: RunInfo, read: Callable[[], Any]) -> Any:
+def restore(path: Path, config: Config, info: RunInfo, read: Callable[[dict[str, float]], Any]) -> Any:
     """Return the `Restored` that `read` gives, None if it does, of the run whose files say `config` and `info`.
+
+    `read` is told what the hyper-parameters are that a checkpoint of earlier sources does not have.
 
     Exits 2 if they say something else than the checkpoint's own copy, which the state was trained with.
 
@@ -209,7 +212,7 @@ def restore(path: Path, config: Config, info: RunInfo, read: Callable[[], Any]) 
     from r2i_jit.checkpoint import CheckpointMismatch
 
     try:
-        restored = read()
+        restored = read({f".seeds.hypers.{name}": value for name, value in dataclasses.asdict(config.hypers).items()})
     except CheckpointMismatch as error:
         if error.metadata:
             _refuse_edited(path, config, info, error.step, error.metadata)

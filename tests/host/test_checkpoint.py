@@ -1,6 +1,7 @@
 """Checkpoints under damage, misuse and a full disk, on the stand-in's state. About 50 s."""
 
 import ast
+import dataclasses
 import gc
 import json
 import logging
@@ -243,6 +244,32 @@ def test_another_state_is_refused_by_name(copy, shapes, trainer):
             with pytest.raises(CheckpointMismatch, match=message):
                 checkpoints.restore(target)
         assert sorted(os.listdir(copy)) == ["120", "160", "200"]  # a sound checkpoint is never set aside
+
+
+def test_a_leaf_that_came_later_has_its_default(trainer, tmp_path):
+    """As of a run of earlier sources, which knew fewer hyper-parameters."""
+    shapes, state = trainer.state_shapes(SEEDS), fresh(trainer)
+    now = dataclasses.asdict(state.seeds.hypers)
+    Earlier = jax.tree_util.register_dataclass(
+        dataclasses.make_dataclass("Earlier", [name for name in now if name not in ("clip_range", "entropy_scale")])
+    )
+    hypers = Earlier(**{name: leaf for name, leaf in now.items() if name not in ("clip_range", "entropy_scale")})
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(1, state._replace(seeds=state.seeds._replace(hypers=hypers)), {})
+        checkpoints.wait()
+        defaults = {f".seeds.hypers.{name}": 0.25 for name in now}
+        got = checkpoints.restore(shapes, defaults=defaults).state
+        assert jax.tree.structure(got) == jax.tree.structure(state)
+        filled = np.full(SEEDS, 0.25, np.float32)
+        want = state.seeds.hypers.replace(clip_range=filled, entropy_scale=filled)
+        for ours, theirs in zip(
+            arrays(got), arrays(state._replace(seeds=state.seeds._replace(hypers=want))), strict=True
+        ):
+            assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
+        with pytest.raises(CheckpointMismatch, match=r"1 leaf is missing, such as \.seeds\.hypers\.entropy_scale"):
+            checkpoints.restore(shapes, defaults={".seeds.hypers.clip_range": 0.25})
+        with pytest.raises(CheckpointMismatch, match="2 leaves are missing"):
+            checkpoints.restore(shapes)
 
 
 def test_a_state_that_has_diverged_is_not_saved(trainer, tmp_path):
