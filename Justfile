@@ -80,6 +80,13 @@ plot *args: _run
 report *args: _run
     @"{{ venv }}/r2i" report "$@"
 
+# Train several agents on the same games for the same time and compare them, e.g. `just compare popgym --agents r2i ppo-gru --minutes 10`
+[group("run")]
+[no-cd]
+[no-exit-message]
+compare *args: _run
+    @"{{ venv }}/r2i" compare "$@"
+
 # Say what this machine and this installation are, and what is wrong with them (--json for programs)
 [group("run")]
 [no-cd]

@@ -4,6 +4,7 @@ A set is a run, a folder of runs such as `suite` makes, or a file that `plot --s
 one agent, or one way to configure it. Printed, and written into --out as report.md, report.json and report.png, are
 
 - each game's return, mean and standard error over seeds, beside random play and the best known;
+- how long each was trained: environment steps a seed, and minutes where they are known;
 - over the games that all sets have and that both are known of: interquartile mean, median, mean and optimality gap of
   the scores (0 random play, 1 the best known), with 95 % intervals by a bootstrap over seeds within games;
 - for each two sets the probability that a run of the first is better in a game;
@@ -62,6 +63,7 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
     common = [{game: own[game] for game in games} for own in scores]
     names = [one.name for one in found]
     parts = [table(["game", *names, "random", "best known"], _rows(found, returns))]
+    parts += ["Trained for:", table(["game", *names], _lengths(found, steps))]
     document: dict[str, Any] = {"steps": steps, "sets": names, "games": games, "returns": _listed(names, returns)}
     if games:
         estimates = [aggregates(own) for own in common]
@@ -101,6 +103,20 @@ def _rows(found: Sequence[Any], returns: Sequence[dict[str, Any]]) -> list[list[
         cells = [_cell(own.get(game), len(one.games.get(game, []))) for one, own in zip(found, returns, strict=True)]
         rows.append([game, *cells, *ends])
     return rows
+
+
+def _lengths(found: Sequence[Any], steps: int | None) -> list[list[str]]:
+    """Return a row a game: for how many steps a seed each set was trained, and how long that took."""
+
+    def cell(members: Sequence[Any]) -> str:
+        ends = [end for one in members if (end := one.end(steps)) is not None]
+        if not ends:
+            return "-"
+        longest, minutes = max(ends)
+        return f"{longest:,.0f} steps" + (f", {minutes:.1f} min" if minutes == minutes else "")
+
+    games = sorted(set().union(*(one.games for one in found)))
+    return [[game, *(cell(one.games.get(game, [])) for one in found)] for game in games]
 
 
 def _cell(values: Any, seeds: int) -> str:

@@ -2,9 +2,10 @@
 
 Every environment is a run of `experiments.train` in its own folder below --out-dir; settings of an experiment that can
 be one program (`bsuite/memory_len`) are one run, --seeds of each. The same command again goes on
-where it was stopped: what has been evaluated at the steps asked for is done, anything else is resumed, and so is what
-was trained for fewer steps than are asked for now. Other seeds, settings or sizes than those of the runs in the folder
-are refused before anything runs. One that fails is named in the table, and the rest go on (exit code 1 at the end).
+where it was stopped: what has been evaluated at the steps (or after the minutes) asked for is done, anything else is
+resumed, and so is what was trained for less than is asked for now. Other seeds, settings or sizes than those of the
+runs in the folder are refused before anything runs. One that fails is named in the table, and the rest go on (exit
+code 1 at the end).
 
 Of bsuite, the folder `report` has bsuite's own scores, its radar and its log files (docs/bsuite.md).
 
@@ -33,19 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="default: runs/<suite>-<size>-suite, with the agent where it is not R2I",
     )
-    parser.add_argument(
-        "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to train, such as '*Easy' (default: all)"
-    )
-    parser.add_argument(
-        "--size", choices=cli.SIZES, help="preset (default: auto = small with an accelerator, else tiny)"
-    )
     cli.add_agent_argument(parser)
-    parser.add_argument("--seeds", type=cli.whole(1, 4096), metavar="N", help="default: 1")
-    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="default: 0")
-    parser.add_argument(
-        "--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's, per env)"
-    )
-    parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
+    add_game_arguments(parser)
     args = parser.parse_args(argv)
     args.go_on = shlex.join([*cli.program("suite").split(), *(sys.argv[1:] if argv is None else argv)])
     startup.prepare(all_cores=True)
@@ -60,6 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         asking.asked_config(args, size, env_id)
     refuse_others(args, env_ids, out)
     return train_all(args, env_ids, out)
+
+
+def add_game_arguments(parser: cli.Parser) -> None:
+    """Add the options that say which games are trained, and how each is."""
+    parser.add_argument(
+        "--only", nargs="+", default=["*"], metavar="PATTERN", help="ids to train, such as '*Easy' (default: all)"
+    )
+    parser.add_argument(
+        "--size", choices=cli.SIZES, help="preset (default: auto = small with an accelerator, else tiny)"
+    )
+    parser.add_argument("--seeds", type=cli.whole(1, 4096), metavar="N", help="default: 1")
+    parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="default: 0")
+    parser.add_argument(
+        "--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's, per env)"
+    )
+    cli.add_minutes_argument(parser)
+    parser.add_argument("--eval-every", type=cli.whole(1), metavar="STEPS", help="as in train (default: steps / 20)")
+    parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
 
 
 def units(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
@@ -94,45 +102,51 @@ def _of(args: Any, env_id: str) -> Any:
 
 def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
+    make(out)
+    failures: dict[str, int] = {}
+    for number, env_id in enumerate(env_ids, 1):
+        if is_done(folder(out, env_id), env_id, args):
+            continue
+        cli.note(f"[{number}/{len(env_ids)}] {env_id}")
+        code = train_one(args, env_id, out)
+        if code > 128:  # a signal
+            return code
+        if code:
+            failures[env_id] = code
+        write(args.suite, out, env_ids, failures)
+    print(write(args.suite, out, env_ids, failures))
+    print_report(args.suite, out)
+    return 1 if failures else 0
+
+
+def make(out: Path) -> None:
+    """Make the folder of the runs; exit 2 if that fails."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cli.fail(f"cannot write to --out-dir {out}: {error.strerror or error}")
+
+
+def train_one(args: Any, env_id: str, out: Path) -> int:
+    """Start or resume the run of one environment in its folder and return its exit code."""
     import jax
 
     from experiments import presets, train
     from experiments.running import rundir
 
+    path = folder(out, env_id)
+    words = [args.suite, "--env", env_id, "--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
+    for option in ("size", "agent", "seeds", "seed", "steps", "minutes", "eval_every"):
+        value = getattr(args, option)
+        words += [] if value is None else [f"--{option.replace('_', '-')}", value]
+    words += ["--log-episodes", log] if (log := presets.log_episodes(env_id)) else []
+    words += ["--set", *args.assignments] if args.assignments else []
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        cli.fail(f"cannot write to --out-dir {out}: {error.strerror or error}")
-    failures: dict[str, int] = {}
-    for number, env_id in enumerate(env_ids, 1):
-        path = folder(out, env_id)
-        if is_done(path, env_id, args.steps):
-            continue
-        cli.note(f"[{number}/{len(env_ids)}] {env_id}")
-        words = [args.suite, "--env", env_id, "--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
-        for option, value in (
-            ("size", args.size),
-            ("agent", args.agent),
-            ("seeds", args.seeds),
-            ("seed", args.seed),
-            ("steps", args.steps),
-        ):
-            words += [] if value is None else [f"--{option}", value]
-        words += ["--log-episodes", log] if (log := presets.log_episodes(env_id)) else []
-        words += ["--set", *args.assignments] if args.assignments else []
-        try:
-            code = train.main([str(word) for word in words], args.go_on)
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
-        if code > 128:  # a signal
-            return code
-        if code:
-            failures[env_id] = code
+        return train.main([str(word) for word in words], args.go_on)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    finally:
         jax.clear_caches()  # Each environment is another program; none is needed again.
-        write(args.suite, out, env_ids, failures)
-    print(write(args.suite, out, env_ids, failures))
-    print_report(args.suite, out)
-    return 1 if failures else 0
 
 
 def print_report(suite: str, out: Path) -> None:
@@ -150,15 +164,31 @@ def print_report(suite: str, out: Path) -> None:
         cli.fail(f"no report: {error}")
 
 
-def is_done(path: Path, env_id: str, steps: int | None) -> bool:
-    """Return whether a run has been evaluated at the steps that it is to reach."""
+def is_done(path: Path, env_id: str, args: Any) -> bool:
+    """Return whether a run has been evaluated at the steps, or after the minutes, that it is to have."""
     from experiments.running import evaluation, rundir
 
     if not rundir.is_run(path):
         return False
     document = evaluation.read_document(path / "evaluation.json")
-    wanted = steps or rundir.load(path)[1].steps
-    return document is not None and document["env"] == env_id and document["env_steps"] >= wanted
+    if document is None or document["env"] != env_id:
+        return False
+    _, info = rundir.load(path)
+    if document["env_steps"] >= (args.steps or info.steps):
+        return True
+    limit = args.minutes or info.minutes
+    return limit is not None and minutes_until(path, document["env_steps"]) >= limit
+
+
+def minutes_until(path: Path, step: int) -> float:
+    """Return how long a run had been trained at a step, by its log; 0 if it is not known."""
+    from r2i_jit import metrics
+
+    try:
+        rows = metrics.read(path / "metrics.jsonl")
+    except OSError:
+        return 0.0
+    return max((row.get("wall_seconds") or 0.0 for row in rows if row["env_steps"] <= step), default=0.0) / 60
 
 
 def folder(out: Path, env_id: str) -> Path:

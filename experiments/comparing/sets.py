@@ -37,6 +37,11 @@ class Member:
         kept = self.returns if steps is None else self.returns[self.steps <= steps]
         return float(kept[-1]) if len(kept) else float("nan")
 
+    def end(self, steps: float | None) -> tuple[float, float] | None:
+        """Return steps and minutes of the evaluation that `at` takes; None if there is none."""
+        kept = np.flatnonzero(np.ones_like(self.steps, bool) if steps is None else self.steps <= steps)
+        return (float(self.steps[kept[-1]]), float(self.minutes[kept[-1]])) if len(kept) else None
+
 
 @dataclasses.dataclass(frozen=True)
 class RunSet:

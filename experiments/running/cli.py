@@ -103,6 +103,25 @@ def seconds(text: str) -> float:
     return number
 
 
+def minutes(text: str) -> float:
+    """Argument type: a time in minutes, more than none."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes") from None
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of minutes above 0")
+    return number
+
+
+def add_minutes_argument(parser: Parser) -> None:
+    """Add the option that limits the time of training."""
+    parser.add_argument(
+        "--minutes", type=minutes, metavar="M",
+        help="end after so many minutes of training, over all resumes, if that is before --steps (default: no limit)",
+    )  # fmt: skip
+
+
 def add_import_argument(parser: Parser) -> None:
     """Add the option that names modules to import, such as those that register environments."""
     parser.add_argument(
@@ -136,6 +155,7 @@ def add_run_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"
     )
+    add_minutes_argument(parser)
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
     parser.add_argument(
         "--init-from", type=Path, metavar="AGENT",

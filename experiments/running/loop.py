@@ -77,7 +77,7 @@ def execute(
     hypers: Any,
     films: Films,
 ) -> tuple[int, dict[str, Any] | None]:
-    """Train until `info.steps`, from the newest checkpoint of `path` if it has one.
+    """Train until `info.steps` or `info.minutes`, from the newest checkpoint of `path` if it has one.
 
     Args:
       trainer: a Trainer.
@@ -222,7 +222,7 @@ def _train(run: Run) -> None:
     start, first, wall = time.monotonic(), run.step, run.wall
     last_save, training = start, 0.0
     try:
-        while run.step < run.info.steps and run.stop.number is None:
+        while not _is_done(run) and run.stop.number is None:
             begin = time.monotonic()
             run.state, chunk = run.trainer.train_chunk(run.state)
             chunk = jax.device_get(chunk)
@@ -250,6 +250,11 @@ def _train(run: Run) -> None:
     finally:
         screen.close()
     note(f"step {run.step:,} after {clock(run.wall)} of training")
+
+
+def _is_done(run: Run) -> bool:
+    """Return whether a run has the steps, or the time, that it is to have."""
+    return run.step >= run.info.steps or run.wall >= 60 * (run.info.minutes or np.inf)
 
 
 def _evaluate_if_due(run: Run, before: int) -> np.ndarray | None:
@@ -282,7 +287,8 @@ def _show(
     """Show a chunk; `steps` were done in `training` seconds, or `elapsed` with evaluations and saves."""
     per_second = steps * len(run.info.members) / training
     updates = per_second * run.trainer.updates_per_chunk / run.trainer.steps_per_chunk
-    rates = Rates(per_second, updates, max(0, run.info.steps - run.step) * elapsed / steps)
+    left = min((run.info.steps - run.step) * elapsed / steps, 60 * (run.info.minutes or np.inf) - run.wall)
+    rates = Rates(per_second, updates, max(0, left))
     returns = np.where(chunk["episodes"] > 0, chunk["episode_return"], np.nan)
     returns[sorted(run.diverged)] = np.nan
     mean = None if evaluated is None else float(run.of_the_sound(evaluated).mean())

@@ -181,6 +181,8 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
         changed.append(f"seed: {info.seed} -> {args.seed}")
     if args.steps is not None and args.steps < info.steps:
         changed.append(f"steps: {info.steps} -> {args.steps}, which is fewer")
+    if args.minutes is not None and info.minutes is not None and args.minutes < info.minutes:
+        changed.append(f"minutes: {info.minutes:g} -> {args.minutes:g}, which is fewer")
     log_episodes = getattr(args, "log_episodes", None)
     if log_episodes is not None and log_episodes != info.log_episodes:
         changed.append(f"log-episodes: {info.log_episodes or 'none'} -> {log_episodes}")

@@ -37,6 +37,7 @@ class RunInfo:
       init_from: the agent whose parameters it starts from, {"path", "step", "crc"}; empty for random ones.
       record_every: steps between films of an episode; None for none.
       log_episodes: how many of each member's episodes, from the first on, `episodes.jsonl` keeps; None for none.
+      minutes: of training, over all resumes, after which it ends if `steps` are not reached; None for no limit.
       agent: `r2i` or another, on whose preset the Config was built.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
     """
@@ -56,12 +57,18 @@ class RunInfo:
     record_every: int | None = None
     log_episodes: int | None = None
     agent: str = "r2i"
+    minutes: float | None = None
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def label(self) -> str:
         """The size, and the agent where it is not R2I."""
         return self.size if self.agent == "r2i" else f"{self.agent}, {self.size}"
+
+    @property
+    def length(self) -> str:
+        """How long each member is trained, in words."""
+        return f"{self.steps:,} steps each" + (f" or {self.minutes:g} minutes" if self.minutes else "")
 
     @property
     def num_seeds(self) -> int:
@@ -143,6 +150,10 @@ def read(path: Path) -> RunInfo:
             "a whole number of at least 1, or null",
         ),
         "agent": (isinstance(found.get("agent", ""), str), "a text"),
+        "minutes": (
+            found.get("minutes") is None or (_number(found["minutes"]) and found["minutes"] > 0),
+            "a number above 0, or null",
+        ),
         "id": (isinstance(found.get("id", ""), str), "a text"),
     }
     for name, (sound, wanted) in checks.items():

@@ -57,7 +57,7 @@ def start(
         if resumed is None:
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
             rundir.write(path, config, info)  # of a resumed one the loop does so, when its state is found to fit
-        cli.note(f"{config.env} ({info.label}), {_count(info.members)}, {info.steps:,} steps each -> {path}")
+        cli.note(f"{config.env} ({info.label}), {_count(info.members)}, {info.length} -> {path}")
         if info.steps <= trainer.prefill_steps:
             cli.note(
                 f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
@@ -100,7 +100,7 @@ def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     return config, runinfo.RunInfo(
         kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
         imports=args.imports, folder=os.getcwd(), record_every=args.record_every or None,
-        log_episodes=args.log_episodes, agent=args.agent or "r2i",
+        log_episodes=args.log_episodes, agent=args.agent or "r2i", minutes=args.minutes,
     )  # fmt: skip
 
 
@@ -128,7 +128,9 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     runinfo.warn_versions(info)
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
     record_every = info.record_every if args.record_every is None else args.record_every or None
-    return path, saved, dataclasses.replace(info, steps=steps, eval_every=eval_every, record_every=record_every)
+    minutes = args.minutes or info.minutes
+    info = dataclasses.replace(info, steps=steps, eval_every=eval_every, record_every=record_every, minutes=minutes)
+    return path, saved, info
 
 
 def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: MembersOf) -> None:

@@ -230,7 +230,7 @@ def install() -> None:
 def main(argv: list[str]) -> int:
     """Run an entry point on the stand-in."""
     install()
-    name = argv.pop(0) if argv[0] in ("evaluate", "plot", "suite", "sweep") else "train"
+    name = argv.pop(0) if argv[0] in ("compare", "evaluate", "plot", "suite", "sweep") else "train"
     return importlib.import_module(f"experiments.{name}").main(argv)
 
 
