@@ -209,36 +209,19 @@ class PPOAgent:
         return sg(Played(obs, prev_action, is_first, hidden, action, log_prob, advantage, returns, counts))
 
     def loss(self, params: Any, played: Played, hypers: Hypers) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Return PPO's loss, over the steps whose action counts: clipped surrogate, squared error of values, entropy.
+        """Return PPO's loss of a minibatch (`objective`), and metrics.
 
         Args:
           params: of (core, actor, critic).
-          played: a minibatch; its advantages are brought to mean 0 and deviation 1 here.
+          played: a minibatch.
           hypers: clip_range, value_scale, entropy_scale.
         """
         model, actor, critic = params
         inputs = played.obs, played.prev_action, played.is_first, played.hidden
         output = self.model.apply({"params": model}, *inputs, method=Core.parallel).output
-        policy, value = self._policy(actor, output), self._value(critic, output)
-        mean = partial(_mean, counts=played.counts)
-        advantage = played.advantage - mean(played.advantage)
-        advantage = advantage / (jnp.sqrt(mean(advantage**2)) + 1e-8)
-        log_ratio = self.log_prob(policy, played.action) - played.log_prob
-        ratio = jnp.exp(log_ratio)
-        clipped = jnp.clip(ratio, 1.0 - hypers.clip_range, 1.0 + hypers.clip_range)
-        actor_loss = -mean(jnp.minimum(ratio * advantage, clipped * advantage))
-        critic_loss = 0.5 * mean((value - played.returns) ** 2)
-        entropy = mean(policy.entropy())
-        total = actor_loss + hypers.value_scale * critic_loss - hypers.entropy_scale * entropy
-        metrics = {
-            "actor/loss": actor_loss,
-            "actor/entropy": entropy,
-            "actor/kl": mean(ratio - 1.0 - log_ratio),
-            "actor/clipped": mean((ratio != clipped).astype(jnp.float32)),
-            "critic/loss": critic_loss,
-            "critic/return": mean(played.returns),
-        }
-        return total, metrics
+        policy = self._policy(actor, output)
+        log_prob = self.log_prob(policy, played.action)
+        return objective(log_prob, policy.entropy(), self._value(critic, output), played, hypers)
 
     def log_prob(self, policy: Policy, action: jax.Array) -> jax.Array:
         """Return the log-probability (...) of stored actions (..., A).
@@ -263,6 +246,42 @@ class PPOAgent:
 
     def _value(self, critic: Any, output: jax.Array) -> jax.Array:
         return self.critic.apply({"params": critic}, output)[..., 0]
+
+
+def objective(
+    log_prob: jax.Array, entropy: jax.Array, value: jax.Array, played: Played, hypers: Hypers
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return PPO's loss, over the steps whose action counts: clipped surrogate, squared error of values, entropy.
+
+    Args:
+      log_prob: (E, K), of the actions now.
+      entropy: (E, K), of the policy now.
+      value: (E, K), now.
+      played: what is learned from; its advantages are brought to mean 0 and deviation 1 here.
+      hypers: clip_range, value_scale, entropy_scale.
+
+    Returns:
+      (loss, metrics).
+    """
+    mean = partial(_mean, counts=played.counts)
+    advantage = played.advantage - mean(played.advantage)
+    advantage = advantage / (jnp.sqrt(mean(advantage**2)) + 1e-8)
+    log_ratio = log_prob - played.log_prob
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1.0 - hypers.clip_range, 1.0 + hypers.clip_range)
+    actor_loss = -mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    critic_loss = 0.5 * mean((value - played.returns) ** 2)
+    mean_entropy = mean(entropy)
+    total = actor_loss + hypers.value_scale * critic_loss - hypers.entropy_scale * mean_entropy
+    metrics = {
+        "actor/loss": actor_loss,
+        "actor/entropy": mean_entropy,
+        "actor/kl": mean(ratio - 1.0 - log_ratio),
+        "actor/clipped": mean((ratio != clipped).astype(jnp.float32)),
+        "critic/loss": critic_loss,
+        "critic/return": mean(played.returns),
+    }
+    return total, metrics
 
 
 def advantages(

@@ -1,6 +1,8 @@
 """PPO's parts: advantages, what counts, likelihoods of actions that were cut, and the loss's gradient."""
 
+import json
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from r2i_jit.nets import distributions as dist
 from r2i_jit.ppo import Played, PPOAgent
 from tests.agents import small_config
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 E, K = 2, 7
 SPECS = {"discrete": ActionSpec(3, discrete=True), "continuous": ActionSpec(2, False, -np.ones(2), np.ones(2))}
 
@@ -50,6 +53,51 @@ def test_advantages_are_those_of_the_definition_whatever_ends_and_is_cut(ends, c
     )  # fmt: skip
     expected = [by_definition(reward[e], terminal[e], first[e], value[e], 0.9, 0.8) for e in range(E)]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def rlax():
+    """What `tests/golden/record_rlax.py` has recorded."""
+    return {name: np.asarray(value) for name, value in json.loads((GOLDEN / "rlax.json").read_text()).items()}
+
+
+def test_advantages_are_rlax_s(rlax):
+    """rlax goes from an episode's last action to the next episode; here the last step is a row of its own between."""
+    discount = float(rlax["discount"].max())
+    for e, expected in enumerate(rlax["advantage"]):
+        rows = []  # reward and continuation that follow an action, whether it counts, value before it
+        for reward, kept, value in zip(rlax["reward"][e], rlax["discount"][e] > 0, rlax["value"][e], strict=False):
+            rows += [(reward, kept, 1, value)] + ([] if kept else [(9.0, 1, 0, 9.0)])
+        reward, cont, counts, value = np.array(rows, np.float32).T[:, None]
+        value = np.concatenate([value, rlax["value"][e][None, -1:]], 1).astype(np.float32)
+        found = ppo.advantages(reward, cont, counts, jnp.asarray(value), discount, float(rlax["trace"]))
+        assert (np.asarray(found)[counts == 0] == 0).all()
+        np.testing.assert_allclose(np.asarray(found)[counts == 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_and_its_gradients_are_rlax_s(rlax):
+    array = lambda name: jnp.asarray(rlax[name], jnp.float32)
+    action = jax.nn.one_hot(jnp.asarray(rlax["action"], jnp.int32), rlax["logits"].shape[-1], dtype=jnp.float32)
+    chosen = lambda logits: jnp.sum(jax.nn.log_softmax(logits) * action, -1)
+    entropy = lambda logits: -jnp.sum(jax.nn.softmax(logits) * jax.nn.log_softmax(logits), -1)
+    nothing = jnp.zeros(())
+    returns = array("advantage") + array("value")[:, :-1]
+    before = chosen(array("earlier"))
+    played = Played(
+        nothing, nothing, nothing, nothing, action, before, array("advantage"), returns, jnp.ones_like(before)
+    )
+    hypers = small_config().hypers.replace(clip_range=float(rlax["clip"]), value_scale=0.7, entropy_scale=0.3)
+
+    def loss(logits, value):
+        return ppo.objective(chosen(logits), entropy(logits), value, played, hypers)[0]
+
+    total, (by_logits, by_value) = jax.value_and_grad(loss, (0, 1))(array("logits"), array("now"))
+    sum_of = lambda end: (rlax[f"policy{end}"], 0.3 * rlax[f"entropy{end}"], 0.7 * rlax[f"critic{end}"])
+    assert float(total) == pytest.approx(float(sum(sum_of(""))), abs=1e-5)
+    policy, bonus, critic = sum_of("_gradient")
+    np.testing.assert_allclose(by_logits, policy + bonus, atol=1e-6)
+    np.testing.assert_allclose(by_value, critic, atol=1e-6)
+    assert (policy == 0).all(-1).any() and (policy != 0).any()  # some ratios were cut
 
 
 def test_an_action_that_was_cut_has_the_likelihood_of_all_that_is_beyond():
