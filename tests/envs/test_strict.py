@@ -37,7 +37,9 @@ def results(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "setting", [*(pytest.param(one, marks=pytest.mark.slow) for one in SETTINGS if one != "all"), "all"]
+)
 def test_every_leaf_has_the_dtype_it_has_without_the_setting(results, setting):
     plain, found = results("none", "all"), results(setting, "all" if setting == "all" else "few")
     assert found.keys() == plain.keys() if setting == "all" else found.keys() < plain.keys()

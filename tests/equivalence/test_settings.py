@@ -32,7 +32,7 @@ def begun(trainer):
     return trainer.begin(keys(4))
 
 
-@pytest.mark.parametrize("index", range(2))
+@pytest.mark.parametrize("index", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_member_equals_the_run_of_its_setting_alone(trainer, index):
     """Up to float reassociation; compared before differences can flip an action."""
     alone = Trainer(small_config(f"bsuite/memory_len/{CHOSEN[index]}", **SHORT), quick_compile=True)

@@ -112,6 +112,10 @@ TABLE = {
 }
 
 
+# Those that share their parts with the others; minutes.
+SLOW = ("mixed, half-bounded", "scalar, joint choices", "channels first, scalar box", "declared parts, bytes")
+
+
 @contextlib.contextmanager
 def registered(factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +138,7 @@ def tiny(**model):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", TABLE)
+@pytest.mark.parametrize("kind", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in TABLE])
 def test_an_agent_trains_on_it(kind):
     observations, actions, parts = TABLE[kind]
     with registered(lambda: Static(observations, actions, parts)):

@@ -1,4 +1,7 @@
-"""JAX's strict settings: the same dtypes and the same values with them and without. About a minute."""
+"""JAX's strict settings: the same dtypes and the same values with them and without. Some minutes: `-m slow`.
+
+What is quick is elsewhere: these tests run under strict promotion (conftest.py), and once more with 64-bit types.
+"""
 
 import os
 import subprocess
@@ -15,7 +18,10 @@ SAME_PROGRAM = {"JAX_DEBUG_NANS": "1", "JAX_NUMPY_RANK_PROMOTION": "raise", "JAX
 TOGETHER = SAME_PROGRAM | {"JAX_ENABLE_X64": "1"}
 FEW, ALL = ("continuous",), tuple(configs())
 
-pytestmark = pytest.mark.skipif(jax.config.jax_enable_x64, reason="sets the settings for itself")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(jax.config.jax_enable_x64, reason="sets the settings for itself"),
+]
 
 
 def saved(settings, path, run):
@@ -46,7 +52,6 @@ def test_all_settings_at_once_change_nothing_but_the_rounding(tmp_path):
             np.testing.assert_array_equal(strict[name], array, err_msg=name)
 
 
-@pytest.mark.slow
 def test_the_settings_that_leave_the_program_change_no_bit(tmp_path):
     usual, strict = saved({}, tmp_path / "usual.npz", ALL), saved(SAME_PROGRAM, tmp_path / "strict.npz", ALL)
     assert kinds(strict) == kinds(usual)
@@ -54,7 +59,6 @@ def test_the_settings_that_leave_the_program_change_no_bit(tmp_path):
         np.testing.assert_array_equal(strict[name], array, err_msg=name)
 
 
-@pytest.mark.slow
 def test_each_setting_alone_leaves_shapes_and_dtypes(tmp_path):
     """Traced and not run: promotion is refused while tracing, and what is traced has all dtypes."""
     usual = kinds(saved({}, tmp_path / "usual.npz", ()))

@@ -104,10 +104,14 @@ def own_commands(steps: int | None = None) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-def r2i(*commands: list[str], cwd: Path, timeout: int = 300) -> str:
-    """Run commands as the script `r2i` does, with these sources, and return what they print; all must succeed."""
+def r2i(*commands: list[str], cwd: Path, timeout: int = 300, optimised: bool = False) -> str:
+    """Run commands as the script `r2i` does, with these sources, and return what they print; all must succeed.
+
+    Programs are optimised as a user's are, or compiled as all tests' are.
+    """
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(DOCS.parent)}
-    environment.pop("XLA_FLAGS", None)  # which the tests set
+    if optimised:
+        environment.pop("XLA_FLAGS", None)  # which the tests set
     done = subprocess.run(
         [sys.executable, "-P", "-c", R2I, json.dumps(commands)],
         cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
@@ -212,7 +216,7 @@ def test_the_game_of_ones_own_trains_and_is_played(tmp_path):
 def test_the_game_of_ones_own_is_learned(tmp_path):
     """As docs/own.md says, to the letter; some minutes."""
     (tmp_path / "corridor.py").write_text(own_game())
-    r2i(*(words[1:] for words in own_commands()), cwd=tmp_path, timeout=3600)
+    r2i(*(words[1:] for words in own_commands()), cwd=tmp_path, timeout=3600, optimised=True)
     assert json.loads((tmp_path / "corridor-run" / "evaluation.json").read_text())["mean"] > 0.9
 
 

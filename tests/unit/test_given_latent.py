@@ -124,7 +124,9 @@ def test_an_observation_that_is_not_discrete_is_refused(parts):
         latent_groups(CONFIG.model, parts)
 
 
-@pytest.mark.parametrize("env", ["popgym/RepeatPreviousEasy", "popgym/AutoencodeEasy"])
+@pytest.mark.parametrize(
+    "env", [pytest.param("popgym/RepeatPreviousEasy", marks=pytest.mark.slow), "popgym/AutoencodeEasy"]
+)
 def test_a_trainer_runs_with_it(env):
     trainer = Trainer(small_config(env, model__posterior="observation"), quick_compile=True)
     state = trainer.init(jax.random.split(jax.random.key(0), 1))

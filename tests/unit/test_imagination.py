@@ -107,8 +107,15 @@ def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kin
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)) == (kind == "continuous")
 
 
-@pytest.mark.parametrize("policy_input", ["hidden", "full"])
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize(
+    ("kind", "policy_input"),
+    [
+        ("discrete", "hidden"),
+        ("continuous", "full"),
+        pytest.param("discrete", "full", marks=pytest.mark.slow),
+        pytest.param("continuous", "hidden", marks=pytest.mark.slow),
+    ],
+)
 def test_the_policy_s_gradient_is_that_of_its_whole_loss(kind, policy_input):
     """Taken by the actor's raw output and then by its parameters, as by both at once."""
     agent, state, start = setup(kind, "mean", policy_input)
