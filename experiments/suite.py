@@ -90,7 +90,7 @@ def refuse_others(args: Any, env_ids: Sequence[str], out: Path) -> None:
         saved, info = rundir.load(path)
         asked = asking.typed_config(_of(args, env_id), saved, info)
         if changed := rundir.changes(args, saved, info, asked):
-            cli.fail(f"{path} was started with another config ({'; '.join(changed)}); choose another --out-dir")
+            cli.fail(f"{path} was started otherwise ({'; '.join(changed)}); choose another --out-dir")
 
 
 def _of(args: Any, env_id: str) -> Any:

@@ -61,7 +61,7 @@ class Programs:
         """Return a program that `compile` has compiled, or None."""
         return self._compiled.get((name, num_seeds))
 
-    def compile(self, wanted: dict[str, tuple[Program, tuple]], num_seeds: int) -> float:
+    def compile(self, wanted: dict[Any, tuple[Program, tuple]], num_seeds: int) -> float:
         """Compile programs at the same time, those that are not compiled yet.
 
         Args:

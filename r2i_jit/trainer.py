@@ -131,21 +131,25 @@ class Trainer:
         """Return on how many devices this many seeds are trained."""
         return self._programs.devices_for(num_seeds)
 
-    def compile(self, num_seeds: int, *, init: bool = False) -> float:
+    def compile(self, num_seeds: int, *, init: bool = False, evaluation: bool = False) -> float:
         """Compile the chunk for `num_seeds` seeds ahead of time.
 
         Args:
           num_seeds: how many.
           init: compile the programs of `init` as well, at the same time.
+          evaluation: compile that of `evaluate` without further arguments, too.
 
         Returns:
           The seconds it took, 0 when done before.
         """
         state = self.state_shapes(num_seeds)
-        wanted: dict[str, tuple[Program, tuple]] = {"train_chunk": (self._chunk_program(), (state,))}
+        wanted: dict[Any, tuple[Program, tuple]] = {"train_chunk": (self._chunk_program(), (state,))}
         if init:
             wanted["init"] = self._init_program(), (state.seeds.key, state.seeds.hypers, state.seeds.setting)
             wanted["prefill"] = self._prefill_program(), (state,)
+        if evaluation:
+            name, program = self._evaluation(None, None, None, None)
+            wanted[name] = program, (state.seeds.agent, state.seeds.setting, state.seeds.key)
         return self._programs.compile(wanted, num_seeds)
 
     def state_shapes(self, num_seeds: int) -> TrainState:
@@ -229,18 +233,28 @@ class Trainer:
           {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes), "episode_cut": (seeds, episodes)},
           the last bool: whether the episode was cut.
         """
-        loop = self.config.loop
-        episodes = loop.evaluation_episodes if episodes is None else episodes
-        greedy = loop.evaluation_greedy if greedy is None else greedy
-        if max_steps is None:
-            max_steps = max(loop.evaluation_steps, self.settings.longest or 0)
         seeds = state.seeds.key.shape[0]
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds, dtype=jnp.int32))
-        settings: dict[str, Any] = {"episodes": episodes, "greedy": greedy, "forget": forget, "max_steps": max_steps}
-        program = Program(partial(self._evaluate, **settings), (P("seed"),) * 3, P("seed"), self._options)
-        play = self._programs.jitted(("evaluate", *settings.values()), seeds, program)
+        if (mesh := self._programs.mesh(seeds)) is not None:
+            keys = jax.device_put(keys, NamedSharding(mesh, P("seed")))
+        name, program = self._evaluation(episodes, greedy, forget, max_steps)
+        play = self._programs.get(name, seeds) or self._programs.jitted(name, seeds, program)
         returns, lengths, cut = play(state.seeds.agent, state.seeds.setting, keys)
         return {"episode_return": returns, "episode_length": lengths, "episode_cut": cut}
+
+    def _evaluation(
+        self, episodes: int | None, greedy: bool | None, forget: int | None, max_steps: int | None
+    ) -> tuple[Any, Program]:
+        """Return name and program of an evaluation; arguments as of `evaluate`."""
+        loop = self.config.loop
+        settings: dict[str, Any] = {
+            "episodes": loop.evaluation_episodes if episodes is None else episodes,
+            "greedy": loop.evaluation_greedy if greedy is None else greedy,
+            "forget": forget,
+            "max_steps": max(loop.evaluation_steps, self.settings.longest or 0) if max_steps is None else max_steps,
+        }
+        program = Program(partial(self._evaluate, **settings), (P("seed"),) * 3, P("seed"), self._options)
+        return ("evaluate", *settings.values()), program
 
     # The algorithm --------------------------------------------------------------------------------------------------
 

@@ -148,7 +148,8 @@ def _begin(run: Run, args: Any, keys: Any, hypers: Any, logs: contextlib.ExitSta
     weights = initial.weights(run.info, run.trainer) if run.state is None else None
     rundir.renew(run.path, run.info)
     consequence = "stopping; nothing has changed" if run.saved >= 0 else "stopping; nothing is learned yet"
-    compile_ = lambda: run.trainer.compile(members, init=run.state is None)
+    evaluated = run.info.eval_every <= run.info.steps  # compiled now, and not in the time of training
+    compile_ = lambda: run.trainer.compile(members, init=run.state is None, evaluation=evaluated)
     seconds = wait_for(compile_, "compiling", run.stop, consequence)
     note(f"compiled in {seconds:.1f} s")
     log = run.path / "metrics.jsonl"

@@ -198,7 +198,7 @@ def check_resumable(path: Path, args: Any, saved: Config, info: RunInfo, asked: 
         command = f"{cli.program(info.kind)} --run-dir {shlex.quote(str(path))} --resume"
         fail(f"{path} is a {info.kind} run; resume it with `{command}`")
     if changed := changes(args, saved, info, asked):
-        fail(f"{path} was started with another config ({'; '.join(changed)}); start a new run for this one")
+        fail(f"{path} was started otherwise ({'; '.join(changed)}); start a new run for this one")
 
 
 def restore(path: Path, config: Config, info: RunInfo, read: Callable[[dict[str, float]], Any]) -> Any:

@@ -17,6 +17,7 @@ KEYS = jax.random.split(jax.random.key(0), 2)
 def spread():
     """Return a trainer on two devices, and copies of what it made: the start, the state after a chunk, metrics."""
     trainer = Trainer(small_config(), devices=DEVICES, quick_compile=True)
+    assert trainer.compile(2, init=True, evaluation=True) > 0
     begun = trainer.init(KEYS)
     start = jax.tree.map(jnp.copy, begun)
     state, metrics = trainer.train_chunk(begun)
@@ -26,14 +27,14 @@ def spread():
 def test_each_device_does_what_a_single_run_does(spread):
     trainer, _, state, metrics = spread
     alone = Trainer(small_config(), devices=DEVICES[:1], quick_compile=True)
-    played = trainer.evaluate(state, jax.random.key(9), episodes=4)
+    played = trainer.evaluate(state, jax.random.key(9))
     for seed in range(2):
         one, measured = alone.train_chunk(alone.init(KEYS[seed : seed + 1]))
         share = jax.tree.map(lambda x, seed=seed: x[seed : seed + 1], (state.seeds, metrics))
         assert_same((one.seeds.replay, one.seeds.key), (share[0].replay, share[0].key))
         assert_close((one.seeds.agent, measured), (share[0].agent, share[1]))  # another program, other rounding
         if seed == 0:  # the first seed's key does not depend on how many there are
-            expected = alone.evaluate(one, jax.random.key(9), episodes=4)
+            expected = alone.evaluate(one, jax.random.key(9))
             assert_same(expected["episode_length"], played["episode_length"][:1])
             assert_close(expected["episode_return"], played["episode_return"][:1])
 
@@ -45,10 +46,9 @@ def test_every_seed_lies_on_its_device_and_nothing_is_compiled_twice(spread):
     assert int(state.env_steps) == trainer.prefill_steps + trainer.steps_per_chunk
     counts = dict(trainer.trace_counts)
     state, _ = trainer.train_chunk(jax.tree.map(jnp.copy, state))
-    trainer.evaluate(state, jax.random.key(1), episodes=4)
-    trainer.evaluate(state, jax.random.key(2), episodes=4)
-    assert trainer.trace_counts == {**counts, "evaluate": 1}
-    assert counts["init"] == counts["prefill"] == counts["train_chunk"] == 1
+    trainer.evaluate(state, jax.random.key(1))
+    trainer.evaluate(state, jax.random.key(2))
+    assert trainer.trace_counts == counts and set(counts.values()) == {1}
 
 
 def test_a_restored_state_goes_on_as_if_nothing_had_happened(spread, tmp_path):

@@ -116,7 +116,7 @@ class FakeTrainer:
     def devices_for(self, num_seeds: int) -> int:
         return 1
 
-    def compile(self, num_seeds: int, *, init: bool = False) -> float:
+    def compile(self, num_seeds: int, *, init: bool = False, evaluation: bool = False) -> float:
         begin = time.perf_counter()
         time.sleep(self._slow["COMPILE"])
         self._compiled = self._chunk.lower(self.state_shapes(num_seeds)).compile()

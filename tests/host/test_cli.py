@@ -194,7 +194,7 @@ def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
 )
 def test_resuming_with_another_config_names_every_difference(finished, fake, capsys, words, expected):
     assert fake("fake", "--run-dir", finished, "--resume", *words) == 2
-    assert f"was started with another config ({expected})" in error_line(capsys)
+    assert f"was started otherwise ({expected})" in error_line(capsys)
 
 
 def test_resuming_as_another_kind_is_refused(finished, fake, capsys):

@@ -58,7 +58,7 @@ def test_a_suite_goes_on_only_with_what_it_was_started_with(fakes, tmp_path, cap
     ):
         capsys.readouterr()
         assert fakes(*words, *others) == 2
-        assert f"was started with another config ({named}); choose another --out-dir" in error_line(capsys)
+        assert f"was started otherwise ({named}); choose another --out-dir" in error_line(capsys)
     assert log.read_bytes() == before
     assert fakes(*words) == 0 and log.read_bytes() == before  # nothing typed, nothing compared, nothing done
     assert fakes(*words, "--steps", "400") == 0
