@@ -100,9 +100,10 @@ def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monke
     assert reached() == (steps, seconds)  # it is done
     assert fakes(*words, "--minutes", "0.005") == 2
     assert "minutes: 0.01 -> 0.005, which is fewer" in error_line(capsys)
-    assert fakes(*words, "--minutes", "0.02") == 0
-    assert reached()[0] > steps and reached()[1] >= 1.2
-    assert fakes(*words, "--minutes", "0.02", "--steps", "80") == 2  # it was to have 2,000
+    more = seconds / 60 + 0.01
+    assert fakes(*words, "--minutes", more) == 0
+    assert reached()[0] > steps and reached()[1] >= 60 * more
+    assert fakes(*words, "--minutes", more, "--steps", "80") == 2  # it was to have 2,000
     assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", "9") == 0  # `train` itself
     assert reached()[0] == 2000
 
