@@ -83,13 +83,12 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
 
 def _report(agents: Sequence[str], out: Path) -> str:
     """Write the comparison of the agents that have runs, and return its text."""
-    from experiments import report
-    from experiments.comparing import sets
+    from experiments.comparing import document, sets
     from experiments.running.runinfo import RunFileError
 
     try:
         found = [sets.read(out / agent, agent) for agent in agents if any((out / agent).glob("*/run.json"))]
-        return report.write(found, out / "report", None) if found else ""
+        return document.write(found, out / "report", None) if found else ""
     except (OSError, RunFileError) as error:
         cli.fail(f"no report: {error}")
 
