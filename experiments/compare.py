@@ -62,10 +62,11 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
         suite.make(out / agent)
     text = ""
     for number, (env_id, agents) in enumerate(games.items(), 1):
-        for agent in agents:
+        unfinished = [
+            one for one in agents if not suite.is_done(suite.folder(out / one, env_id), env_id, _of(args, one))
+        ]
+        for agent in unfinished:
             own = _of(args, agent)
-            if suite.is_done(suite.folder(out / agent, env_id), env_id, own):
-                continue
             cli.note(f"[{number}/{len(games)}] {env_id}, {agent}")
             code = suite.train_one(own, env_id, out / agent)
             if code > 128:  # a signal
@@ -73,8 +74,9 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
             if code:
                 failures[agent][env_id] = code
             suite.write(args.suite, out / agent, [game for game in games if agent in games[game]], failures[agent])
-        text = _report(list(failures), out)
-    print(text, end="")
+        if unfinished:
+            text = _report(list(failures), out)
+    print(text or _report(list(failures), out), end="")
     for agent, failed in failures.items():
         for env_id, code in failed.items():
             cli.note(f"{env_id}, {agent}: failed (exit {code})")

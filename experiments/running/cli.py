@@ -94,24 +94,23 @@ def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
 
 def seconds(text: str) -> float:
     """Argument type: a time in seconds, zero or more."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
-    if not 0 <= number < float("inf"):
+    if not 0 <= (number := _time(text, "seconds")) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0 up")
     return number
 
 
 def minutes(text: str) -> float:
     """Argument type: a time in minutes, more than none."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes") from None
-    if not 0 < number < float("inf"):
+    if not 0 < (number := _time(text, "minutes")) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no number of minutes above 0")
     return number
+
+
+def _time(text: str, unit: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of {unit}") from None
 
 
 def add_minutes_argument(parser: Parser) -> None:

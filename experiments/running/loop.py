@@ -241,7 +241,9 @@ def _train(run: Run) -> None:
             if run.episodes is not None:
                 run.episodes.write(run.step, ended)
             _show(run, screen, chunk, evaluated, run.step - first, training, now - start)
+            begin = time.monotonic()
             run.films.film_if_due(before, run.state, rows, run.diverged, run.sinks)
+            start += time.monotonic() - begin  # neither to compile it nor to draw it is training
             score = None if evaluated is None else float(run.of_the_sound(evaluated).mean())
             if (score is not None and score > run.best) or now - last_save >= run.checkpoint_every:
                 _save(run, score)

@@ -51,6 +51,20 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     return run
 
 
+@pytest.fixture
+def fakes(fake: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return the same, with the stand-in's two environments registered."""
+    import envs
+    from envs import registry
+    from envs.popgym.repeat_first import RepeatFirst
+
+    envs.registered()
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    for name in ("fake/A", "fake/B"):
+        envs.register(name, RepeatFirst)
+    return fake
+
+
 def _child(argv: list[str], environment: dict[str, str]) -> None:
     """Run the stand-in as a process of its own."""
     import os

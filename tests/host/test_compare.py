@@ -3,27 +3,12 @@
 import json
 import signal
 
-import pytest
-
-import envs
-from envs import registry
-from envs.popgym.repeat_first import RepeatFirst
 from experiments import compare
 from r2i_jit import metrics
 from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
 
 WORDS = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "ppo-gru", "--seeds", "2", "--eval-every", "80")
-
-
-@pytest.fixture
-def fakes(fake, monkeypatch):
-    """Let the stand-in's two environments be registered."""
-    envs.registered()
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    for name in ("fake/A", "fake/B"):
-        envs.register(name, RepeatFirst)
-    return fake
 
 
 def test_agents_are_compared_on_the_same_games_and_more_is_added(fakes, tmp_path, capsys):

@@ -14,7 +14,7 @@ import envs
 import r2i_jit
 from experiments import train
 from experiments.drawing import filming
-from experiments.running import films
+from experiments.running import films, loop
 from r2i_jit import metrics
 from tests.agents import small_config
 from tests.host import fake as stand_in
@@ -97,6 +97,24 @@ def test_a_resumed_run_has_the_films_of_one_that_was_not(fake, drawn):
     assert len(films_of("run")) == 6 and json.loads(Path("run/run.json").read_text())["record_every"] is None
     assert fake("fake", "--steps", 1800, "--run-dir", "run", "--resume", "--record-every", 400) == 0
     assert films_of("run")[-2:] == [1600, 99999]
+
+
+def test_the_time_of_a_film_is_no_training(fake, drawn, monkeypatch):
+    """By a clock that a film moves by 100 s and a look at it by a millisecond."""
+    now, call = [0.0], filming.Filmer.__call__
+
+    def look():
+        now[0] += 1e-3
+        return now[0]
+
+    def film(*asked):
+        now[0] += 100.0
+        return call(*asked)
+
+    monkeypatch.setattr(filming.Filmer, "__call__", film)
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=look))
+    assert fake("fake", "--steps", STEPS, "--run-dir", "run", "--record-every", EVERY) == 0
+    assert len(drawn) >= 4 and 0 < metrics.read(Path("run", "metrics.jsonl"))[-1]["wall_seconds"] < 100
 
 
 def test_a_run_of_before_there_were_films_goes_on(fake, drawn):

@@ -7,22 +7,10 @@ import pytest
 
 import envs
 import r2i_jit
-from envs import registry
 from envs.bsuite import ALIASES
-from envs.popgym.repeat_first import RepeatFirst
 from experiments import environments, smoke, suite
 from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
-
-
-@pytest.fixture
-def fakes(fake, monkeypatch):
-    """Let the stand-in's two environments be registered."""
-    envs.registered()
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    for name in ("fake/A", "fake/B"):
-        envs.register(name, RepeatFirst)
-    return fake
 
 
 def test_a_suite_becomes_one_table_and_goes_on_where_it_was_stopped(fakes, tmp_path, capsys):
