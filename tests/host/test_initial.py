@@ -16,7 +16,7 @@ import pytest
 
 import r2i_jit
 from experiments import evaluate, record, train
-from experiments.running import initial, loop, rundir, runinfo
+from experiments.running import cli, initial, loop, rundir, runinfo
 from r2i_jit import Trainer, trained
 from tests.agents import small_config
 from tests.host import agents_on_disk
@@ -89,10 +89,13 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
 
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)
-    args = types.SimpleNamespace(agent=None, size=None, seeds=None, seed=None, steps=None, init_from=None)
-    changes = lambda source, info: rundir.changes(
-        types.SimpleNamespace(**{**vars(args), "init_from": source}), trainer.config, info, trainer.config
-    )
+    parser = cli.Parser("train", None)
+    cli.add_run_arguments(parser)
+
+    def changes(source, info):
+        args = parser.parse_args(["popgym", *([] if source is None else ["--init-from", str(source)])])
+        return rundir.changes(args, trainer.config, info, trainer.config)
+
     assert changes(None, info) == changes(file, info) == []
     assert changes(Path("example"), info) == [f"init-from: {file} -> example"]
     assert changes(file, INFO) == [f"init-from: random parameters -> {file}"]
