@@ -380,6 +380,7 @@ def test_one_that_is_registered_as_it_is_is_refused_and_the_adapter_named(game, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.heavy
 def test_an_agent_trains_on_one_for_a_chunk(scratch):
     from experiments import smoke
 

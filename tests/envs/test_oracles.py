@@ -73,7 +73,10 @@ SLOW = [case[0] != MAZES[0] for case in MAZE_CASES]
 
 @pytest.mark.parametrize(
     ("env_id", "oracle", "known", "episodes"),
-    [pytest.param(*case, marks=[pytest.mark.slow] * slow) for case, slow in zip(MAZE_CASES, SLOW, strict=True)],
+    [
+        pytest.param(*case, marks=pytest.mark.slow if slow else pytest.mark.heavy)
+        for case, slow in zip(MAZE_CASES, SLOW, strict=True)
+    ],
 )
 def test_players_of_mazes_reach_what_they_do_on_the_original(env_id, oracle, known, episodes):
     returns, lengths = oracle.play(env_id, jax.random.key(12), episodes)

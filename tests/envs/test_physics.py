@@ -175,6 +175,7 @@ def beads():
     return Beads(limit=8)
 
 
+@pytest.mark.heavy
 def test_a_run_counts_them_and_stays_finite():
     config = small_config("tests.envs.test_physics:beads", replay__sequence_length=9, hypers__reward_scale=1)
     trainer = Trainer(config, quick_compile=True)

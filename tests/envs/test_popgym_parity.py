@@ -1,6 +1,6 @@
 """Our POPGym games against POPGym 1.0.7: same hidden state, same actions, same everything, step by step.
 
-224 episodes an id. What every rule and every end is called, and who plays, is said in tests/envs/families.
+At least 30,000 steps or 224 episodes an id. What every rule and every end is called, and who plays, is said in tests/envs/families.
 """
 
 import dataclasses
@@ -28,6 +28,7 @@ from tests.envs.playing import (
 )
 
 ROUNDS = 7
+ENOUGH = 30_000  # steps; the originals take most of the time, those of 1,000 steps an episode most of all
 TOGETHER = 1e-3  # how far two rollouts may be apart and still count as the same
 
 
@@ -42,9 +43,10 @@ def test_whole_episodes_equal_the_original(env_id):
         ours = play(env_id, states, recording.actions, number, _due(family, recording), recording.trail)
         _compare(family, recording, ours)
         lengths.extend(recording.lengths)
+        if sum(lengths) > ENOUGH and not _missing(family, level, recorder) and max(lengths) == env.max_episode_steps:
+            break
     assert max(lengths) == env.max_episode_steps
-    assert set(family.labels[level]) == set(recorder.labels)
-    assert recorder.ends == set(family.ends[level])
+    assert not _missing(family, level, recorder)
 
 
 @pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if family_of(env_id)[0].resync])
@@ -80,6 +82,11 @@ def test_float_physics_stay_with_the_original_for_whole_episodes(env_id):
         errors.append(np.abs(ours.observations[:, :steps] - recording.observations[:, 1:])[during].ravel())
     assert np.concatenate(compared).mean() > 0.95
     assert (np.quantile(np.concatenate(errors), [0.5, 0.99]) < [1e-5, 1e-3]).all()
+
+
+def _missing(family: Family, level: str, recorder: originals.Recorder) -> set:
+    """Return the rules and ends that were not met and should have been, and those that were and should not."""
+    return (set(family.labels[level]) ^ set(recorder.labels)) | (recorder.ends ^ set(family.ends[level]))
 
 
 def _rounded_up(value: np.ndarray) -> np.ndarray:

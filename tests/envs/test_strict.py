@@ -48,6 +48,7 @@ def test_every_leaf_has_the_dtype_it_has_without_the_setting(results, setting):
         assert not str(value).startswith(("float64", "int64", "uint64")), name
 
 
+@pytest.mark.heavy
 def test_the_same_key_plays_the_same_episodes(results):
     plain, found = results("none", "play"), results("all", "play")
     assert plain.keys() == found.keys()

@@ -11,6 +11,7 @@ from tests.trees import assert_close, assert_same
 
 DEVICES = jax.devices("cpu")[:2]  # tests/conftest.py makes two, beside whatever accelerators there are
 KEYS = jax.random.split(jax.random.key(0), 2)
+pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")

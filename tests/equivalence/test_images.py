@@ -16,6 +16,7 @@ from r2i_jit import Trainer
 from tests.host.little_games import Guess, Secret
 
 SIDE = 16
+pytestmark = pytest.mark.heavy
 
 
 class Dot(Guess):

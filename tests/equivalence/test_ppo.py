@@ -38,6 +38,7 @@ def test_it_keeps_no_replay_and_counts_what_it_does(trained):
     assert trainer.trace_counts["train_chunk"] == 1
 
 
+@pytest.mark.heavy
 def test_seeds_do_not_know_of_each_other(trained):
     trainer, _, _, between = trained
     state, _ = trainer.train_chunk(trainer.init(KEYS[1:]))
@@ -56,6 +57,7 @@ def test_a_resumed_run_goes_on_to_the_bit(trained, tmp_path):
     assert_same(trainer.train_chunk(restored)[0], state)
 
 
+@pytest.mark.heavy
 def test_what_it_learns_from_is_what_was_known_and_done_while_playing(trained):
     """Values and likelihoods of a block at once are those of one step after the other, over ends of episodes too."""
     trainer, _, _, between = trained

@@ -119,6 +119,7 @@ def test_the_posterior_depends_on_what_was_before_and_not_on_what_was_before_a_r
         assert np.array_equal(one.post[:, 6], other.post[:, 6]) == reset
 
 
+@pytest.mark.heavy
 def test_an_agent_of_this_kind_trains():
     config = small_config(behavior__policy_input="output", model__posterior="recurrent", **FORMS["gru, bare"])
     trainer = Trainer(config, quick_compile=True)

@@ -130,6 +130,7 @@ def test_what_was_before_a_reset_has_no_effect_and_otherwise_has(core):
     assert not np.abs(slopes[:, :6]).any() and np.abs(slopes[:, 6:]).max() > 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["gru", "s6"])
 def test_an_agent_trains_with_it(kind):
     if kind in MEMAX:

@@ -138,6 +138,7 @@ def tiny(**model):
     )  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in TABLE])
 def test_an_agent_trains_on_it(kind):
     observations, actions, parts = TABLE[kind]
@@ -183,6 +184,7 @@ class Concatenated(Wrapper):
         return jnp.concatenate(parts)
 
 
+@pytest.mark.heavy
 def test_several_vectors_are_learned_as_if_they_were_one():
     several = spaces.Dict({"a": box((2, 2)), "b": box((3,), dtype=jnp.bool_), "c": spaces.Discrete(4)})
     make = lambda: Static(several, spaces.Discrete(3))
@@ -209,6 +211,7 @@ class Moved(Wrapper):
         return obs.transpose(1, 2, 0), *rest
 
 
+@pytest.mark.heavy
 def test_channels_that_come_first_are_as_if_they_came_last():
     first = lambda: Static(BYTES((3, 17, 18)), spaces.Discrete(3), (Image((3, 17, 18), channels_first=True),))
     (one, one_metrics), (other, other_metrics) = chunk(first), chunk(lambda: Moved(first()))

@@ -140,6 +140,7 @@ def test_a_state_survives_the_way_there_and_back():
     )
 
 
+@pytest.mark.heavy
 def test_what_the_stand_in_plays_ours_plays_again(capsys, stand_in):
     """Two episodes, each followed from its own maze, step by step and open loop."""
     words = ("--replay", "--players", "sticky", "--episodes", 2, "--max-steps", 2 * LENGTH)

@@ -196,6 +196,7 @@ assert future.obs.shape == (1, 3, 4) and policy.value(memory).shape == (1,)
     assert done.stdout.startswith("popgym/RepeatPreviousEasy: return ")
 
 
+@pytest.mark.heavy
 def test_the_game_of_ones_own_trains_and_is_played(tmp_path):
     """The file and the three commands of docs/own.md, for fewer steps and with a smaller agent."""
     (tmp_path / "corridor.py").write_text(own_game())
@@ -235,6 +236,7 @@ def test_what_the_docs_register_can_be_played(tmp_path):
     assert all((tmp_path / f"{module}.png").is_file() for module in ("my_module", "older"))
 
 
+@pytest.mark.heavy
 def test_the_snippets_of_the_environments_run_as_they_stand(tmp_path):
     pytest.importorskip("xminigrid")
     pages = [DOCS / f"{name}.md" for name in ("popgym", "gymnax", "memory_maze", "xminigrid")]

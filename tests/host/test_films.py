@@ -188,6 +188,7 @@ def test_a_film_that_is_gone_ends_the_drawn_log_and_no_more(tmp_path, caplog):
     assert "gets no more of this run: No such file or directory" in caplog.text
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env", [pytest.param("popgym/MineSweeperEasy", marks=pytest.mark.slow), "little/Film"])
 def test_a_real_run(env, monkeypatch, tmp_path, capsys):
     """The same numbers with and without films, and one program for all of them."""

@@ -49,6 +49,7 @@ def assert_equal(weights, agent, member):
         jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[member]), found, getattr(agent, name))
 
 
+@pytest.mark.heavy
 def test_every_member_starts_with_the_same_parameters_and_learns_from_there(trainer, file):
     info = initial.noted(INFO, file, trainer)
     weights = initial.weights(info, trainer)
@@ -115,6 +116,7 @@ def test_other_sizes_are_named_before_anything_is_made(file, tmp_path, capsys, m
         assert not Path("new").exists()
 
 
+@pytest.mark.heavy
 def test_commands_take_a_file_for_a_run_and_play_the_same(file, run_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = []

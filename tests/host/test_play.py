@@ -369,6 +369,7 @@ def test_images_are_made_smaller_until_they_fit_with_their_text(monkeypatch, roo
     assert len(lines) == (rows if beside else rows + 2)
 
 
+@pytest.mark.heavy
 def test_a_maze_can_be_walked_through(typed):
     """The keys of Memory Maze, its prompt in words and its map."""
     out = typed("memory_maze/9x9", "--keys", "--seed", 3, "--hidden", lines="\x1b[A\x1b[Dads5q")

@@ -292,6 +292,7 @@ def test_long_episodes_are_thinned_and_every_step_still_counts(capsys, monkeypat
     assert [frame.caption for frame in thin] == [all_frames[0].caption, all_frames[3].caption]
 
 
+@pytest.mark.heavy
 def test_a_maze_is_seen_from_above_and_its_best_player_plays(capsys, monkeypatch):
     """The map shows the same state as the view, north up: here, that the agent is where the state says."""
     played, play = [], recording.record
@@ -325,6 +326,7 @@ def test_an_mp4_has_every_frame_and_its_lack_of_an_encoder_is_one_line(capsys, m
     assert "an MP4 needs the extra 'video'" in error and not Path("y.mp4").exists()
 
 
+@pytest.mark.heavy
 def test_a_world_models_account_stands_beside_the_truth(film_run, capsys, monkeypatch):
     words = (film_run, "--policy", "random", "--imagine", 2, "--context", 2, "--out", "x.gif")
     shown = frames_of(capsys, monkeypatch, *words)

@@ -161,6 +161,7 @@ def test_the_page_of_environments_is_up_to_date():
     assert sum(map(len, rows.values())) == len(tabled) - len(ALIASES)
 
 
+@pytest.mark.heavy
 def test_the_agent_runs_on_a_game(capsys):
     """`just smoke popgym` does so on all of them; tests/equivalence/test_spaces.py on every kind of space."""
     env_id = "popgym/MineSweeperEasy"
@@ -168,6 +169,7 @@ def test_the_agent_runs_on_a_game(capsys):
     assert f"ok     {env_id}" in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 def test_bsuite_is_trained_and_scored_by_one_command_and_goes_on(tmp_path, capsys, monkeypatch):
     """Two settings in one program, of a small agent that hardly learns; done is done."""
     whole = r2i_jit.Trainer

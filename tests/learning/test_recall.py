@@ -55,6 +55,7 @@ def train_until(learner, forget, below, rounds=ROUNDS):
     return float(loss), i + 1
 
 
+@pytest.mark.heavy
 def test_reward_loss_reaches_the_floor_only_with_memory(learner):
     """RepeatPreviousEasy under random play: the reward is certain to who recalls the card of three steps ago.
 

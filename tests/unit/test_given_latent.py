@@ -124,6 +124,7 @@ def test_an_observation_that_is_not_discrete_is_refused(parts):
         latent_groups(CONFIG.model, parts)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "env", [pytest.param("popgym/RepeatPreviousEasy", marks=pytest.mark.slow), "popgym/AutoencodeEasy"]
 )

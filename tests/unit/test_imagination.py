@@ -111,7 +111,7 @@ def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kin
     ("kind", "policy_input"),
     [
         ("discrete", "hidden"),
-        ("continuous", "full"),
+        pytest.param("continuous", "full", marks=pytest.mark.heavy),
         pytest.param("discrete", "full", marks=pytest.mark.slow),
         pytest.param("continuous", "hidden", marks=pytest.mark.slow),
     ],

@@ -9,9 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from r2i_jit import Trainer, optim
+from r2i_jit import optim
 from r2i_jit.config import Hypers
-from tests.agents import small_config
 
 DECAYED = {"model_lr", "ssm_lr", "actor_lr", "critic_lr", "entropy_scale"}
 
@@ -66,19 +65,3 @@ def test_a_step_is_optax_with_decayed_kernels():
             steps, their_state = reference.update(grads, their_state, theirs)
         theirs = optax.apply_updates(theirs, steps)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, theirs)
-
-
-def test_the_world_model_may_begin_before_the_critic_and_that_before_the_actor():
-    trainer = Trainer(small_config(hypers__head_start=2.0, hypers__critic_head_start=2.0), quick_compile=True)
-    state = trainer.init(jax.random.split(jax.random.key(0), 1))
-    assert trainer.updates_per_chunk == 2
-    model, critic = {"model", "model_opt", "updates"}, {"critic", "slow_critic", "critic_opt", "return_norm"}
-    for learned in (model, model | critic, model | critic | {"actor", "actor_opt"}):
-        before = jax.tree.map(np.asarray, state.seeds.agent)  # the chunk takes the buffers
-        state, _ = trainer.train_chunk(state)
-        after = state.seeds.agent
-        assert {name for name in after._fields if not same(getattr(before, name), getattr(after, name))} == learned
-
-
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))

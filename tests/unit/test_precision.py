@@ -51,7 +51,7 @@ def test_the_sequence_models_products_are_as_exact_as_what_they_read(precision, 
     assert {one for pair in asked for one in pair} == {wanted}
 
 
-@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("discrete", [True, pytest.param(False, marks=pytest.mark.heavy)])
 def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monkeypatch, discrete):
     """Values, and the gradient through the actions: it is summed over the steps in float32."""
     agent, state = build("bfloat16", discrete)

@@ -57,6 +57,7 @@ class Recaller:
         return latent[:, 0], latent
 
 
+@pytest.mark.heavy
 def test_who_forgets_misses_the_answers_that_hang_on_older_steps():
     env, params = envs.make("popgym/RepeatPreviousEasy")
     play = lambda forget: evaluate(

@@ -22,7 +22,9 @@ def walkers(rng, *shape):
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), body), walls
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (3, 13)], ids=["one", "several", "batches"])
+@pytest.mark.parametrize(
+    "shape", [pytest.param((), marks=pytest.mark.heavy), (5,), (3, 13)], ids=["one", "several", "batches"]
+)
 def test_the_kernel_moves_walkers_as_the_loop_does(monkeypatch, shape):
     """However many `vmap`s there are, and when their number fills no block."""
     rng = np.random.default_rng(len(shape))

@@ -175,8 +175,11 @@ def equations(jaxpr: Any) -> Iterator[Any]:
                     yield from equations(inner)
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"samples": 1}, {"observation": "vector"}, {"good_visibility": True}], ids=str)
-@pytest.mark.parametrize("size", [9, 15])
+@pytest.mark.parametrize(
+    ("size", "kwargs"),
+    [(15, {}), (9, {"samples": 1}), (15, {"observation": "vector"}), (9, {"good_visibility": True})],
+    ids=str,
+)
 def test_nothing_is_computed_in_64_bits(size, kwargs):
     env, key = MemoryMaze(size, **kwargs), jax.random.key(0)
     params = env.default_params
