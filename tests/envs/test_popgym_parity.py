@@ -1,6 +1,7 @@
 """Our POPGym games against POPGym 1.0.7: same hidden state, same actions, same everything, step by step.
 
-At least 30,000 steps or 224 episodes an id. What every rule and every end is called, and who plays, is said in tests/envs/families.
+224 episodes an id, or of as many as make 30,000 steps. What every rule and every end is called, and who plays, is said
+in tests/envs/families.
 """
 
 import dataclasses
