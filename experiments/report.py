@@ -8,7 +8,9 @@ one agent, or one way to configure it. Printed, and written into --out as report
 - over the games that all sets have and that both are known of: interquartile mean, median, mean and optimality gap of
   the scores (0 random play, 1 the best known), with 95 % intervals by a bootstrap over seeds within games;
 - for each two sets the probability that a run of the first is better in a game;
-- scores over environment steps and over minutes, a game's last evaluation counting.
+- scores over environment steps and over minutes, a game's last evaluation counting;
+- for an experiment of bsuite with three settings or more the returns over what differs, such as the steps to remember:
+  a table, and <experiment>.png.
 
 Returns are those of the last evaluation, or with --steps of the last one after at most so many.
 Ref: arXiv 2108.13264.

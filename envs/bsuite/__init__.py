@@ -79,6 +79,8 @@ _SPELLED = {
     "deep_sea_stochastic": "size",
 }
 
+_DELAYS = (1, 3, 10, 30, 100)  # of a chain's arms; the seed says which one pays more
+
 EXPERIMENTS = tuple(sorted(_SWEEP))
 # Experiments that need the pictures; `EXPERIMENTS` are those that need nothing.
 _MNIST: dict[str, tuple[str, Settings]] = {
@@ -88,8 +90,7 @@ _MNIST: dict[str, tuple[str, Settings]] = {
 }
 # Another id -> the numbered one. Of the discounting chains with the same bonus the first one.
 ALIASES: dict[str, str] = {
-    f"bsuite/discounting_chain_delay_{delay}": f"bsuite/discounting_chain/{arm}"
-    for arm, delay in enumerate((1, 3, 10, 30, 100))
+    f"bsuite/discounting_chain_delay_{delay}": f"bsuite/discounting_chain/{arm}" for arm, delay in enumerate(_DELAYS)
 }
 
 # Their settings are of unlike shapes: bits to remember, distractors, the size of the sea.
@@ -141,3 +142,34 @@ for _experiment, (_target, _settings) in _MNIST.items():
     register_experiment(f"bsuite/{_experiment}", len(_settings), one_program=False)  # Each would hold all pictures.
     for _number, _kwargs in enumerate(_settings):
         register(f"bsuite/{_experiment}/{_number}", Lazy(f"{__name__}.{_target}", _kwargs), available=_has_mnist)
+
+
+# What differs between an experiment's settings, if that is a number, as it may be called under an axis.
+_CALLED = {
+    "memory_length": "steps to remember", "num_bits": "bits to remember", "chain_length": "steps to the end",
+    "n_distractor": "bits of noise", "size": "side of the sea", "delay": "steps to the largest reward",
+    "noise_scale": "noise of the reward", "factor": "factor of the reward",
+    "height_threshold": "height that is paid",
+}  # fmt: skip
+
+
+def setting(env_id: str) -> tuple[str, str, float] | None:
+    """Return an id's experiment, what differs between its settings, and the number that it has of that.
+
+    Such as ("bsuite/memory_len", "steps to remember", 100). None where settings differ in no number, and of other ids.
+    """
+    suite, _, rest = env_id.partition("/")
+    experiment, _, number = rest.rpartition("/" if "/" in rest else "_")
+    if suite != "bsuite" or not number.isdigit():
+        return None
+    if "/" in rest:
+        if experiment not in _SWEEP or int(number) >= len(_SWEEP[experiment][1]):
+            return None
+        kwargs = _SWEEP[experiment][1][int(number)]
+        if experiment == "discounting_chain":
+            kwargs = {"delay": _DELAYS[kwargs["mapping_seed"] % len(_DELAYS)]}
+        own = [name for name in _CALLED if name in kwargs and name == _SPELLED.get(experiment, name)]
+        return (f"bsuite/{experiment}", _CALLED[own[0]], float(kwargs[own[0]])) if own else None
+    if experiment == "discounting_chain_delay":
+        return "bsuite/discounting_chain", _CALLED["delay"], float(number)
+    return (f"bsuite/{experiment}", _CALLED[_SPELLED[experiment]], float(number)) if experiment in _SPELLED else None

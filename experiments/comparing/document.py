@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.comparing import figure
+from experiments.comparing import figure, settings
 from experiments.comparing.statistics import aggregates, improvement
 from experiments.running.display import table
 from experiments.running.references import references
@@ -16,7 +16,7 @@ from experiments.running.rundir import replace_text
 
 
 def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
-    """Write report.md, report.json and report.png of sets of runs into a folder and return the text."""
+    """Write report.md, report.json, report.png and a picture an experiment into a folder and return the text."""
     out.mkdir(parents=True, exist_ok=True)
     returns = [one.returns(steps) for one in found]
     scores = [one.scores(steps) for one in found]
@@ -47,6 +47,7 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
     else:
         (out / "report.png").unlink(missing_ok=True)  # of an earlier report
         parts.append("No scores: there is no game in all sets of which random play and the best are known.")
+    parts += settings.write(found, steps, out)
     text = "\n\n".join(parts) + "\n"
     replace_text(out / "report.md", text)
     replace_text(out / "report.json", json.dumps(document, indent=2) + "\n")

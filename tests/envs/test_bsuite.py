@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs import episodes
+from envs import bsuite, episodes
 from envs.bsuite import ALIASES, EXPERIMENTS
 from envs.bsuite.bandit import Bandit
 from envs.bsuite.cartpole import STEPS
@@ -394,3 +394,20 @@ def test_a_chain_of_other_delays_pays_when_they_are_over():
         np.testing.assert_array_equal(rewards, expected)
         np.testing.assert_array_equal(terminated, np.arange(150) == 149)
         np.testing.assert_array_equal(obs[:, 1], np.float32(np.arange(1, 151) / 150))
+
+
+def test_an_id_says_what_its_setting_is():
+    for alias, env_id in ALIASES.items():
+        experiment, _, number = alias.rpartition("_")
+        found = bsuite.setting(env_id)
+        assert found == bsuite.setting(alias) and found[0] == experiment.removesuffix("_delay")
+        assert found[2] == int(number)
+    assert bsuite.setting("bsuite/discounting_chain/13") == bsuite.setting("bsuite/discounting_chain_delay_30")
+    assert bsuite.setting("bsuite/deep_sea_60") == ("bsuite/deep_sea", "side of the sea", 60)
+    assert bsuite.setting("bsuite/catch_noise/7") == ("bsuite/catch_noise", "noise of the reward", 0.3)
+    assert bsuite.setting("bsuite/bandit_scale/19") == ("bsuite/bandit_scale", "factor of the reward", 1000)
+    assert bsuite.setting("bsuite/cartpole_swingup/10") == ("bsuite/cartpole_swingup", "height that is paid", 0.5)
+    for other in ("bsuite/catch/3", "bsuite/memory_len/99", "bsuite/mnist/1", "popgym/RepeatFirstEasy", "mine", ""):
+        assert bsuite.setting(other) is None
+    env = envs.make("bsuite/discounting_chain/13")[0]
+    assert env.delays[env.bonus_arm] == 30

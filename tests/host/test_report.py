@@ -133,3 +133,29 @@ def test_what_is_no_set_of_runs_is_named(fake, two, tmp_path, capsys):
     Path("lacks.json").write_text(json.dumps(text))
     assert "lacks.json" in error_of(["lacks.json"], capsys)
     assert "--names: expected 2" in error_of([*two, "--names", "a"], capsys)
+
+
+def test_an_experiment_is_shown_over_its_settings(tmp_path, capsys):
+    """The seeds of ids of the same number are one point, whichever of its names an environment has."""
+    chain = "bsuite/discounting_chain"
+    ours = {"bsuite/memory_len/9": [1.0], "bsuite/memory_len_10": [0.5], "bsuite/memory_len_150": [0.25, 0.75]}
+    ours |= {f"{chain}/{number}": [1.0, 1.1] for number in (0, 2, 4)}
+    theirs = {f"{chain}/{number}": [1.1] for number in (7, 9)}  # the third and the fifth choice again
+    files = [scores_file(tmp_path / "ours.json", ours), scores_file(tmp_path / "theirs.json", theirs)]
+    assert report.main([*map(str, files), "--out", str(tmp_path / "out")]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("| steps to the largest reward | ours | theirs |")
+    assert lines[at + 2 : at + 5] == [
+        "| 1 | 1.050 ± 0.050 | - |",
+        "| 10 | 1.050 ± 0.050 | 1.100 |",
+        "| 100 | 1.050 ± 0.050 | 1.100 |",
+    ]
+    assert (tmp_path / "out" / "discounting_chain.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert not (tmp_path / "out" / "memory_len.png").exists()  # of two numbers there is no curve
+
+    files[0] = scores_file(tmp_path / "ours.json", {**ours, "bsuite/memory_len/0": [1.0]})
+    assert report.main([*map(str, files), "--out", str(tmp_path / "out"), "--steps", "1500"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("| steps to remember | ours |")  # the other set has none
+    assert lines[at + 2 : at + 5] == ["| 1 | -0.500 |", "| 10 | -0.500 ± 0.000 |", "| 150 | -0.500 ± 0.000 |"]
+    assert (tmp_path / "out" / "memory_len.png").exists()
