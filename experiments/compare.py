@@ -3,13 +3,15 @@
 Every agent has a folder of runs of its own below --out-dir, as `suite` makes it (its table is there too). One game is
 trained by all agents before the next one, with the same seeds and the same --steps or --minutes, so that what there is
 can be compared at any time. The same command again goes on where it was stopped; more --minutes, --steps, games or
-agents add to it. One that fails is named, and the rest go on (exit code 1 at the end).
+agents add to it. One that fails is named, and the rest go on (exit code 1 at the end). --jobs trains several at a time,
+as `suite` does.
 
 The comparison, written anew after each game into the folder `report`, is that of `report`: a table with intervals,
 scores over steps and over minutes, and the numbers of each seed. Minutes are of training and of the evaluations in it,
 without compilation: other work on the same cores makes a comparison over minutes an unfair one.
 """
 
+import collections
 import shlex
 import sys
 from argparse import Namespace
@@ -60,22 +62,25 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
     failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
     for agent in failures:
         suite.make(out / agent)
-    text = ""
-    for number, (env_id, agents) in enumerate(games.items(), 1):
-        unfinished = [
-            one for one in agents if not suite.is_done(suite.folder(out / one, env_id), env_id, _of(args, one))
-        ]
-        for agent in unfinished:
-            own = _of(args, agent)
-            cli.note(f"[{number}/{len(games)}] {env_id}, {agent}")
-            code = suite.train_one(own, env_id, out / agent)
-            if code > 128:  # a signal
-                return code
-            if code:
-                failures[agent][env_id] = code
-            suite.write(args.suite, out / agent, [game for game in games if agent in games[game]], failures[agent])
-        if unfinished:
+    tasks = [
+        suite.Task(f"[{number}/{len(games)}] {env_id}, {agent}", _of(args, agent), env_id, out / agent)
+        for number, (env_id, agents) in enumerate(games.items(), 1)
+        for agent in agents
+        if not suite.is_done(suite.folder(out / agent, env_id), env_id, _of(args, agent))
+    ]
+    left = collections.Counter(task.env_id for task in tasks)
+    text, stopped = "", 0
+    for task, code, by_signal in suite.train_each(tasks, args):
+        agent = task.args.agent
+        stopped = code if by_signal else stopped
+        if code and not by_signal:
+            failures[agent][task.env_id] = code
+        suite.write(args.suite, out / agent, [game for game in games if agent in games[game]], failures[agent])
+        left[task.env_id] -= 1
+        if not left[task.env_id] and not stopped:
             text = _report(list(failures), out)
+    if stopped:
+        return stopped
     print(text or _report(list(failures), out), end="")
     for agent, failed in failures.items():
         for env_id, code in failed.items():

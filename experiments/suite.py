@@ -1,4 +1,4 @@
-"""Train on every environment of a suite, one after the other, into one table: `python -m experiments.suite popgym`.
+"""Train on every environment of a suite into one table: `python -m experiments.suite popgym`.
 
 Every environment is a run of `experiments.train` in its own folder below --out-dir; settings of an experiment that can
 be one program (`bsuite/memory_len`) are one run, --seeds of each. The same command again goes on
@@ -6,6 +6,9 @@ where it was stopped: what has been evaluated at the steps (or after the minutes
 resumed, and so is what was trained for less than is asked for now. Other seeds, settings or sizes than those of the
 runs in the folder are refused before anything runs. One that fails is named in the table, and the rest go on (exit
 code 1 at the end).
+
+With --jobs several are trained at a time, each by a process of its own on cores (or cards) of its own, whose words go
+into --out-dir/logs. One that fails or dies is tried again from its last checkpoint (--retries) before it is named.
 
 Of bsuite, the folder `report` has bsuite's own scores, its radar and its log files (docs/bsuite.md).
 
@@ -17,9 +20,10 @@ the best known play (1).
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.running import cli, process, startup
 
@@ -68,6 +72,13 @@ def add_game_arguments(parser: cli.Parser) -> None:
     cli.add_minutes_argument(parser)
     parser.add_argument("--eval-every", type=cli.whole(1), metavar="STEPS", help="as in train (default: steps / 20)")
     parser.add_argument("--set", dest="assignments", nargs="+", default=[], metavar="KEY=VALUE", help="as in train")
+    parser.add_argument(
+        "--jobs", type=cli.whole(1, 4096), default=1, metavar="N", help="runs at a time, a process each (default: 1)"
+    )
+    parser.add_argument(
+        "--retries", type=cli.whole(0, 100), default=1, metavar="N",
+        help="with --jobs: how often one that failed is tried again (default: 1)",
+    )  # fmt: skip
 
 
 def units(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
@@ -104,16 +115,19 @@ def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
     make(out)
     failures: dict[str, int] = {}
-    for number, env_id in enumerate(env_ids, 1):
-        if is_done(folder(out, env_id), env_id, args):
-            continue
-        cli.note(f"[{number}/{len(env_ids)}] {env_id}")
-        code = train_one(args, env_id, out)
-        if code > 128:  # a signal
-            return code
-        if code:
-            failures[env_id] = code
+    tasks = [
+        Task(f"[{number}/{len(env_ids)}] {env_id}", args, env_id, out)
+        for number, env_id in enumerate(env_ids, 1)
+        if not is_done(folder(out, env_id), env_id, args)
+    ]
+    stopped = 0
+    for task, code, by_signal in train_each(tasks, args):
+        stopped = code if by_signal else stopped
+        if code and not by_signal:
+            failures[task.env_id] = code
         write(args.suite, out, env_ids, failures)
+    if stopped:
+        return stopped
     print(write(args.suite, out, env_ids, failures))
     print_report(args.suite, out)
     return 1 if failures else 0
@@ -127,22 +141,69 @@ def make(out: Path) -> None:
         cli.fail(f"cannot write to --out-dir {out}: {error.strerror or error}")
 
 
-def train_one(args: Any, env_id: str, out: Path) -> int:
-    """Start or resume the run of one environment in its folder and return its exit code."""
-    import jax
+class Task(NamedTuple):
+    """One run that is to be trained: what it is called, the options, the environment, the folder of runs."""
 
-    from experiments import presets, train
+    name: str
+    args: Any
+    env_id: str
+    out: Path
+
+
+def train_each(tasks: Sequence[Task], args: Any) -> Iterator[tuple[Task, int, bool]]:
+    """Train each, --jobs at a time, and yield (task, exit code, whether a signal stopped it), as they end."""
+    if args.jobs == 1:
+        for task in tasks:
+            cli.note(task.name)
+            code = train_one(task)
+            yield task, code, code > 128
+            if code > 128:
+                return
+        return
+    from experiments.running import pool
+
+    devices = pool.shares(args.jobs)
+    jobs = [
+        pool.Job(task.name, tuple(words_of(task)), task.out / "logs" / f"{folder(task.out, task.env_id).name}.log")
+        for task in tasks
+    ]
+    cli.note(f"{len(jobs)} runs to train, {args.jobs} at a time")
+    began = time.monotonic()
+    stopped = False
+    for number, code, by_signal in pool.run(jobs, devices, args.retries):
+        stopped = stopped or by_signal
+        minutes = f"{(time.monotonic() - began) / 60:.1f} min"
+        said = "stopped" if by_signal else pool.reason(jobs[number].log, code) if code else "done"
+        cli.note(f"{tasks[number].name}: {said} ({minutes} since the start)")
+        yield tasks[number], code, by_signal
+    if stopped:
+        cli.note(f"stopped; go on with: {args.go_on}")
+
+
+def words_of(task: Task) -> list[str]:
+    """Return the command line of `train` for a task: start or resume the run in its folder."""
+    from experiments import presets
     from experiments.running import rundir
 
-    path = folder(out, env_id)
-    words = [args.suite, "--env", env_id, "--run-dir", path] + (["--resume"] if rundir.is_run(path) else [])
+    args, path = task.args, folder(task.out, task.env_id)
+    words = [args.suite, "--env", task.env_id, "--run-dir", path]
+    words += ["--resume"] if rundir.is_run(path) or args.jobs > 1 else []
     for option in ("size", "agent", "seeds", "seed", "steps", "minutes", "eval_every"):
         value = getattr(args, option)
         words += [] if value is None else [f"--{option.replace('_', '-')}", value]
-    words += ["--log-episodes", log] if (log := presets.log_episodes(env_id)) else []
+    words += ["--log-episodes", log] if (log := presets.log_episodes(task.env_id)) else []
     words += ["--set", *args.assignments] if args.assignments else []
+    return [str(word) for word in words]
+
+
+def train_one(task: Task) -> int:
+    """Start or resume a run in this process and return its exit code."""
+    import jax
+
+    from experiments import train
+
     try:
-        return train.main([str(word) for word in words], args.go_on)
+        return train.main(words_of(task), task.args.go_on)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     finally:

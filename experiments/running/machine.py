@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+SHARING = "R2I_PROCESSES"  # how many processes of ours share this machine's memory
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -27,10 +28,14 @@ def processor() -> str:
 
 
 def memory_bytes() -> int:
-    """Return how much memory this process may use: the machine's, or its control group's limit where that is less."""
+    """Return how much memory this process may use: the machine's, or its control group's limit where that is less.
+
+    Of several processes that were started together (`pool`) each has its share.
+    """
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [*_numbers("", "memory.max"), *_numbers("memory", "memory.limit_in_bytes")]
-    return min([installed, *(int(limit[0]) for limit in limits if limit[0] > 0)])
+    whole = min([installed, *(int(limit[0]) for limit in limits if limit[0] > 0)])
+    return whole // int(os.environ.get(SHARING) or 1)
 
 
 def _quotas() -> Iterator[float]:

@@ -1,0 +1,168 @@
+"""Several runs at a time on this machine: each a process of its own, on cores or cards of its own.
+
+A run needs nothing of another one. A process that dies takes no other one with it, and is tried again from its last
+checkpoint.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from experiments.running import cli, machine, signals
+
+TRAIN = (sys.executable, "-m", "experiments", "train")
+LOOK = 0.1  # seconds between two looks at the processes
+# What would fail again: a mistake of the user's, a member that is lost, a run that someone else has.
+FOR_GOOD = (cli.USAGE, cli.NOT_FINITE, cli.LOCKED)
+_LAST = 4096  # bytes of a log that are searched for what went wrong
+_LARGEST = 2**20  # bytes; a log that is longer is begun anew, and the old one kept beside it
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+      name: what it is called in lines for the user.
+      words: of `train`'s command line, with --resume: what is there is gone on with.
+      log: the file that gets what it prints.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    log: Path
+
+
+class Ended(NamedTuple):
+    """How a job ended.
+
+    Attributes:
+      number: its place in the sequence of jobs.
+      code: its exit code, 128 + number for one that a signal ended.
+      stopped: whether this process was asked to stop, and it therefore.
+    """
+
+    number: int
+    code: int
+    stopped: bool
+
+
+class _Running(NamedTuple):
+    number: int
+    attempt: int
+    share: tuple[int, ...]
+    process: subprocess.Popen
+    log: TextIO
+
+
+def shares(at_once: int) -> list[tuple[int, ...]]:
+    """Return the devices of each of `at_once` processes: cores that this one may use, or cards; exit 2 if too few."""
+    import jax
+
+    if jax.default_backend() == "cpu":
+        allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(machine.cores())
+        there, called = list(allowed)[: machine.cores()], "core"
+    elif jax.default_backend() == "gpu":
+        there, called = list(range(len(jax.devices()))), "card"
+    else:
+        cli.fail(f"--jobs is for processors and GPUs; here is a {jax.default_backend()}")
+    if at_once > len(there):
+        cli.fail(f"--jobs {at_once}: there {_are(len(there), called)} for them")
+    return [tuple(there[i::at_once]) for i in range(at_once)]
+
+
+def _are(count: int, called: str) -> str:
+    return f"is one {called}" if count == 1 else f"are {count} {called}s"
+
+
+def run(jobs: Sequence[Job], devices: Sequence[tuple[int, ...]], retries: int) -> Iterator[Ended]:
+    """Run jobs, as many at a time as there are shares of devices, and yield how each ended, as they end.
+
+    A signal that asks this process to stop is passed on; what runs then saves and ends, and nothing else is begun. One
+    that failed is tried again `retries` times, unless that would change nothing.
+    """
+    waiting = collections.deque((number, 0) for number in range(len(jobs)))
+    free, running, passed_on = list(devices), list[_Running](), False
+    with signals.StopSignal() as stop:
+        stop.consequence = "the runs save and stop"
+        try:
+            while running or (waiting and stop.number is None):
+                while waiting and free and stop.number is None:
+                    running.append(_start(jobs, *waiting.popleft(), free.pop(0), len(devices)))
+                if stop.number is not None and not passed_on:
+                    for one in running:
+                        one.process.send_signal(stop.number)
+                    passed_on = True
+                for one in [one for one in running if one.process.poll() is not None]:
+                    running.remove(one)
+                    one.log.close()
+                    free.append(one.share)
+                    code = one.process.returncode
+                    code = 128 - code if code < 0 else code
+                    again = code not in (0, *FOR_GOOD) and one.attempt < retries and stop.number is None
+                    if again:
+                        cli.note(f"{jobs[one.number].name}: {reason(jobs[one.number].log, code)}; trying again")
+                        waiting.appendleft((one.number, one.attempt + 1))
+                    else:
+                        yield Ended(one.number, code, code != 0 and stop.number is not None)
+                time.sleep(LOOK)
+        finally:  # also where nobody asks for the next one
+            for one in running:
+                if not passed_on:
+                    one.process.send_signal(signal.SIGTERM)
+            for one in running:
+                one.process.wait()
+                one.log.close()
+
+
+def _start(jobs: Sequence[Job], number: int, attempt: int, share: tuple[int, ...], at_once: int) -> _Running:
+    """Start a job in a session of its own: Ctrl-C reaches it through this process, and once."""
+    job = jobs[number]
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        if job.log.stat().st_size > _LARGEST:
+            job.log.replace(job.log.with_suffix(".old.log"))
+    log = job.log.open("a", encoding="utf-8")
+    process = subprocess.Popen(
+        [*TRAIN, *job.words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        env=environment(share, at_once, os.environ),
+    )  # fmt: skip
+    import jax
+
+    if jax.default_backend() == "cpu" and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # it is over already
+            os.sched_setaffinity(process.pid, share)
+    return _Running(number, attempt, share, process, log)
+
+
+def environment(share: tuple[int, ...], at_once: int, before: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a process that has a share of the devices, and of the memory on a CPU."""
+    import jax
+
+    found = {**before, machine.SHARING: str(at_once)}
+    if jax.default_backend() != "cpu":
+        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+            own = [word for word in before.get(name, "").split(",") if word]
+            found[name] = ",".join(own[card] if own else str(card) for card in share)
+    return found
+
+
+def reason(log: Path, code: int) -> str:
+    """Return how a job failed, in words: its exit code and the last error that its log has."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LAST))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = [line for line in lines if line.startswith("error: ")]
+    text = said[-1].removeprefix("error: ") if said else f"what it said is in {log}"
+    return f"failed (exit {code}: {text})"
