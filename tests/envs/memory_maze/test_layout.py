@@ -10,6 +10,7 @@ import pytest
 
 from envs.memory_maze import bends, layout
 from tests.envs.memory_maze.mazes import describe, distances, occupied, open_neighbours
+from tests.envs.memory_maze.sizes import smallest_and_largest
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[2] / "golden" / "memory_maze" / "layout.npz")
 SIZES = tuple(layout.SETTINGS)
@@ -18,7 +19,7 @@ SOUND = 2_000  # So many of them are looked at one by one.
 # Accuracy of guessing each inner cell's more frequent state, per cent; what probes of this benchmark are compared with.
 MAJORITY = {9: 80.5, 11: 80.5, 13: 76.8, 15: 78.4}
 
-parametrize_sizes = pytest.mark.parametrize("size", SIZES)
+parametrize_sizes = pytest.mark.parametrize("size", smallest_and_largest(SIZES))
 
 
 @functools.cache

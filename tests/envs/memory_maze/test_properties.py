@@ -177,7 +177,12 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("size", "kwargs"),
-    [(15, {}), (9, {"samples": 1}), (15, {"observation": "vector"}), (9, {"good_visibility": True})],
+    [
+        (15, {}),
+        (9, {"samples": 1}),
+        (15, {"observation": "vector"}),
+        pytest.param(9, {"good_visibility": True}, marks=pytest.mark.heavy),
+    ],
     ids=str,
 )
 def test_nothing_is_computed_in_64_bits(size, kwargs):

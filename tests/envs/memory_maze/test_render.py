@@ -13,13 +13,14 @@ import pytest
 
 from envs.memory_maze import sight, textures
 from envs.memory_maze.render import SAMPLES, make_scene, render, render_map, survey
+from tests.envs.memory_maze.sizes import smallest_and_largest
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[2] / "golden" / "memory_maze" / "render.npz")
 SIZES = (9, 11, 15)
 BORDER = 2  # Pixels; the recorded frames show the prompt there.
 CLEARANCE = 0.19  # Metres between the body's centre and a wall at the closest.
 
-parametrize_sizes = pytest.mark.parametrize("size", SIZES)
+parametrize_sizes = pytest.mark.parametrize("size", smallest_and_largest(SIZES))
 
 
 def golden(size: int, *names: str) -> list[np.ndarray]:

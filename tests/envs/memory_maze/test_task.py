@@ -13,6 +13,7 @@ from envs.memory_maze import task
 from envs.memory_maze.environment import MemoryMaze
 from envs.observation import observation_parts
 from experiments.oracles.memory_maze import ORACLES
+from tests.envs.memory_maze.sizes import smallest_and_largest
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[2] / "golden" / "memory_maze" / "task.npz")
 RECORDED = (9, 11, 15)
@@ -80,7 +81,7 @@ def test_touch_distance(distance, touches):
         assert task.found(trail.at[23].set(target + distance * around), target) == touches
 
 
-@pytest.mark.parametrize("size", RECORDED)
+@pytest.mark.parametrize("size", smallest_and_largest(RECORDED))
 def test_what_is_found_in_recordings(size):
     """Between the ends of a step the agent is taken to walk straight on."""
     place, prompt = recorded(size, "place"), recorded(size, "target_index")
@@ -130,7 +131,7 @@ def test_border(side, width):
         assert (framed == expected).all()
 
 
-@pytest.mark.parametrize("size", RECORDED)
+@pytest.mark.parametrize("size", smallest_and_largest(RECORDED))
 def test_extras_are_those_recorded(size):
     walls = np.pad(recorded(size, "maze_layout") == 0, 1, constant_values=True)
     targets = jnp.asarray(recorded(size, "targets_pos") + 0.5, jnp.int32)
@@ -148,7 +149,7 @@ def test_extras_are_those_recorded(size):
 # The environment
 
 
-@pytest.mark.parametrize("size", LENGTHS)
+@pytest.mark.parametrize("size", smallest_and_largest(LENGTHS))
 @pytest.mark.parametrize("kwargs", [{}, {"top_view": True, "image_size": 256}, {"observation": "vector"}], ids=str)
 def test_shapes_and_dtypes_stay_those_promised(size, kwargs):
     env = MemoryMaze(size, **kwargs)
@@ -238,7 +239,7 @@ def test_the_agent_starts_at_rest_in_a_room_facing_anywhere():
     np.testing.assert_allclose(rested.body.position[:, :2], state.body.position[:, :2], atol=2e-3)
 
 
-@pytest.mark.parametrize("play", [mixed_play, hugging_play])
+@pytest.mark.parametrize("play", [mixed_play, pytest.param(hugging_play, marks=pytest.mark.heavy)])
 def test_the_agent_is_never_inside_a_wall(play):
     last, (*_, body) = play()
     place = body.position[..., :2] / task.CELL + 11 / 2
