@@ -87,6 +87,13 @@ report *args: _run
 compare *args: _run
     @"{{ venv }}/r2i" compare "$@"
 
+# Say how runs stand, e.g. `just status runs/popgym-tiny-suite`
+[group("run")]
+[no-cd]
+[no-exit-message]
+status *args: _run
+    @"{{ venv }}/r2i" status "$@"
+
 # Say what this machine and this installation are, and what is wrong with them (--json for programs)
 [group("run")]
 [no-cd]

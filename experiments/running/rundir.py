@@ -83,7 +83,7 @@ def lock(path: Path) -> Iterator[None]:
     """Hold a run directory for this process; exit 6 if another one does. The kernel lets go of it even after a kill."""
     with _lock_file(path) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except OSError as error:  # held, or a file system that cannot tell: refuse on doubt
             file.seek(0)
             holder = file.read().strip() or error.strerror
@@ -93,6 +93,29 @@ def lock(path: Path) -> Iterator[None]:
             file.write(f"pid {os.getpid()}")
             file.flush()
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process has a run directory."""
+    try:
+        with open(path / "run.lock", encoding="utf-8", errors="replace") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _take(file: TextIO) -> None:
+    """Lock a file; whoever looks at it (`is_held`) has it for a moment, too."""
+    for waits in (0.05, 0.1, None):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if waits is None:
+                raise
+            time.sleep(waits)
 
 
 def _lock_file(path: Path) -> TextIO:
@@ -127,7 +150,7 @@ def load(path: Path) -> tuple[Config, RunInfo]:
     if not is_run(path):
         fail(f"{path} is no run directory (it has no run.json)")
     try:
-        return _read(path)
+        return read(path)
     except RunFileError as error:
         fail(error)
 
@@ -139,7 +162,7 @@ def load_playable(path: Path) -> tuple[Config, RunInfo]:
     return config, info
 
 
-def _read(path: Path) -> tuple[Config, RunInfo]:
+def read(path: Path) -> tuple[Config, RunInfo]:
     values = runinfo.read_object(path / "config.json")
     try:
         config = Config.from_dict(values)
@@ -153,7 +176,7 @@ def newest(env: str, kind: str, agent: str | None = None) -> Path:
     found = []
     for path in RUNS.glob("*/run.json"):
         with contextlib.suppress(RunFileError):  # a broken run is not in the way
-            config, info = _read(path.parent)
+            config, info = read(path.parent)
             if registry.same(config.env, env) and info.kind == kind and agent in (None, info.agent):
                 found.append((info.created, path.parent))
     if not found:

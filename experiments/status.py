@@ -1,0 +1,136 @@
+"""Say how runs stand: `r2i status runs/popgym-tiny-suite`. Read from the files alone, of runs that go on, too.
+
+Each folder is a run, or has runs below it, as `suite` and `compare` make them (default: ./runs).
+
+Printed are every run's state, members, steps, and the mean return of its last evaluation over its members:
+
+- running: a process has it
+- done: evaluated at the steps, or after the minutes, that it was to have
+- failed: `suite` or `compare` gave it up, with that exit code; diverged, if that is because all of its members did
+- stopped: it can go on (--resume, or the command that made it)
+- waiting: it has not begun
+
+Exit code 1 if one has failed or diverged, else 0.
+"""
+
+import collections
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.running import cli, process
+
+
+class Standing(NamedTuple):
+    """How a run stands: its folder, and what is said of it."""
+
+    path: Path
+    state: str
+    members: str = "-"
+    steps: str = "-"
+    returned: str = "-"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = cli.Parser(cli.program("status"), __doc__)
+    parser.add_argument("folders", type=Path, nargs="*", default=[Path("runs")], metavar="DIR", help="default: runs")
+    args = parser.parse_args(argv)
+    from experiments.running.display import table
+
+    found = [standing for folder in cli.once(args.folders) for standing in below(folder)]
+    columns = ["run", "state", "members", "steps", "return"]
+    print(table(columns, [[str(one.path), *one[1:]] for one in found]))
+    counts = collections.Counter(one.state.partition(" ")[0] for one in found)
+    print(f"\n{len(found)} run{'s' * (len(found) != 1)}: " + ", ".join(f"{counts[name]} {name}" for name in counts))
+    return 1 if {"failed", "diverged"} & counts.keys() else 0
+
+
+def below(folder: Path) -> list[Standing]:
+    """Return how the run in a folder stands, or each below it; exit 2 if there is none."""
+    from experiments.running import rundir
+
+    if not folder.is_dir():
+        cli.fail(f"{folder} is no folder")
+    if rundir.is_run(folder):
+        return [of_run(folder, None)]
+    folders = sorted({path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/run.json")})
+    planned = {path: code for one in sorted({*folder.glob("results.json"), *folder.glob("*/results.json")})
+               for path, code in _planned(one)}  # fmt: skip
+    found = [of_run(path, planned.get(path)) for path in folders]
+    found += [
+        Standing(path, "waiting" if code is None else f"failed (exit {code})")
+        for path, code in planned.items()
+        if path not in folders
+    ]
+    if not found:
+        cli.fail(f"there is no run in {folder}")
+    return sorted(found)
+
+
+def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
+    """Yield the folder of each run in a suite's table, and the exit code of one that failed."""
+    from experiments import suite
+    from experiments.running import rundir
+
+    try:
+        entries = json.loads(results.read_text(encoding="utf-8"))
+        named = [(str(entry["env"]), entry["failure"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):  # a table can be made anew
+        return
+    several = [path.parent for path in results.parent.glob("*/run.json")]
+    had = {member.get("env") for path in several for member in _members(path)}
+    for env_id, code in named:
+        path = suite.folder(results.parent, env_id)
+        if env_id not in had or rundir.is_run(path):  # else it is a setting of a run that has several
+            yield path, code
+
+
+def _members(path: Path) -> list[dict[str, Any]]:
+    from experiments.running import rundir
+    from experiments.running.runinfo import RunFileError
+
+    try:
+        return rundir.read(path)[1].members
+    except RunFileError:
+        return []
+
+
+def of_run(path: Path, failure: int | None) -> Standing:
+    """Return how a run stands; `failure` is the exit code with which a suite gave it up."""
+    from experiments import suite
+    from experiments.running import evaluation, rundir
+    from experiments.running.runinfo import RunFileError
+    from r2i_jit import metrics
+
+    try:
+        config, info = rundir.read(path)
+        rows = metrics.read(path / "metrics.jsonl") if (path / "metrics.jsonl").exists() else []
+    except (RunFileError, OSError, ValueError) as error:
+        return Standing(path, f"failed ({' '.join(str(error).split())})")
+    last = evaluation.read_document(path / "evaluation.json")
+    step = rows[-1]["env_steps"] if rows else 0
+    lost = sum(bool(row.get("diverged")) for row in rows[-len(info.members) :])
+    evaluated = [row for row in rows if row.get("eval_return") is not None]
+    own = [row["eval_return"] for row in evaluated if row["env_steps"] == evaluated[-1]["env_steps"]]
+    returned = last["mean"] if last else sum(own) / len(own) if own else None
+    minutes = suite.minutes_until(path, step)
+    over = last is not None and (
+        last["env_steps"] >= info.steps or (info.minutes is not None and minutes >= info.minutes)
+    )
+    if rundir.is_held(path):
+        state = "running"
+    elif over:
+        state = "done"
+    elif failure is not None:
+        state = "diverged" if failure == cli.NOT_FINITE else f"failed (exit {failure})"
+    else:
+        state = "stopped" if rows else "waiting"
+    members = f"{len(info.members)}" + (f", {lost} diverged" if lost else "")
+    goal = f"{step:,} of {info.steps:,}" + (f", {minutes:.1f} of {info.minutes:g} min" if info.minutes else "")
+    return Standing(path, state, members, goal, "-" if returned is None else f"{returned:.3f}")
+
+
+if __name__ == "__main__":
+    process.run(main)
