@@ -33,7 +33,13 @@ ENOUGH = 30_000  # steps; the originals take most of the time, those of 1,000 st
 TOGETHER = 1e-3  # how far two rollouts may be apart and still count as the same
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+# The middle ones of the mazes, of 1,000 steps an episode, are heavy: the originals take seconds to play.
+HEAVY = [env_id for env_id in POPGYM if env_id.endswith("Medium") and "Labyrinth" in env_id]
+
+
+@pytest.mark.parametrize(
+    "env_id", [pytest.param(env_id, marks=[pytest.mark.heavy] * (env_id in HEAVY)) for env_id in POPGYM]
+)
 def test_whole_episodes_equal_the_original(env_id):
     (family, level), (env, _) = family_of(env_id), make(env_id)
     recorder = originals.Recorder(family, level, seed=7)

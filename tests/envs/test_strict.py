@@ -37,6 +37,7 @@ def results(tmp_path_factory):
     return run
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "setting", [*(pytest.param(one, marks=pytest.mark.slow) for one in SETTINGS if one != "all"), "all"]
 )

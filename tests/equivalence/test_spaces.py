@@ -219,6 +219,7 @@ def test_channels_that_come_first_are_as_if_they_came_last():
     assert_same(one.seeds.agent.model, other.seeds.agent.model)
 
 
+@pytest.mark.heavy
 def test_acting_step_by_step_sees_what_training_sees_in_parallel():
     with registered(lambda: Static(MIXED, spaces.Discrete(3))):
         trainer = Trainer(tiny(), quick_compile=True)

@@ -179,6 +179,7 @@ def test_the_two_commands_are_the_same_everywhere():
     assert commands[1] in (DOCS.parent / "CONTRIBUTING.md").read_text()
 
 
+@pytest.mark.heavy
 def test_the_code_that_uses_an_agent_runs_and_plays_well(tmp_path):
     """All of docs/agent.md from top to bottom, with the agent that ships; the gymnasium loop with a game made here."""
     code = "\n".join(blocks(DOCS / "agent.md", "python"))

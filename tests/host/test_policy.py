@@ -66,6 +66,7 @@ def replayed(policy, step, **options):
     return np.stack(actions), memories
 
 
+@pytest.mark.heavy
 def test_a_run_and_an_export_that_lacks_it_act_as_the_run_does(run_dir, file, played, tmp_path):
     """Whole episodes, which begin at different times; the file in a process that has no run directory."""
     found = played[0]
@@ -122,6 +123,7 @@ def test_the_first_step_after_start_begins_an_episode_in_any_case(policy, played
     jax.tree.map(np.testing.assert_array_equal, said.latent, unsaid.latent)
 
 
+@pytest.mark.heavy
 def test_what_it_expects_is_what_critic_and_open_loop_say(policy, played):
     """Rewards and values in the game's own: the second member learned from four times as much."""
     found, agent, state = played

@@ -156,6 +156,7 @@ def learned(out: Path) -> dict:
     }
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux's affinities")
 def test_a_suite_by_processes_is_one_that_was_trained_one_after_the_other(together, tmp_path, capsys, monkeypatch):
     words = ["suite", "fake", "--steps", "400", "--seeds", "2", "--out-dir"]
@@ -180,6 +181,7 @@ def test_a_suite_by_processes_is_one_that_was_trained_one_after_the_other(togeth
     assert "env_steps" not in shown.err and "fake/A" in (tmp_path / "many" / "logs" / "A.log").read_text()
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux's affinities")
 def test_a_comparison_by_processes_names_what_fails(together, tmp_path, capsys):
     (tmp_path / "out" / "ppo-gru" / "A").mkdir(parents=True)

@@ -233,6 +233,7 @@ def test_a_png_is_a_strip_of_frames_at_even_distances(capsys, monkeypatch):
         assert strip.size == (columns * width, -(-90 // columns) * height)
 
 
+@pytest.mark.heavy
 def test_a_run_is_recorded_as_evaluate_plays_it(run_dir, capsys, monkeypatch):
     """An agent's episodes have the returns that Trainer.evaluate finds with the same key."""
     monkeypatch.setattr(r2i_jit, "Trainer", functools.partial(r2i_jit.Trainer, quick_compile=True))
@@ -348,6 +349,7 @@ def test_a_world_models_account_stands_beside_the_truth(film_run, capsys, monkey
     assert np.any(sampled != again) and np.any(sampled != other)
 
 
+@pytest.mark.heavy
 def test_what_cannot_be_imagined_is_said(run_dir, film_run, capsys):
     error = run(capsys, run_dir, "--imagine", 2, code=2)
     assert "--imagine needs an image environment: the observations of little/Guess are no images" in error
