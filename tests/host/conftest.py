@@ -29,12 +29,21 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         jax.config.update(name, value)
 
 
+def _undrawn(curves: object, envs: object, out: Path) -> Path:
+    """Write a picture without one."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(b"\x89PNG\r\n\x1a\n")
+    return out
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Return a function that runs an entry point on the stand-in trainer, in a folder of its own."""
     import r2i_jit
     from tests.host import fake as module
 
+    # Matplotlib takes as long as the rest of such a run; tests/host/test_plot.py has the pictures.
+    monkeypatch.setattr("experiments.drawing.curves.draw", _undrawn)
     # Restored after the test: install() replaces both.
     monkeypatch.setattr(r2i_jit, "Trainer", r2i_jit.Trainer)
     monkeypatch.setitem(sys.modules, "experiments.presets", sys.modules.get("experiments.presets"))
