@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_game_arguments(parser)
     args = parser.parse_args(argv)
     args.go_on = shlex.join([*cli.program("suite").split(), *(sys.argv[1:] if argv is None else argv)])
-    startup.prepare(all_cores=True)
+    startup.prepare(all_cores=True, leave_memory=args.jobs > 1)
     from experiments.running import asking, rundir
 
     asked = asking.environments(args.suite, args.only)

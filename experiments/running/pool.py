@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from experiments.running import cli, machine, signals
+from experiments.running import cli, machine, signals, startup
 
-TRAIN = (sys.executable, "-m", "experiments", "train")
+TRAIN = (sys.executable, "-P", "-m", "experiments", "train")  # -P: no folder of the user's shadows a package
 LOOK = 0.1  # seconds between two looks at the processes
 # What would fail again: a mistake of the user's, a member that is lost, a run that someone else has.
 FOR_GOOD = (cli.USAGE, cli.NOT_FINITE, cli.LOCKED)
@@ -87,7 +87,8 @@ def run(jobs: Sequence[Job], devices: Sequence[tuple[int, ...]], retries: int) -
     """Run jobs, as many at a time as there are shares of devices, and yield how each ended, as they end.
 
     A signal that asks this process to stop is passed on; what runs then saves and ends, and nothing else is begun. One
-    that failed is tried again `retries` times, unless that would change nothing.
+    that failed is tried again `retries` times, unless that would change nothing. Of what was not begun because of a
+    signal the first one is yielded, as stopped.
     """
     waiting = collections.deque((number, 0) for number in range(len(jobs)))
     free, running, passed_on = list(devices), list[_Running](), False
@@ -114,6 +115,8 @@ def run(jobs: Sequence[Job], devices: Sequence[tuple[int, ...]], retries: int) -
                     else:
                         yield Ended(one.number, code, code != 0 and stop.number is not None)
                 time.sleep(LOOK)
+            if waiting:  # what ran may have come to its end for all that
+                yield Ended(waiting[0][0], stop.exit_code, True)
         finally:  # also where nobody asks for the next one
             for one in running:
                 if not passed_on:
@@ -126,14 +129,16 @@ def run(jobs: Sequence[Job], devices: Sequence[tuple[int, ...]], retries: int) -
 def _start(jobs: Sequence[Job], number: int, attempt: int, share: tuple[int, ...], at_once: int) -> _Running:
     """Start a job in a session of its own: Ctrl-C reaches it through this process, and once."""
     job = jobs[number]
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):
-        if job.log.stat().st_size > _LARGEST:
+    try:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        if job.log.exists() and job.log.stat().st_size > _LARGEST:
             job.log.replace(job.log.with_suffix(".old.log"))
-    log = job.log.open("a", encoding="utf-8")
+        log = job.log.open("a", encoding="utf-8")
+    except OSError as error:
+        cli.fail(f"cannot write {job.log}: {error.strerror or error}", cli.SAVE_FAILED)
     process = subprocess.Popen(
         [*TRAIN, *job.words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        env=environment(share, at_once, os.environ),
+        env=environment(share, at_once, startup.inherited()),
     )  # fmt: skip
     import jax
 

@@ -7,17 +7,29 @@ from pathlib import Path
 from experiments.running import machine
 from experiments.running.cli import fail, note
 
+_PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
+_leaving_memory = False  # to processes that this one starts
 
-def prepare(*, all_cores: bool = False) -> None:
+
+def prepare(*, all_cores: bool = False, leave_memory: bool = False) -> None:
     """Set JAX up; call it before JAX runs, which importing gymnax makes it do.
 
     Args:
       all_cores: make a device of every core that this process may use, for seeds to be spread over.
+      leave_memory: take none of a card's memory in advance, as the processes that this one starts will.
     """
+    global _leaving_memory
+    if leave_memory and _PREALLOCATE not in os.environ:
+        os.environ[_PREALLOCATE], _leaving_memory = "false", True
     use_compilation_cache()
     if all_cores:
         use_all_cores()
     refuse_missing_platform()
+
+
+def inherited() -> dict[str, str]:
+    """Return the variables that a process which this one starts is to have."""
+    return {name: value for name, value in os.environ.items() if not (_leaving_memory and name == _PREALLOCATE)}
 
 
 def use_compilation_cache() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.running import cli, machine, pool
+from experiments.running import cli, machine, pool, startup
 from r2i_jit import metrics
 from tests.host.test_cli import error_line
 
@@ -86,7 +86,8 @@ def test_a_signal_is_passed_on_once_and_nothing_else_begins(jobs, tmp_path, caps
 
     before = signal.getsignal(signal.SIGINT)
     threading.Thread(target=interrupt).start()
-    assert list(pool.run(jobs(("stop", names[0]), ("work", names[1])), [(0,)], 3)) == [(0, 128 + signal.SIGALRM, True)]
+    ended = list(pool.run(jobs(("stop", names[0]), *(("work", names[1]),) * 2), [(0,)], 3))
+    assert ended == [(0, 128 + signal.SIGALRM, True), (1, 128 + signal.SIGINT, True)]
     assert names[0].read_text() == "i" and not names[1].exists()
     assert "SIGINT: the runs save and stop; again to stop at once" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
@@ -129,6 +130,24 @@ def test_processes_on_cards_see_their_own(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     with pytest.raises(SystemExit):
         pool.shares(2)
+
+
+def test_a_log_that_cannot_be_written_ends_it_with_a_line(jobs, tmp_path, capsys):
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(SystemExit) as ended:
+        next(pool.run(jobs(("work", tmp_path / "a")), [(0,)], 0))
+    assert ended.value.code == cli.SAVE_FAILED and "0.log" in error_line(capsys)
+
+
+def test_a_card_s_memory_is_left_to_the_processes(monkeypatch):
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    monkeypatch.setattr(startup, "_leaving_memory", False)
+    monkeypatch.setenv(name, "true")
+    startup.prepare(leave_memory=True)
+    assert startup.inherited()[name] == os.environ[name] == "true"  # the user's word
+    monkeypatch.delenv(name)
+    startup.prepare(leave_memory=True)
+    assert os.environ[name] == "false" and name not in startup.inherited()
 
 
 def test_each_process_has_its_share_of_the_memory(monkeypatch):
