@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from envs.observation import Categorical, observation_parts
 from experiments.running.references import references
 from tests.envs.playing import (
+    BY_LEVEL,
     EPISODES,
     POPGYM,
     QUICK,
@@ -41,7 +42,7 @@ def finished(played) -> tuple[np.ndarray, np.ndarray]:
     return np.where(during, played.rewards, 0.0).sum(1), lengths
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 @settings(max_examples=3, deadline=None)
 @given(seed=seeds, spread=st.sampled_from([0, 1, 1000]))
 def test_any_play_stays_in_bounds(env_id, seed, spread):
@@ -72,7 +73,7 @@ def assert_in_space(env, params, observations: np.ndarray) -> None:
     assert offset == observations.shape[-1]
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_shapes_and_dtypes_are_those_promised(env_id):
     env, params = make(env_id)
     key, space = jax.random.key(0), env.action_space(params)
@@ -89,7 +90,7 @@ def test_shapes_and_dtypes_are_those_promised(env_id):
     assert params.max_steps_in_episode == env.max_episode_steps
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_random_play_returns_what_it_does_in_the_original(env_id):
     golden, returns, lengths = GOLDEN["returns"][env_id], [], []
     for seed in range(16):
@@ -104,7 +105,7 @@ def test_random_play_returns_what_it_does_in_the_original(env_id):
     assert abs(np.mean(returns) - references(env_id)["random"]["mean"]) < 4 * error + 5e-5
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_one_key_one_episode_in_a_batch_or_alone(env_id):
     env, params = make(env_id)
     actions = random_actions(env_id, seed=2)
@@ -128,7 +129,7 @@ def _close(ours, theirs) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_an_invalid_action_does_what_the_docstring_says(env_id):
     """A wrong answer where answers are judged, elsewhere the nearest valid action."""
     env, params = make(env_id)
@@ -162,7 +163,7 @@ def test_automatic_reset_is_that_of_gymnax(env_id):
         (np.testing.assert_array_equal if one.dtype != jnp.float32 else _close)(one, other)
 
 
-@pytest.mark.parametrize("env_id", POPGYM)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_actions_are_sampled_from_the_space(env_id):
     env, params = make(env_id)
     space = env.action_space(params)

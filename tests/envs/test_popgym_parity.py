@@ -16,6 +16,7 @@ import gymnasium
 from tests.envs import originals
 from tests.envs.families import Family
 from tests.envs.playing import (
+    BY_LEVEL,
     EPISODES,
     POPGYM,
     family_of,
@@ -33,13 +34,7 @@ ENOUGH = 30_000  # steps; the originals take most of the time, those of 1,000 st
 TOGETHER = 1e-3  # how far two rollouts may be apart and still count as the same
 
 
-# The middle ones of the mazes, of 1,000 steps an episode, are heavy: the originals take seconds to play.
-HEAVY = [env_id for env_id in POPGYM if env_id.endswith("Medium") and "Labyrinth" in env_id]
-
-
-@pytest.mark.parametrize(
-    "env_id", [pytest.param(env_id, marks=[pytest.mark.heavy] * (env_id in HEAVY)) for env_id in POPGYM]
-)
+@pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_whole_episodes_equal_the_original(env_id):
     (family, level), (env, _) = family_of(env_id), make(env_id)
     recorder = originals.Recorder(family, level, seed=7)
@@ -56,7 +51,7 @@ def test_whole_episodes_equal_the_original(env_id):
     assert not _missing(family, level, recorder)
 
 
-@pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if family_of(env_id)[0].resync])
+@pytest.mark.parametrize("env_id", [one for one in BY_LEVEL if family_of(one.values[0])[0].resync])
 def test_float_physics_stay_with_the_original_for_whole_episodes(env_id):
     """Left to itself from the first state on, under play that does not balance; flags and lengths are the same.
 
