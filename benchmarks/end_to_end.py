@@ -3,6 +3,7 @@
     python -m benchmarks end_to_end
     python -m benchmarks end_to_end --seeds 1 4 --train-ratio 64
     python -m benchmarks end_to_end --env popgym/RepeatFirstEasy popgym/AutoencodeEasy --seeds 1
+    python -m benchmarks end_to_end --agent ppo-gru --seeds 1
 
 As in training, the seeds are spread over as many of the devices (of the cores, on CPU) as divide their number;
 JAX_NUM_CPU_DEVICES=1 keeps them together. Per row: devices, compile time of the chunk, environment steps per second
@@ -12,13 +13,14 @@ of the process at its peak.
 """
 
 import argparse
+import math
 import resource
 import time
 
 import jax
 
 from benchmarks import machine
-from experiments.running import startup
+from experiments.running import cli, startup
 
 
 def measure(config, seeds: int, seconds: float) -> dict[str, float]:
@@ -36,8 +38,10 @@ def measure(config, seeds: int, seconds: float) -> dict[str, float]:
         jax.block_until_ready(state)
         chunks += 1
     elapsed, elapsed_cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
-    collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
-    collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
+    collecting = math.nan
+    if config.algorithm == "world_model":  # what else there is has no collecting apart from learning
+        collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
+        collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
     steps = chunks * trainer.steps_per_chunk * seeds
     return {
         "devices": trainer.devices_for(seeds),
@@ -57,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--env", nargs="+", default=["popgym/RepeatPreviousEasy"], help="environments (%(default)s)")
     parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
+    parser.add_argument("--agent", default="r2i", choices=cli.AGENTS, help="what learns (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8], help="numbers of seeds (%(default)s)")
     parser.add_argument("--train-ratio", type=float, default=64.0, help="replayed steps per step (%(default)s)")
     parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
@@ -66,12 +71,13 @@ def main(argv: list[str] | None = None) -> None:
     from experiments.presets import preset  # not before: it imports gymnax, which starts JAX
 
     print(machine.describe())
-    print(f"size {args.size}, train ratio {args.train_ratio:g} {' '.join(args.set)}\n")
+    ratio = "" if args.agent.startswith("ppo") else f", train ratio {args.train_ratio:g}"  # it has no replay
+    print(f"{args.agent}, size {args.size}{ratio} {' '.join(args.set)}\n")
     print("| environment | seeds | devices | compile (s) | env steps/s, all seeds | per seed | per CPU-second "
           "| time / N single runs | updates/s | collecting | env steps/s, collecting | peak memory (MB) |")  # fmt: skip
     print("|---" + "|--:" * 11 + "|", flush=True)
     for env in args.env:
-        config = preset(env.partition("/")[0], args.size, env)
+        config = preset(env.partition("/")[0], args.size, env, args.agent)
         config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
         single = None
         for seeds in args.seeds:
