@@ -83,10 +83,12 @@ def main(argv: list[str] | None = None) -> None:
         for seeds in args.seeds:
             r = measure(config, seeds, args.seconds)
             single = single or r["rate"] / seeds
+            known = not math.isnan(r["collect"])
+            collecting = f"{r['collect']:.1%} | {r['collect rate']:,.0f}" if known else "- | -"
             print(
                 f"| {env} | {seeds} | {r['devices']} | {r['compile']:.1f} | {r['rate']:.0f} | {r['rate'] / seeds:.0f} "
-                f"| {r['cpu rate']:.0f} | {single / r['rate']:.2f} | {r['updates']:.1f} | {r['collect']:.1%} "
-                f"| {r['collect rate']:,.0f} | {r['memory']:.0f} |",
+                f"| {r['cpu rate']:.0f} | {single / r['rate']:.2f} | {r['updates']:.1f} | {collecting} "
+                f"| {r['memory']:.0f} |",
                 flush=True,
             )
 
