@@ -18,6 +18,7 @@ the best known play (1).
 """
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -167,7 +168,10 @@ def train_each(tasks: Sequence[Task], args: Any) -> Iterator[tuple[Task, int, bo
         pool.Job(task.name, tuple(words_of(task)), task.out / "logs" / f"{folder(task.out, task.env_id).name}.log")
         for task in tasks
     ]
-    cli.note(f"{len(jobs)} runs to train, {args.jobs} at a time")
+    if not jobs:
+        return
+    where = shlex.quote(os.path.commonpath([task.out for task in tasks]))
+    cli.note(f"{len(jobs)} to train, {args.jobs} at a time; `{cli.program('status')} {where}` says how they stand")
     began = time.monotonic()
     stopped = False
     for number, code, by_signal in pool.run(jobs, devices, args.retries):

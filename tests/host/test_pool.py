@@ -192,6 +192,7 @@ def test_a_suite_by_processes_is_one_that_was_trained_one_after_the_other(togeth
         threading.Thread(target=interrupt).start()
         assert together(*words, "many", "--jobs", "2") == 128 + signal.SIGTERM
     said = capsys.readouterr().err
+    assert "2 to train, 2 at a time; `python -m experiments.status many` says how they stand" in said
     assert "go on with: python -m experiments.suite fake" in said.splitlines()[-1] and "trying again" not in said
     assert together(*words, "many", "--jobs", "2") == 0
     shown = capsys.readouterr()
