@@ -58,6 +58,7 @@ class Probe(Environment):
         return jnp.zeros((), bool)
 
 
+@pytest.mark.heavy
 def test_what_comes_later_is_valued_by_its_discount_and_by_what_was_done(monkeypatch):
     """The optimum is BONUS + 1; the last value is that of the action that was taken, which no observation shows."""
     envs.registered()  # loads the suites, once per process

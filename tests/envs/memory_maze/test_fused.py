@@ -22,9 +22,10 @@ def walkers(rng, *shape):
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), body), walls
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "shape",
-    [pytest.param((), marks=pytest.mark.heavy), (5,), pytest.param((3, 13), marks=pytest.mark.heavy)],
+    [(), (5,), (3, 13)],
     ids=["one", "several", "batches"],
 )
 def test_the_kernel_moves_walkers_as_the_loop_does(monkeypatch, shape):
