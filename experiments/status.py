@@ -71,8 +71,8 @@ def below(folder: Path) -> list[Standing]:
 
 def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
     """Yield the folder of each run in a suite's table, and the exit code of one that failed."""
-    from experiments import suite
     from experiments.running import rundir
+    from experiments.running.folders import folder
 
     try:
         entries = json.loads(results.read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
     several = [path.parent for path in results.parent.glob("*/run.json")]
     had = {member.get("env") for path in several for member in _members(path)}
     for env_id, code in named:
-        path = suite.folder(results.parent, env_id)
+        path = folder(results.parent, env_id)
         if env_id not in had or rundir.is_run(path):  # else it is a setting of a run that has several
             yield path, code
 
@@ -99,8 +99,8 @@ def _members(path: Path) -> list[dict[str, Any]]:
 
 def of_run(path: Path, failure: int | None) -> Standing:
     """Return how a run stands; `failure` is the exit code with which a suite gave it up."""
-    from experiments import suite
     from experiments.running import evaluation, rundir
+    from experiments.running.folders import minutes_until
     from experiments.running.runinfo import RunFileError
     from r2i_jit import metrics
 
@@ -115,7 +115,7 @@ def of_run(path: Path, failure: int | None) -> Standing:
     evaluated = [row for row in rows if row.get("eval_return") is not None]
     own = [row["eval_return"] for row in evaluated if row["env_steps"] == evaluated[-1]["env_steps"]]
     returned = last["mean"] if last else sum(own) / len(own) if own else None
-    minutes = suite.minutes_until(path, step)
+    minutes = minutes_until(path, step)
     over = last is not None and (
         last["env_steps"] >= info.steps or (info.minutes is not None and minutes >= info.minutes)
     )

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.running import cli, process, startup
+from experiments.running.folders import folder, minutes_until
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -243,22 +244,6 @@ def is_done(path: Path, env_id: str, args: Any) -> bool:
         return True
     limit = args.minutes or info.minutes
     return limit is not None and minutes_until(path, document["env_steps"]) >= limit
-
-
-def minutes_until(path: Path, step: int) -> float:
-    """Return how long a run had been trained at a step, by its log; 0 if it is not known."""
-    from r2i_jit import metrics
-
-    try:
-        rows = metrics.read(path / "metrics.jsonl")
-    except OSError:
-        return 0.0
-    return max((row.get("wall_seconds") or 0.0 for row in rows if row["env_steps"] <= step), default=0.0) / 60
-
-
-def folder(out: Path, env_id: str) -> Path:
-    """Return the run directory of an environment, or of the settings that an argument stands for."""
-    return out / env_id.partition("/")[2].replace("/", "-")
 
 
 def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:
