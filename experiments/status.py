@@ -71,7 +71,6 @@ def below(folder: Path) -> list[Standing]:
 
 def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
     """Yield the folder of each run in a suite's table, and the exit code of one that failed."""
-    from experiments.running import rundir
     from experiments.running.folders import folder
 
     try:
@@ -79,12 +78,10 @@ def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
         named = [(str(entry["env"]), entry["failure"]) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError):  # a table can be made anew
         return
-    several = [path.parent for path in results.parent.glob("*/run.json")]
-    had = {member.get("env") for path in several for member in _members(path)}
+    there = [path.parent for path in results.parent.glob("*/run.json")]
+    several = {member.get("env"): path for path in there for member in _members(path)}  # settings of one run
     for env_id, code in named:
-        path = folder(results.parent, env_id)
-        if env_id not in had or rundir.is_run(path):  # else it is a setting of a run that has several
-            yield path, code
+        yield several.get(env_id, folder(results.parent, env_id)), code
 
 
 def _members(path: Path) -> list[dict[str, Any]]:
@@ -100,14 +97,13 @@ def _members(path: Path) -> list[dict[str, Any]]:
 def of_run(path: Path, failure: int | None) -> Standing:
     """Return how a run stands; `failure` is the exit code with which a suite gave it up."""
     from experiments.running import evaluation, rundir
-    from experiments.running.folders import minutes_until
+    from experiments.running.folders import is_over, log, minutes_until
     from experiments.running.runinfo import RunFileError
-    from r2i_jit import metrics
 
     try:
-        config, info = rundir.read(path)
-        rows = metrics.read(path / "metrics.jsonl") if (path / "metrics.jsonl").exists() else []
-    except (RunFileError, OSError, ValueError) as error:
+        _, info = rundir.read(path)
+        rows = log(path)
+    except (RunFileError, ValueError) as error:
         return Standing(path, f"failed ({' '.join(str(error).split())})")
     last = evaluation.read_document(path / "evaluation.json")
     step = rows[-1]["env_steps"] if rows else 0
@@ -115,13 +111,10 @@ def of_run(path: Path, failure: int | None) -> Standing:
     evaluated = [row for row in rows if row.get("eval_return") is not None]
     own = [row["eval_return"] for row in evaluated if row["env_steps"] == evaluated[-1]["env_steps"]]
     returned = last["mean"] if last else sum(own) / len(own) if own else None
-    minutes = minutes_until(path, step)
-    over = last is not None and (
-        last["env_steps"] >= info.steps or (info.minutes is not None and minutes >= info.minutes)
-    )
+    minutes = minutes_until(rows, step)
     if rundir.is_held(path):
         state = "running"
-    elif over:
+    elif is_over(last, rows, info.steps, info.minutes):
         state = "done"
     elif failure is not None:
         state = "diverged" if failure == cli.NOT_FINITE else f"failed (exit {failure})"

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.running import cli, process, startup
-from experiments.running.folders import folder, minutes_until
+from experiments.running.folders import folder, is_over, log
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -240,10 +240,7 @@ def is_done(path: Path, env_id: str, args: Any) -> bool:
     if document is None or document["env"] != env_id:
         return False
     _, info = rundir.load(path)
-    if document["env_steps"] >= (args.steps or info.steps):
-        return True
-    limit = args.minutes or info.minutes
-    return limit is not None and minutes_until(path, document["env_steps"]) >= limit
+    return is_over(document, log(path), args.steps or info.steps, args.minutes or info.minutes)
 
 
 def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int]) -> str:

@@ -1,6 +1,8 @@
-"""Folders of runs, as `suite` and `compare` make them: where each run lies, and how long it was trained."""
+"""Folders of runs, as `suite` and `compare` make them: where each run lies, and whether it is over."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def folder(out: Path, env_id: str) -> Path:
@@ -8,12 +10,31 @@ def folder(out: Path, env_id: str) -> Path:
     return out / env_id.partition("/")[2].replace("/", "-")
 
 
-def minutes_until(path: Path, step: int) -> float:
-    """Return how long a run had been trained at a step, by its log; 0 if it is not known."""
+def is_over(document: dict[str, Any] | None, rows: Sequence[dict[str, Any]], steps: int, minutes: float | None) -> bool:
+    """Return whether a run has been evaluated at the steps, or after the minutes, that it is to have.
+
+    Args:
+      document: its evaluation.json, if there is one.
+      rows: its log.
+      steps: that it is to have.
+      minutes: the same; None for no limit.
+    """
+    if document is None:
+        return False
+    step = document["env_steps"]
+    return step >= steps or (minutes is not None and minutes_until(rows, step) >= minutes)
+
+
+def log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's log; none if it cannot be read."""
     from r2i_jit import metrics
 
     try:
-        rows = metrics.read(path / "metrics.jsonl")
+        return metrics.read(path / "metrics.jsonl")
     except OSError:
-        return 0.0
+        return []
+
+
+def minutes_until(rows: Sequence[dict[str, Any]], step: int) -> float:
+    """Return how long a run had been trained at a step, by its log; 0 if it is not known."""
     return max((row.get("wall_seconds") or 0.0 for row in rows if row["env_steps"] <= step), default=0.0) / 60

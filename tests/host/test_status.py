@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from experiments import status
-from experiments.running import rundir
+from experiments.running import folders, rundir, runinfo
+from r2i_jit.config import Config
 from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
 
@@ -83,3 +84,27 @@ def test_where_there_is_nothing(words, said, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         status.main(words)
     assert said in error_line(capsys)
+
+
+def test_settings_that_are_one_run_stand_as_that_run(tmp_path):
+    """In the table a row each, of which that run's failure is."""
+    run = tmp_path / "memory_len-0,1"
+    run.mkdir()
+    info = runinfo.RunInfo(
+        "train", "bsuite", "tiny", 0, [{"env": f"bsuite/memory_len/{i}", "seed": 0} for i in (0, 1)], 9, 5, 0.0, {}
+    )
+    rundir.write(run, Config(env="bsuite/memory_len/0,1"), info)
+    rows = [{"env": f"bsuite/memory_len/{i}", "failure": 4 if i < 2 else None} for i in range(3)]
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    assert [(one.path.name, one.state) for one in status.below(tmp_path)] == [
+        ("memory_len-0,1", "failed (exit 4)"),
+        ("memory_len-2", "waiting"),
+    ]
+
+
+def test_done_is_what_was_evaluated_after_the_minutes():
+    """Not what has only been trained for them since."""
+    rows = [{"env_steps": 10, "wall_seconds": 30.0}, {"env_steps": 20, "wall_seconds": 90.0}]
+    assert not folders.is_over({"env_steps": 10}, rows, 99, 1.0) and folders.is_over({"env_steps": 20}, rows, 99, 1.0)
+    assert folders.is_over({"env_steps": 10}, rows, 10, None) and not folders.is_over({"env_steps": 10}, rows, 11, None)
+    assert not folders.is_over(None, rows, 1, 0.1)
