@@ -87,6 +87,13 @@ report *args: _run
 compare *args: _run
     @"{{ venv }}/r2i" compare "$@"
 
+# Train many runs by one command, e.g. `just launch --shards 4 train popgym --seeds 64`
+[group("run")]
+[no-cd]
+[no-exit-message]
+launch *args: _run
+    @"{{ venv }}/r2i" launch "$@"
+
 # Say how runs stand, e.g. `just status runs/popgym-tiny-suite`
 [group("run")]
 [no-cd]

@@ -11,6 +11,7 @@ COMMANDS = {
     "sweep": "train a grid of hyper-parameters in one program",
     "suite": "train on every environment of a suite into one table",
     "compare": "train several agents on the same games and compare them",
+    "launch": "train many runs by one command: environments, seeds in shards, grids of sizes",
     "status": "say how runs stand: done, running, failed, stopped, with their returns",
     "evaluate": "play fresh episodes with a run's checkpoint",
     "export": "write an agent into a file by itself",

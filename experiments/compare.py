@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import suite
-from experiments.running import cli, process, startup
+from experiments.launching import results
+from experiments.running import cli, folders, process, startup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     games: dict[str, list[str]] = {}  # game, or what stands for several settings -> agents
     for agent in dict.fromkeys(args.agents):
         own = _of(args, agent)
-        env_ids = suite.units(args.suite, out / agent, asked)
+        env_ids = results.units(args.suite, out / agent, asked)
         for env_id in env_ids:
             asking.asked_config(own, size, env_id)
             games.setdefault(env_id, []).append(agent)
@@ -61,12 +62,12 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
     failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
     for agent in failures:
-        suite.make(out / agent)
+        results.make(out / agent)
     tasks = [
         suite.Task(f"[{number}/{len(games)}] {env_id}, {agent}", _of(args, agent), env_id, out / agent)
         for number, (env_id, agents) in enumerate(games.items(), 1)
         for agent in agents
-        if not suite.is_done(suite.folder(out / agent, env_id), env_id, _of(args, agent))
+        if not suite.is_done(folders.folder(out / agent, env_id), env_id, _of(args, agent))
     ]
     left = collections.Counter(task.env_id for task in tasks)
     text, stopped = "", 0
@@ -75,7 +76,7 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
         stopped = code if by_signal else stopped
         if code and not by_signal:
             failures[agent][task.env_id] = code
-        suite.write(args.suite, out / agent, [game for game in games if agent in games[game]], failures[agent])
+        results.write(args.suite, out / agent, [game for game in games if agent in games[game]], failures[agent])
         left[task.env_id] -= 1
         if not left[task.env_id] and not stopped:
             text = _report(list(failures), out)

@@ -6,6 +6,7 @@ can be used on a run that is still training.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.running import cli, process, restoring, startup
 
@@ -38,18 +39,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     startup.prepare()
     from experiments.running import evaluation, importing
-    from experiments.running.waiting import wait_for
 
     importing.prepare(args.imports)
-    trainer, info, step, state = restoring.restore(args.run_dir, args.step)
-    env = trainer.config.env
-    key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)
-    play = lambda: evaluation.evaluate(trainer, state, key, info.members, args.episodes, args.forget, args.max_steps)
-    result = wait_for(play, "compiling and playing")
+    played = [_played(folder, args) for folder in restoring.parts(args.run_dir)]
+    env, steps = played[0][0], sorted({step for _, step, _, _ in played})
     memory = f", its memory emptied every {args.forget} steps" if args.forget else ""
-    print(f"{env} at step {step:,} of {args.run_dir}{memory}")
-    print(evaluation.report(env, result))
+    print(f"{env} at step {', '.join(f'{step:,}' for step in steps)} of {args.run_dir}{memory}")
+    places = [row for _, _, rows, _ in played for row in rows]
+    print(evaluation.report(env, evaluation.joined([result for _, _, _, result in played], places)))
     return 0
+
+
+def _played(path: Path, args: Any) -> tuple[str, int, list[int], dict[str, Any]]:
+    """Return the environment of a run, the step of its checkpoint, its agents' places and what they did."""
+    from experiments.running import evaluation
+    from experiments.running.waiting import wait_for
+
+    trainer, info, step, state = restoring.restore(path, args.step)
+    key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)
+    play = lambda: evaluation.evaluate(
+        trainer, state, key, info.members, args.episodes, args.forget, args.max_steps, info.rows
+    )
+    return trainer.config.env, step, info.rows, wait_for(play, "compiling and playing")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Say how runs stand: `r2i status runs/popgym-tiny-suite`. Read from the files alone, of runs that go on, too.
 
-Each folder is a run, or has runs below it, as `suite` and `compare` make them (default: ./runs).
+Each folder is a run, or has runs below it, as `suite`, `compare` and `launch` make them (default: ./runs). Of a run in
+shards each shard has a line.
 
 Printed are every run's state, members, steps, and the mean return of its last evaluation over its members:
 
 - running: a process has it
 - done: evaluated at the steps, or after the minutes, that it was to have
-- failed: `suite` or `compare` gave it up, with that exit code; diverged, if that is because all of its members did
+- failed: `suite`, `compare` or `launch` gave it up, with that exit code; diverged, if that is because all of its
+  members did
 - stopped: it can go on (--resume, or the command that made it)
 - waiting: it has not begun
 
@@ -14,6 +16,7 @@ Exit code 1 if one has failed or diverged, else 0.
 """
 
 import collections
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,23 +53,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 def below(folder: Path) -> list[Standing]:
     """Return how the run in a folder stands, or each below it; exit 2 if there is none."""
     from experiments.running import rundir
+    from r2i_jit import shards
 
     if not folder.is_dir():
         cli.fail(f"{folder} is no folder")
-    if rundir.is_run(folder):
-        return [of_run(folder, None)]
-    folders = sorted({path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/run.json")})
-    planned = {path: code for one in sorted({*folder.glob("results.json"), *folder.glob("*/results.json")})
-               for path, code in _planned(one)}  # fmt: skip
-    found = [of_run(path, planned.get(path)) for path in folders]
-    found += [
-        Standing(path, "waiting" if code is None else f"failed (exit {code})")
-        for path, code in planned.items()
-        if path not in folders
-    ]
-    if not found:
+    found = ["."] if rundir.is_run(folder) else ["*", "*/*", "*/*/*", "*/*/*/*"]
+    runs = sorted({path.parent for depth in found for path in folder.glob(f"{depth}/run.json")})
+    parts = [part for path in runs if path.parent not in runs for part in shards.folders(path)]
+    codes = {path: code for one in sorted({*folder.glob("results.json"), *folder.glob("*/results.json")})
+             for path, code in _planned(one)}  # fmt: skip
+    codes = {path: code for path, code in codes.items() if path not in runs or path in parts}
+    codes |= {path: code for one in sorted({*folder.glob("jobs.json"), *folder.glob("*/jobs.json")})
+              for path, code in _launched(one.parent)}  # fmt: skip
+    standings = [_of_run(path, codes.get(path)) for path in sorted({*parts, *codes})]
+    if not standings:
         cli.fail(f"there is no run in {folder}")
-    return sorted(found)
+    return standings
+
+
+def _launched(folder: Path) -> Iterator[tuple[Path, int | None]]:
+    """Yield the folder of each job of a plan, and the exit code of one that failed; bring the plan up to date."""
+    from experiments.launching import plan
+    from experiments.running.runinfo import RunFileError
+
+    try:
+        found = plan.read(folder)
+    except RunFileError as error:
+        return cli.note(f"{error}; it is passed over")
+    standings = plan.standings(found)
+    with contextlib.suppress(OSError):  # somebody else's folder
+        plan.write(found, standings)
+    for number, (attempt, state) in enumerate(standings):
+        yield found.run_dir(number), attempt.exit_code if state in (plan.FAILED, plan.DIVERGED) else None
 
 
 def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
@@ -94,12 +112,14 @@ def _members(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def of_run(path: Path, failure: int | None) -> Standing:
-    """Return how a run stands; `failure` is the exit code with which a suite gave it up."""
+def _of_run(path: Path, failure: int | None) -> Standing:
+    """Return how a run stands; `failure` is the exit code with which it was given up."""
     from experiments.running import evaluation, rundir
     from experiments.running.folders import is_over, log, minutes_until
     from experiments.running.runinfo import RunFileError
 
+    if not rundir.is_run(path):
+        return Standing(path, "waiting" if failure is None else f"failed (exit {failure})")
     try:
         _, info = rundir.read(path)
         rows = log(path)

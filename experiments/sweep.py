@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = cli.parse_run(parser, argv)
     if not args.grid and not args.resume:
         parser.error("give at least one --grid hypers.KEY=V1,V2,...")
-    with signals.StopSignal() as stop:
+    with signals.StopSignal(args.max_time) as stop:
         code, path, result = start(args, stop, "sweep", lambda config, seeds: members(config, args.grid, seeds), filmer)
     if result is not None:
         from experiments.drawing.curves import show_run

@@ -3,7 +3,8 @@
 Writes a run directory with metrics, checkpoints, TensorBoard files and a learning curve, and ends with an evaluation.
 Ctrl-C and the signals that ask to stop (TERM, HUP, USR1, USR2) save first; `--resume` goes on as if nothing had
 happened. Exit codes: 0 done, 2 usage or config, 3 no usable checkpoint, 4 save failed, 5 all members diverged, 6 run
-directory in use, 128 + number of the signal that stopped it (130 for Ctrl-C). docs/runs.md says more.
+directory in use, 75 run me again (--max-time, USR1, USR2), 128 + number of another signal that stopped it (130 for
+Ctrl-C). docs/runs.md says more.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None, go_on: str | None = None) -> int:
     cli.add_run_arguments(parser)
     parser.set_defaults(go_on=go_on)
     args = cli.parse_run(parser, argv)
-    with signals.StopSignal() as stop:
+    with signals.StopSignal(args.max_time) as stop:
         members_of = lambda config, seeds: [{"seed": seed} for seed in range(seeds)]
         code, path, result = start(args, stop, "train", members_of, filmer)
     if result is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
@@ -29,6 +30,58 @@ def spread(function: Callable, mesh: Mesh | None, given: Any, returned: Any) -> 
         return function
     # Nothing is exchanged, so there is nothing for `check_vma` to find.
     return jax.shard_map(function, mesh=mesh, in_specs=given, out_specs=returned, check_vma=False)
+
+
+def each(function: Callable, one_by_one: bool) -> Callable:
+    """Return a function of several rows, trees with a leading axis, from one of a row.
+
+    Args:
+      function: of one row.
+      one_by_one: whether each row is computed by itself: what becomes of it hangs then on no other row, to the bit.
+        Else all are computed together.
+    """
+    if not one_by_one:
+        return jax.vmap(function)
+    apart = _apart(function)
+    return lambda *rows: jax.lax.map(lambda row: apart(*row), rows)
+
+
+def each_in_place(function: Callable, one_by_one: bool) -> Callable:
+    """Return the same of a function (row, shared) -> (row, results), where the new rows take the place of the old ones.
+
+    `shared` is the same for all rows.
+    """
+    if not one_by_one:
+        return jax.vmap(function, (0, None))
+    apart = _apart(function)
+
+    def mapped(rows: Any, shared: Any) -> Any:
+        def body(rows: Any, place: jax.Array) -> Any:
+            row, results = apart(jax.tree.map(lambda leaf: leaf[place], rows), shared)
+            return jax.tree.map(lambda leaf, new: leaf.at[place].set(new), rows, row), results
+
+        return jax.lax.scan(body, rows, jnp.arange(jax.tree.leaves(rows)[0].shape[0]))
+
+    return mapped
+
+
+def _apart(function: Callable) -> Callable:
+    """Return a function that the compiler fuses with nothing around it.
+
+    It would round otherwise in what it fuses with the place of a row among many than with that of the only one. So the
+    function is a branch of which the compiler cannot tell that it is always taken.
+    """
+    traced = jax.jit(function, inline=True)  # once, for its shapes and for the branch
+
+    def apart(*arguments: Any) -> Any:
+        first = jax.tree.leaves(arguments)[0]
+        is_key = jnp.issubdtype(first.dtype, jax.dtypes.prng_key)
+        word = (jax.random.key_data(first) if is_key else first).reshape(-1)[0].astype(jnp.int32)
+        shapes = jax.eval_shape(traced, *arguments)
+        nothing = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.cond(word == (word ^ 1), nothing, traced, *arguments)
+
+    return apart
 
 
 def place(shapes: Any, mesh: Mesh | None, specs: Any) -> Any:

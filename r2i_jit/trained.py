@@ -20,7 +20,7 @@ import safetensors.numpy
 
 from envs import faults, registry
 from r2i_jit import checkpoint_files as files
-from r2i_jit import description, whole_files
+from r2i_jit import description, shards, whole_files
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.checkpoint import CheckpointError, Checkpoints
 from r2i_jit.config import Config, ConfigError, differences
@@ -225,6 +225,10 @@ def _of_run(folder: Path, step: int | str, member: int) -> Trained:
 
     if not (folder / "run.json").is_file():
         raise LoadError(f"{folder} is no run directory (it has no run.json)")
+    try:
+        folder, member = shards.of_member(folder, member)
+    except LookupError as error:
+        raise LoadError(str(error)) from None
     try:
         config = Config.from_dict(_object(folder / "config.json"))
         _import_environment(folder)

@@ -1,8 +1,9 @@
 """The training loop as one compiled program per chunk.
 
-`Trainer._train_chunk` reads as the algorithm. Seeds are an axis: everything in `TrainState.seeds` has it in front,
-and the work inside a turn is one `vmap` over it. What all seeds share (the step counter, which places the replay's
-write position) is a scalar outside the `vmap`, so that no write becomes a scatter and no schedule a select.
+`Trainer._train_chunk` reads as the algorithm, of one seed. Seeds are an axis: everything in `TrainState.seeds` has it
+in front, and all work is a `vmap` over it, or on a processor a loop (`spreading.each`). What all seeds share (the step
+counter, which places the replay's write position) is a scalar outside of it, so that no write becomes a scatter and no
+schedule a select.
 """
 
 import math
@@ -97,7 +98,10 @@ class Trainer:
             raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = make_agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
-        self._programs = Programs(devices or jax.devices()[:1], "seed")
+        devices = devices or jax.devices()[:1]
+        self._programs = Programs(devices, "seed")
+        # On a processor one seed fills a core; together they take longer, and their bits hang on how many there are.
+        self._one_by_one = devices[0].platform == "cpu"
         self._quick = compiling.quick()
         latent = math.prod(latent_groups(config.model, self.parts))
         self._options = self._quick if quick_compile else compiling.loop(config, bool(images(self.parts)), latent)
@@ -217,24 +221,27 @@ class Trainer:
         greedy: bool | None = None,
         forget: int | None = None,
         max_steps: int | None = None,
+        rows: Sequence[int] | None = None,
     ) -> dict[str, jax.Array]:
         """Play fresh episodes without learning.
 
         Args:
           state: parameters are read from it; it is not changed.
-          key: typed PRNG key; seed i plays with fold_in(key, i).
+          key: typed PRNG key; seed i plays with fold_in(key, rows[i]).
           episodes: per seed; by default config.loop.evaluation_episodes.
           greedy: most likely actions instead of samples; by default config.loop.evaluation_greedy.
           forget: if given, the agent's memory is emptied every so many steps: how much of the return hangs on it?
           max_steps: an episode that has not ended after so many steps is cut there; by default
             config.loop.evaluation_steps, or more where the environment says that its episodes are longer.
+          rows: of a part of a run, the seeds' places in the whole; by default 0, 1, ...
 
         Returns:
           {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes), "episode_cut": (seeds, episodes)},
           the last bool: whether the episode was cut.
         """
         seeds = state.seeds.key.shape[0]
-        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds, dtype=jnp.int32))
+        places = jnp.arange(seeds, dtype=jnp.int32) if rows is None else jnp.asarray(rows, jnp.int32)
+        keys = jax.vmap(partial(jax.random.fold_in, key))(places)
         if (mesh := self._programs.mesh(seeds)) is not None:
             keys = jax.device_put(keys, NamedSharding(mesh, P("seed")))
         name, program = self._evaluation(episodes, greedy, forget, max_steps)
@@ -260,23 +267,28 @@ class Trainer:
 
     def _train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         self.trace_counts["train_chunk"] += 1
-        before = state.seeds
 
-        def turn(state, _):
-            begun = state.seeds.player
-            seeds, block, stats, ended = jax.vmap(partial(self._collect, random=False))(state.seeds)
-            state = self._advance_clock(self._stored(state.replace(seeds=seeds), block))
-            if self.agent.on_policy:
-                seeds, metrics = jax.vmap(self._learn_at_once)(state.seeds, begun, block)
-            else:
-                seeds, metrics = jax.vmap(self._learn, (0, None))(state.seeds, state.written)
-            return state.replace(seeds=seeds), (metrics, stats, ended)
+        def chunk(before: SeedState, written: jax.Array):
+            def turn(carry, _):
+                seed, written = carry
+                begun = seed.player
+                seed, block, stats, ended = self._collect(seed, random=False)
+                seed, written = self._stored(seed, block, written), written + self.turn_steps
+                if self.agent.on_policy:
+                    seed, metrics = self._learn_at_once(seed, begun, block)
+                else:
+                    seed, metrics = self._learn(seed, written)
+                return (seed, written), (metrics, stats, ended)
 
-        state, (metrics, stats, ended) = jax.lax.scan(turn, state, None, length=self.turns)
-        metrics = {name: value.mean(0) for name, value in metrics.items()}
-        state = state.replace(seeds=jax.vmap(_keep_finite)(before, state.seeds, metrics))
+            (seed, _), (metrics, stats, ended) = jax.lax.scan(turn, (before, written), None, length=self.turns)
+            metrics = jax.tree.map(lambda values: values.mean(0), metrics)
+            seed = _keep_finite(before, seed, metrics)
+            return seed, (metrics, jax.tree.map(lambda counts: counts.sum(0), stats), _in_order(ended))
+
+        seeds, (metrics, stats, ended) = self._in_place(chunk)(state.seeds, state.written)
+        state = self._advance_clock(state.replace(seeds=seeds), self.turns)
         report = self._report(state, metrics, stats)
-        return state, {**report, "ended": _in_order(ended)} if self._tallied else report
+        return state, {**report, "ended": ended} if self._tallied else report
 
     def _collect(
         self, seed: SeedState, *, random: bool
@@ -315,11 +327,8 @@ class Trainer:
         agent_state, metrics = self.agent.learn(seed.agent, before, block, after, seed.hypers, key_learn)
         return seed.replace(agent=agent_state, key=key), metrics
 
-    def _stored(self, state: TrainState, block: Transitions) -> TrainState:
-        if self.agent.on_policy:
-            return state
-        storage = jax.vmap(replay.add, (0, 0, None))(state.seeds.replay, block, state.written)
-        return state.replace(seeds=state.seeds.replace(replay=storage))
+    def _stored(self, seed: SeedState, block: Transitions, written: jax.Array) -> SeedState:
+        return seed if self.agent.on_policy else seed.replace(replay=replay.add(seed.replay, block, written))
 
     def _sample(self, storage: Transitions, written: jax.Array, key: jax.Array) -> Batch:
         cfg = self.config.replay
@@ -343,25 +352,27 @@ class Trainer:
             )
 
         zero = jnp.zeros((), jnp.int32)
-        return TrainState(seeds=jax.vmap(init_seed)(keys, hypers, setting), written=zero, env_steps=zero)
+        return TrainState(seeds=self._each(init_seed)(keys, hypers, setting), written=zero, env_steps=zero)
 
     def _prefill(self, state: TrainState) -> tuple[TrainState, Ended | tuple[()]]:
         self.trace_counts["prefill"] += 1
 
-        def turn(state, _):
-            seeds, block, _, ended = jax.vmap(partial(self._collect, random=True))(state.seeds)
-            return self._advance_clock(self._stored(state.replace(seeds=seeds), block)), ended
+        def play(seed: SeedState, written: jax.Array):
+            def turn(carry, _):
+                seed, written = carry
+                seed, block, _, ended = self._collect(seed, random=True)
+                return (self._stored(seed, block, written), written + self.turn_steps), ended
 
-        def restart(seed):
-            """Begin fresh episodes: the agent did not follow the random ones."""
+            (seed, _), ended = jax.lax.scan(turn, (seed, written), None, length=self.prefill_turns)
+            # Fresh episodes: the agent did not follow the random ones.
             key, key_player = jax.random.split(seed.key)
             num_envs = self.config.loop.num_envs
             params = self._params(seed.setting)
             player = rollout.start(self.agent, self._played, params, seed.agent, key_player, num_envs)
-            return seed.replace(player=player, key=key)
+            return seed.replace(player=player, key=key), _in_order(ended)
 
-        state, ended = jax.lax.scan(turn, state, None, length=self.prefill_turns)
-        return state.replace(seeds=jax.vmap(restart)(state.seeds)), _in_order(ended)
+        seeds, ended = self._in_place(play)(state.seeds, state.written)
+        return self._advance_clock(state.replace(seeds=seeds), self.prefill_turns), ended
 
     def _evaluate(self, agents: AgentState, setting: Any, keys: jax.Array, *, episodes: int, **settings: Any):
         self.trace_counts["evaluate"] += 1
@@ -370,7 +381,15 @@ class Trainer:
             params = self._params(setting)
             return rollout.evaluate(self.agent, self.env, params, agent_state, key, episodes, **settings)
 
-        return jax.vmap(play)(agents, setting, keys)
+        return self._each(play)(agents, setting, keys)
+
+    def _each(self, function: Any) -> Any:
+        """Return a function of several seeds from one of a seed."""
+        return spreading.each(function, self._one_by_one)
+
+    def _in_place(self, function: Any) -> Any:
+        """Return the same of a function (seed, shared) -> (seed, results)."""
+        return spreading.each_in_place(function, self._one_by_one)
 
     def _params(self, setting: Any) -> Any:
         """Return the parameters of one seed's environment."""
@@ -383,8 +402,8 @@ class Trainer:
         except ValueError as error:
             raise ConfigError(f"env={self.config.env!r}: {error}") from None
 
-    def _advance_clock(self, state: TrainState) -> TrainState:
-        steps = self.turn_steps
+    def _advance_clock(self, state: TrainState, turns: int) -> TrainState:
+        steps = turns * self.turn_steps
         return state.replace(
             written=state.written + steps, env_steps=state.env_steps + steps * self.config.loop.num_envs
         )
@@ -411,7 +430,7 @@ class Trainer:
 
     def _report(self, state: TrainState, metrics, stats: EpisodeStats) -> dict[str, jax.Array]:
         seeds = state.seeds.key.shape[0]
-        count, total_return, total_length, unsound = jax.tree.map(lambda x: x.sum(0), stats)
+        count, total_return, total_length, unsound = stats
         some = jnp.maximum(count, 1.0)
         report = dict(metrics)
         report["env_steps"] = jnp.broadcast_to(state.env_steps, (seeds,))
@@ -443,8 +462,8 @@ def _environment(config: Config) -> tuple[Settings, Any, tuple[Leaf, ...], Any, 
 
 
 def _in_order(ended: Any) -> Any:
-    """Return what was told turn by turn, leaves (turns, seeds, K, E), seed by seed: (seeds, turns * K, E)."""
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1).reshape(leaf.shape[1], -1, leaf.shape[3]), ended)
+    """Return what was told turn by turn, leaves (turns, K, E), as one: (turns * K, E)."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[2]), ended)
 
 
 def _keep_finite(before: SeedState, after: SeedState, metrics: dict[str, jax.Array]) -> SeedState:

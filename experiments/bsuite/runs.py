@@ -7,8 +7,8 @@ from typing import Any
 from envs import registry
 from experiments.bsuite import tags
 from experiments.bsuite.columns import EpisodeLog
-from experiments.running import cli, episodes, rundir
-from r2i_jit import metrics
+from experiments.running import cli, episodes, recorded, rundir
+from r2i_jit import shards
 
 SUITE = "bsuite/"
 _NAMES = {episodes.RETURN: "return", episodes.LENGTH: "length"}
@@ -32,8 +32,8 @@ def _of_run(path: Path) -> Iterator[EpisodeLog]:
     config, info = rundir.load(path)
     if info.log_episodes is None or not config.env.startswith(SUITE):
         return
-    rows = metrics.read(path / episodes.NAME, lists=True)
-    for member in info.members:
+    rows = recorded.rows(path, episodes.NAME, lists=True)
+    for member in recorded.members(path, info):
         bsuite_id = registry.canonical(member.get("env", config.env)).removeprefix(SUITE)
         if bsuite_id.rpartition("/")[0] not in tags.EXPERIMENTS:
             continue
@@ -41,7 +41,7 @@ def _of_run(path: Path) -> Iterator[EpisodeLog]:
         kept, had = len(columns.get(episodes.RETURN, ())), _counted(rows, member)
         if kept < had:
             cli.note(f"{path / episodes.NAME} has lost lines: {bsuite_id} is scored by {kept:,} of {had:,} episodes")
-        if not rows and any((path / "checkpoints").glob("*")):
+        if not rows and any(any((folder / "checkpoints").glob("*")) for folder in shards.folders(path)):
             cli.note(f"{path / episodes.NAME} is lost: {bsuite_id} has no score")
         if columns:
             yield EpisodeLog(

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs import registry
 from experiments.comparing.statistics import Scores
-from experiments.running import evaluation, rundir
+from experiments.running import rundir
 from experiments.running.references import references
 from experiments.running.runinfo import RunFileError, read_object
 
@@ -103,19 +103,19 @@ def _canonical(game: str) -> str:
 
 
 def _of_run(folder: Path) -> list[tuple[str, Member]]:
+    from experiments.running import recorded
     from r2i_jit.metrics import identity
-    from r2i_jit.metrics import read as read_metrics
 
     config, info = rundir.load(folder)
     if info.kind != "train":
         raise RunFileError(f"{folder} is a {info.kind}: its agents differ; a set of runs is of `train` or `suite`")
     try:
-        rows = read_metrics(folder / "metrics.jsonl")
+        rows = recorded.rows(folder)
     except OSError as error:
         raise RunFileError(f"cannot read {folder / 'metrics.jsonl'}: {error.strerror or error}") from None
-    last = evaluation.read_document(folder / "evaluation.json")
+    last = recorded.evaluated(folder)
     found = []
-    for member in info.members:
+    for member in recorded.members(folder, info):
         own = [row for row in rows if identity(row) == identity(member) and "eval_return" in row]
         points = [(row["env_steps"], row.get("wall_seconds"), row["eval_return"]) for row in own]
         final = [row for row in (last or {}).get("members", []) if member.items() <= row.items()]

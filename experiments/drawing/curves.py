@@ -74,15 +74,17 @@ def of_run(run_dir: Path, info: Any, name: str = "") -> list[Curve]:
       info: its RunInfo.
       name: what the run is called in the labels, if there are several in the figure.
     """
-    from r2i_jit.metrics import identity, read
+    from experiments.running import recorded
+    from r2i_jit.metrics import identity
 
-    log = run_dir / "metrics.jsonl"
     try:
-        rows = read(log)
+        rows = recorded.rows(run_dir)
     except OSError as error:
-        fail(f"cannot read {log}: {error.strerror or error}")
+        fail(f"cannot read {error.filename or run_dir / 'metrics.jsonl'}: {error.strerror or error}")
+    if missing := recorded.missing(run_dir):
+        note(f"{run_dir}: {', '.join(missing)} not begun: the curves are of the others")
     groups: dict[str, list[dict[str, Any]]] = {}
-    for member in info.members:
+    for member in recorded.members(run_dir, info):
         groups.setdefault(_setting(member), []).append(member)
     curves = []
     for members in groups.values():

@@ -61,14 +61,15 @@ def of_run(run_dir: Path, step: int | str, member: int, player: str, seed: int) 
       seed: of the episodes; the agent plays those of `experiments.evaluate`.
     """
     env_id = restoring.described(run_dir, member)
-    trainer, _, step, state = restoring.restore(run_dir, step)
+    run_dir, member = restoring.part(run_dir, member)
+    trainer, info, step, state = restoring.restore(run_dir, step)
     env, params, agent = trainer.env, trainer.settings.params[trainer.settings.number(env_id)], trainer.agent
     agent_state = jax.tree.map(lambda leaf: leaf[member], state.seeds.agent)
     if player == AGENT:
         greedy = trainer.config.loop.evaluation_greedy
         title, policy = env_id, agent_policy(agent, env, params, agent_state, greedy=greedy)
         # As Trainer.evaluate derives it.
-        key = jax.random.fold_in(evaluation_key(seed, SEPARATE, step), member)
+        key = jax.random.fold_in(evaluation_key(seed, SEPARATE, step), info.rows[member])
     else:
         title, policy = _policy(env_id, env, params, player)
         key = evaluation_key(seed, SEPARATE, 0)

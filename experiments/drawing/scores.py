@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import curves
-from experiments.running import evaluation, machine, rundir, runinfo
+from experiments.running import machine, recorded, rundir, runinfo
 from experiments.running.cli import fail, names, note
 from r2i_jit.config import Config, ConfigError, flatten
 
@@ -54,7 +54,7 @@ def save(
             "machine": machine_name or _machine(info.versions),
             "commit": commit or _commit(info.created),
         }
-        final = evaluation.read_document(run_dir / "evaluation.json")
+        final = recorded.evaluated(run_dir)
         entries += [{**origin, **_entry(curve, final)} for curve in curves.of_run(run_dir, info)]
     path.parent.mkdir(parents=True, exist_ok=True)
     rundir.replace_text(path, _text(entries))

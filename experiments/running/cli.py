@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
+AGAIN = 75  # saved and left because the time was over: the same command goes on. EX_TEMPFAIL of sysexits.h
 SIZES = ("auto", "tiny", "small", "paper")
 AGENTS = ("r2i", "dreamerv3", "ppo-gru", "ppo-s5")  # those of `presets`, which would import JAX
 
@@ -106,6 +107,20 @@ def minutes(text: str) -> float:
     return number
 
 
+def duration(text: str) -> float:
+    """Argument type: a time as minutes, or as H:MM:SS or MM:SS; returned in seconds."""
+    words = text.split(":")
+    if len(words) == 1:
+        return 60 * minutes(text)
+    try:
+        parts = [int(word) for word in words]
+    except ValueError:
+        parts = []
+    if not 1 < len(parts) < 4 or min(parts) < 0 or max(parts[1:]) > 59 or not any(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither minutes, such as 90, nor H:MM:SS")
+    return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
+
+
 def _time(text: str, unit: str) -> float:
     try:
         return float(text)
@@ -118,6 +133,22 @@ def add_minutes_argument(parser: Parser) -> None:
     parser.add_argument(
         "--minutes", type=minutes, metavar="M",
         help="end after so many minutes of training, over all resumes, if that is before --steps (default: no limit)",
+    )  # fmt: skip
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Argument type: a part of a run as I/N, with I from 0 to N - 1."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count) <= 4096):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part I/N, such as 0/8 to 7/8")
+    return int(number), int(count)
+
+
+def add_max_time_argument(parser: Parser) -> None:
+    """Add the option that limits the time of this process."""
+    parser.add_argument(
+        "--max-time", type=duration, metavar="M|H:MM:SS",
+        help=f"save and leave after so long, compilation included, with exit code {AGAIN}: run me again",
     )  # fmt: skip
 
 
@@ -139,6 +170,8 @@ def parse_run(parser: Parser, argv: Sequence[str] | None) -> Any:
     args = parser.parse_args(argv)
     if args.suite is None and args.env is None and not (args.resume and args.run_dir):
         parser.error("give a suite, such as popgym, or --env")
+    if args.shard and not args.run_dir:
+        parser.error("--shard needs --run-dir: the parts of a run find each other there")
     return args
 
 
@@ -155,7 +188,12 @@ def add_run_arguments(parser: Parser) -> None:
         "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"
     )
     add_minutes_argument(parser)
+    add_max_time_argument(parser)
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
+    parser.add_argument(
+        "--shard", type=shard, metavar="I/N",
+        help="train this part of the agents, of N: 0/N to N-1/N, each by a process of its own, with the same --run-dir",
+    )  # fmt: skip
     parser.add_argument(
         "--init-from", type=Path, metavar="AGENT",
         help="start from the parameters of a trained agent: a file of `export`, a run directory, or: example",

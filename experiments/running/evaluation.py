@@ -36,16 +36,17 @@ def evaluate(
     episodes: int,
     forget: int | None = None,
     max_steps: int | None = None,
+    rows: list[int] | None = None,
 ) -> dict[str, Any]:
-    """Play `episodes` episodes per member and return their statistics as JSON values.
+    """Play `episodes` episodes per member and return their statistics as JSON values; `rows` as of `Trainer.evaluate`.
 
     A member that has diverged has no figures, and is in no mean. `cut` is the number of episodes that had not ended
     after as many steps as the evaluation allows: their returns are what they had until then.
     """
-    played = trainer.evaluate(state, key, episodes, forget=forget, max_steps=max_steps)
+    played = trainer.evaluate(state, key, episodes, forget=forget, max_steps=max_steps, rows=rows)
     returns, lengths = (np.asarray(played[name], np.float64) for name in ("episode_return", "episode_length"))
     cut, lost = np.asarray(played["episode_cut"]), np.asarray(state.seeds.diverged)
-    rows = [
+    own = [
         {**member, "diverged": True, "mean": None, "stderr": None, "quantiles": None, "length": None}
         if lost[i]
         else {
@@ -57,13 +58,31 @@ def evaluate(
         }
         for i, member in enumerate(members)
     ]
-    per_member = returns[~lost].mean(axis=1)
+    return together(own, returns.shape[1], int(cut[~lost].sum()), int(lengths.max()))
+
+
+def together(members: list[dict[str, Any]], episodes: int, cut: int, longest: int) -> dict[str, Any]:
+    """Return what `evaluate` does, of what it says of each member.
+
+    Args:
+      members: one entry for each.
+      episodes: of each.
+      cut: episodes of all that were cut.
+      longest: steps of the longest.
+    """
     # Episodes of one seed share a policy: with several seeds the error of the mean is taken over seeds.
-    stderr = _stderr(per_member) if len(members) > 1 else rows[0]["stderr"]
-    mean = _mean(per_member) if len(per_member) else None
-    count, longest = int(cut[~lost].sum()), int(lengths.max())
-    extra = {"cut": count, "cut_at": longest} if count else {}
-    return {"episodes": returns.shape[1], "members": rows, "mean": mean, "stderr": stderr, **extra}
+    overall = mean_over_seeds(members)
+    extra = {"cut": cut, "cut_at": longest} if cut else {}
+    return {"episodes": episodes, "members": members, **overall, **extra}
+
+
+def joined(results: list[dict[str, Any]], places: list[int]) -> dict[str, Any]:
+    """Return what `evaluate` does, of what it says of each part of a run; `places` are the members' in the whole."""
+    own = [entry for result in results for entry in result["members"]]
+    ordered = sorted(range(len(own)), key=lambda index: places[index])
+    cut = sum(result.get("cut", 0) for result in results)
+    longest = max(result.get("cut_at", 0) for result in results)
+    return together([own[index] for index in ordered], results[0]["episodes"], cut, longest)
 
 
 def mean_over_seeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:

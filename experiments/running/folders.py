@@ -1,5 +1,6 @@
 """Folders of runs, as `suite` and `compare` make them: where each run lies, and whether it is over."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,19 @@ from typing import Any
 
 def folder(out: Path, env_id: str) -> Path:
     """Return the run directory of an environment, or of the settings that an argument stands for."""
-    return out / env_id.partition("/")[2].replace("/", "-")
+    return out / re.sub("[/:]", "-", env_id.partition("/")[2] or env_id)
 
 
 def is_over(document: dict[str, Any] | None, rows: Sequence[dict[str, Any]], steps: int, minutes: float | None) -> bool:
     """Return whether a run has been evaluated at the steps, or after the minutes, that it is to have.
 
     Args:
-      document: its evaluation.json, if there is one.
+      document: what `recorded.evaluated` gives.
       rows: its log.
       steps: that it is to have.
       minutes: the same; None for no limit.
     """
-    if document is None:
+    if document is None or document.get("missing"):
         return False
     step = document["env_steps"]
     return step >= steps or (minutes is not None and minutes_until(rows, step) >= minutes)
@@ -27,10 +28,10 @@ def is_over(document: dict[str, Any] | None, rows: Sequence[dict[str, Any]], ste
 
 def log(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a run's log; none if it cannot be read."""
-    from r2i_jit import metrics
+    from experiments.running import recorded
 
     try:
-        return metrics.read(path / "metrics.jsonl")
+        return recorded.rows(path)
     except OSError:
         return []
 

@@ -265,7 +265,7 @@ def _evaluate_if_due(run: Run, before: int) -> np.ndarray | None:
     if run.step // run.info.eval_every == before // run.info.eval_every:
         return None
     key = evaluation.evaluation_key(run.info.seed, evaluation.DURING, run.step)
-    played = run.trainer.evaluate(run.state, key)
+    played = run.trainer.evaluate(run.state, key, rows=run.info.rows)
     return np.asarray(played["episode_return"], np.float64).mean(axis=1)
 
 
@@ -338,7 +338,9 @@ def _symptom(chunk: dict[str, np.ndarray], member: int) -> str:
 def _finish(run: Run) -> dict[str, Any]:
     """Evaluate the finished run, print the result and write evaluation.json."""
     key = evaluation.evaluation_key(run.info.seed, evaluation.FINAL, run.step)
-    play = lambda: evaluation.evaluate(run.trainer, run.state, key, run.info.members, evaluation.FINAL_EPISODES)
+    play = lambda: evaluation.evaluate(
+        run.trainer, run.state, key, run.info.members, evaluation.FINAL_EPISODES, rows=run.info.rows
+    )
     result = wait_for(play, "final evaluation", run.stop, "stopping; the state is saved")
     print(evaluation.report(run.config.env, result), flush=True)
     document = evaluation.document(run.config.env, run.step, result)

@@ -52,6 +52,16 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
     return dataclasses.replace(config, replay=dataclasses.replace(config.replay, capacity=affordable))
 
 
+def seeds_that_fit(config: Config, bytes_per_step: float) -> int:
+    """Return how many buffers of the size that a config asks for fit the device beside everything else; at least 1."""
+    import jax
+
+    if not bytes_per_step:  # what is played is learned from at once
+        return 4096
+    kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
+    return max(1, int(_REPLAY_SHARE[kind] * device_bytes() / (bytes_per_step * config.replay.capacity)))
+
+
 def refuse_too_large(shapes: Any, num_seeds: int, devices: int = 1) -> None:
     """Exit 2 if a device's share of the state alone does not fit it."""
     num_seeds, size, limit = num_seeds // devices, state_bytes(shapes) / devices, device_bytes()

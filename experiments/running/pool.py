@@ -18,7 +18,7 @@ from typing import NamedTuple, TextIO
 
 from experiments.running import cli, machine, signals, startup
 
-TRAIN = (sys.executable, "-P", "-m", "experiments", "train")  # -P: no folder of the user's shadows a package
+PYTHON = (sys.executable,)
 LOOK = 0.1  # seconds between two looks at the processes
 # What would fail again: a mistake of the user's, a member that is lost, a run that someone else has.
 FOR_GOOD = (cli.USAGE, cli.NOT_FINITE, cli.LOCKED)
@@ -32,7 +32,7 @@ class Job:
 
     Attributes:
       name: what it is called in lines for the user.
-      words: of `train`'s command line, with --resume: what is there is gone on with.
+      words: what Python is called with.
       log: the file that gets what it prints.
     """
 
@@ -79,28 +79,38 @@ def shares(at_once: int) -> list[tuple[int, ...]]:
     return [tuple(there[i::at_once]) for i in range(at_once)]
 
 
+def places() -> int:
+    """Return how many processes can have a core or a card of their own."""
+    import jax
+
+    return machine.cores() if jax.default_backend() == "cpu" else len(jax.devices())
+
+
 def _are(count: int, called: str) -> str:
     return f"is one {called}" if count == 1 else f"are {count} {called}s"
 
 
-def run(jobs: Sequence[Job], devices: Sequence[tuple[int, ...]], retries: int) -> Iterator[Ended]:
+def run(
+    jobs: Sequence[Job], devices: Sequence[tuple[int, ...]], retries: int, max_seconds: float | None = None
+) -> Iterator[Ended]:
     """Run jobs, as many at a time as there are shares of devices, and yield how each ended, as they end.
 
-    A signal that asks this process to stop is passed on; what runs then saves and ends, and nothing else is begun. One
-    that failed is tried again `retries` times, unless that would change nothing. Of what was not begun because of a
-    signal the first one is yielded, as stopped.
+    A signal that asks this process to stop is passed on, and one of its own after `max_seconds`; what runs then saves
+    and ends, and nothing else is begun. One that failed is tried again `retries` times, unless that would change
+    nothing. Of what was not begun because of a signal the first one is yielded, as stopped.
     """
     waiting = collections.deque((number, 0) for number in range(len(jobs)))
     free, running, passed_on = list(devices), list[_Running](), False
-    with signals.StopSignal() as stop:
+    with signals.StopSignal(max_seconds) as stop:
         stop.consequence = "the runs save and stop"
         try:
             while running or (waiting and stop.number is None):
                 while waiting and free and stop.number is None:
                     running.append(_start(jobs, *waiting.popleft(), free.pop(0), len(devices)))
                 if stop.number is not None and not passed_on:
+                    number = signal.SIGUSR1 if stop.number == signal.SIGALRM else stop.number
                     for one in running:
-                        one.process.send_signal(stop.number)
+                        one.process.send_signal(number)
                     passed_on = True
                 for one in [one for one in running if one.process.poll() is not None]:
                     running.remove(one)
@@ -137,7 +147,7 @@ def _start(jobs: Sequence[Job], number: int, attempt: int, share: tuple[int, ...
     except OSError as error:
         cli.fail(f"cannot write {job.log}: {error.strerror or error}", cli.SAVE_FAILED)
     process = subprocess.Popen(
-        [*TRAIN, *job.words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        [*PYTHON, *job.words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         env=environment(share, at_once, startup.inherited()),
     )  # fmt: skip
     import jax

@@ -46,13 +46,17 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
       (trainer, RunInfo, step, state).
     """
     from experiments.running import rundir
-    from r2i_jit import Trainer
+    from r2i_jit import Trainer, shards
     from r2i_jit.checkpoint import CheckpointError
     from r2i_jit.config import ConfigError
 
     if is_exported(run_dir):
         return _exported(run_dir, step)
     config, info = rundir.load_playable(run_dir)
+    if info.shards:
+        cli.fail(
+            f"{run_dir} is in {info.shards} shards: name one of them, such as {run_dir / shards.name(0, info.shards)}"
+        )
     try:
         trainer = Trainer(config, tallied=info.log_episodes is not None)  # It shows in the state of the environments.
         read = lambda defaults: _asked(run_dir, step, trainer.state_shapes(len(info.members)), defaults)
@@ -68,6 +72,31 @@ def restore(run_dir: Path, step: int | str) -> tuple[Any, Any, int, Any]:
 def is_exported(path: Path) -> bool:
     """Return whether a path names one exported agent: a file, or the example."""
     return is_example(path) or path.is_file()
+
+
+def parts(path: Path) -> list[Path]:
+    """Return the run directories that a run is made of: itself, or its shards that have begun; exit 2 if none has."""
+    from r2i_jit import shards
+
+    there = [folder for folder in shards.folders(path) if folder == path or (folder / "run.json").is_file()]
+    if not there:
+        cli.fail(f"none of the shards of {path} has begun")
+    if missing := [folder.name for folder in shards.folders(path) if folder not in there]:
+        cli.note(f"{path}: {', '.join(missing)} not begun: these are the others")
+    return there
+
+
+def part(path: Path, member: int) -> tuple[Path, int]:
+    """Return the run directory that has one agent of a run, and which one of it; exit 2 if it is in none that is there.
+
+    It is the run's own unless that is in shards.
+    """
+    from r2i_jit import shards
+
+    try:
+        return (path, member) if is_exported(path) else shards.of_member(path, member)
+    except LookupError as error:
+        cli.fail(f"--member {member}: {error}")
 
 
 def described(path: Path, member: int) -> str:

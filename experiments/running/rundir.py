@@ -9,6 +9,7 @@ checkpoints/  tensorboard/  plots/  evaluation.json
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from envs import registry
-from experiments.running import cli, importing, runinfo
+from experiments.running import cli, importing, lease, runinfo
 from experiments.running.cli import LOCKED, SAVE_FAILED, fail
 from experiments.running.runinfo import RunFileError, RunInfo
 from r2i_jit import whole_files
@@ -29,8 +30,10 @@ from r2i_jit.config import Config, ConfigError, differences
 RUNS = Path("runs")
 # What is read of the metadata that is saved beside a state.
 NEEDED: dict[str, Any] = {"wall_seconds": (int, float), "config": dict, "members": list}
+_LEASE = "run.lease"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a network file system, for example
 # What a kill before the first commit of run.json can leave behind.
-_UNBORN = {"run.lock", "config.json", "config.json.tmp", "run.json.tmp"}
+_UNBORN = {"run.lock", _LEASE, "config.json", "config.json.tmp", "run.json.tmp"}
 
 
 def new_path(env: str, size: str, kind: str = "train", agent: str = "r2i") -> Path:
@@ -54,7 +57,7 @@ def claim(path: Path) -> None:
     try:
         if path.exists():
             refuse_occupied(path)
-        path.mkdir(parents=True, exist_ok=True)
+        make(path)
         probe = path / "run.json.tmp"
         probe.write_text("", encoding="utf-8")
         probe.unlink()
@@ -69,7 +72,7 @@ def refuse_occupied(path: Path) -> None:
     if is_run(path):
         fail(f"{path} holds a run; add --resume to go on with it, or choose another --run-dir")
     try:
-        others = sorted(entry.name for entry in path.iterdir() if entry.name not in _UNBORN)
+        others = sorted(entry.name for entry in path.iterdir() if not _is_unborn(entry.name))
     except OSError as error:
         fail(f"cannot read run directory {path}: {error.strerror or error}")
     if {"checkpoints", "metrics.jsonl"} & set(others):
@@ -78,13 +81,37 @@ def refuse_occupied(path: Path) -> None:
         fail(f"run directory {path} is not empty (it holds {others[0]}); choose another --run-dir")
 
 
+def _is_unborn(name: str) -> bool:
+    return name in _UNBORN or (name.startswith(("config.json.", "run.json.")) and name.endswith(".tmp"))
+
+
+def make(path: Path) -> None:
+    """Create a folder, and those above it; exit 2 if that fails."""
+    for waits in (0.1, 1.0, None):
+        try:
+            return path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:  # on a network file system what another process has made may not show yet
+            if waits is None or path.is_file():
+                fail(f"cannot make {path}: {error.strerror or error}")
+            time.sleep(waits)
+        except OSError as error:
+            fail(f"cannot make {path}: {error.strerror or error}")
+
+
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold a run directory for this process; exit 6 if another one does. The kernel lets go of it even after a kill."""
-    with _lock_file(path) as file:
+    """Hold a run directory for this process; exit 6 if another one does. The kernel lets go of it even after a kill.
+
+    A file system without locks has a lease in their place, which expires some minutes after a kill.
+    """
+    with _lock_file(path) as file, contextlib.ExitStack() as held:
         try:
             _take(file)
-        except OSError as error:  # held, or a file system that cannot tell: refuse on doubt
+        except OSError as error:  # held, or a file system that cannot tell
+            if error.errno in _NO_LOCKS:
+                held.enter_context(_leased(path))
+                yield
+                return
             file.seek(0)
             holder = file.read().strip() or error.strerror
             fail(f"{path} is in use by another process ({holder}); wait for it or stop it", LOCKED)
@@ -102,9 +129,18 @@ def is_held(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except OSError:
-        return True
+    except OSError as error:
+        return lease.is_held(path / _LEASE) if error.errno in _NO_LOCKS else True
     return False
+
+
+@contextlib.contextmanager
+def _leased(path: Path) -> Iterator[None]:
+    try:
+        with lease.hold(path / _LEASE):
+            yield
+    except lease.Taken as error:
+        fail(f"{path} is in use by another process ({error}); wait for it or stop it", LOCKED)
 
 
 def _take(file: TextIO) -> None:

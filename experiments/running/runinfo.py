@@ -40,6 +40,9 @@ class RunInfo:
       minutes: of training, over all resumes, after which it ends if `steps` are not reached; None for no limit.
       agent: `r2i` or another, on whose preset the Config was built.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
+      shards: into how many it is divided (`r2i_jit.shards`); 0 if it is trained as a whole.
+      shard: of a part of a run: {"number": 3, "count": 8, "rows": its members' places in the whole, "seeds": the
+        whole's}; empty for a whole run.
     """
 
     kind: str
@@ -59,6 +62,8 @@ class RunInfo:
     agent: str = "r2i"
     minutes: float | None = None
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+    shards: int = 0
+    shard: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -72,8 +77,13 @@ class RunInfo:
 
     @property
     def num_seeds(self) -> int:
-        """Seeds of each member of a sweep, or of the run."""
-        return 1 + max(member["seed"] for member in self.members)
+        """Seeds of each member of a sweep, or of the run; of a shard, those of the whole."""
+        return self.shard.get("seeds") or 1 + max(member["seed"] for member in self.members)
+
+    @property
+    def rows(self) -> list[int]:
+        """The members' places in the whole run."""
+        return self.shard.get("rows") or list(range(len(self.members)))
 
     def to_json(self) -> str:
         """Return the text of run.json."""
@@ -155,6 +165,11 @@ def read(path: Path) -> RunInfo:
             "a number above 0, or null",
         ),
         "id": (isinstance(found.get("id", ""), str), "a text"),
+        "shards": (_whole(found.get("shards", 0), 0, 4096), "a whole number from 0 to 4096"),
+        "shard": (
+            _is_shard(found.get("shard", {}), found["members"]),
+            "an object of number, count, rows and seeds that fits the members, or an empty one",
+        ),
     }
     for name, (sound, wanted) in checks.items():
         if not sound:
@@ -233,6 +248,18 @@ def _is_source(value: Any) -> bool:
         return True
     kinds = {"path": str, "step": int, "crc": int}
     return isinstance(value, dict) and {name: type(part) for name, part in value.items()} == kinds
+
+
+def _is_shard(value: Any, members: list[Any]) -> bool:
+    if value == {}:
+        return True
+    if not isinstance(value, dict) or value.keys() != {"number", "count", "rows", "seeds"}:
+        return False
+    rows, count, seeds = value["rows"], value["count"], value["seeds"]
+    if not _whole(count, 1, 4096) or not _whole(value["number"], 0, count - 1) or not _whole(seeds, 1, 4096):
+        return False
+    sound = isinstance(rows, list) and all(_whole(row, 0, 2**31 - 1) for row in rows)
+    return sound and len(rows) == len(set(rows)) == len(members)
 
 
 def _is_map_of_texts(value: Any) -> bool:

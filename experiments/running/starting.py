@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import os
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,22 +34,27 @@ def start(
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
     startup.prepare(all_cores=True)
-    from experiments.running import films, importing, initial, loop, rundir
+    from experiments.running import films, importing, loop, rundir, sharding
 
     importing.prepare(args.imports)
 
     wandb = importlib.util.find_spec("wandb")
     if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
         cli.fail("--wandb needs an extra package; install it with: pip install 'r2i-jit[wandb]'")
+    of_whole = sharding.check(args, kind)
+    args = sharding.own(args)
     resumed = _to_resume(args, kind)
     if resumed is not None:
         path, config, info = resumed
+        if info.shards:
+            return _each_shard(path, info, args, stop, kind, members_of, filmer)
         _refuse_other_members(path, info, args, config, members_of)
         trainer = _trainer(config, args, info, new=False)
     else:
-        config, info = _new_run(args, kind, members_of)
-        trainer = _trainer(config, args, info, new=True)
-        info = initial.noted(info, args.init_from, trainer)
+        if args.shard:
+            trainer, info = _new_shard(args, kind, members_of, of_whole)
+        else:
+            trainer, info = _new_run(args, kind, members_of)
         config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind, info.agent)
         rundir.claim(path)
@@ -57,6 +63,8 @@ def start(
         if resumed is None:
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
             rundir.write(path, config, info)  # of a resumed one the loop does so, when its state is found to fit
+        if info.shard:
+            sharding.lengthen(path.parent, info)
         cli.note(f"{config.env} ({info.label}), {_count(info.members)}, {info.length} -> {path}")
         if info.steps <= trainer.prefill_steps:
             cli.note(
@@ -66,6 +74,35 @@ def start(
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result
+
+
+def _each_shard(
+    path: Path, info: Any, args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf, filmer: Filmer
+) -> tuple[int, Path, Any]:
+    """Go on with every shard of a run that is not over, one after another; returned is what `start` does.
+
+    One that fails is named, and the rest go on.
+    """
+    from experiments.running import evaluation, folders, recorded
+    from r2i_jit import shards
+
+    failed = 0
+    for number in range(info.shards):
+        folder = path / shards.name(number, info.shards)
+        if folders.is_over(recorded.evaluated(folder), folders.log(folder), info.steps, info.minutes):
+            continue
+        try:
+            own = Namespace(**{**vars(args), "run_dir": path, "shard": (number, info.shards)})
+            code = start(own, stop, kind, members_of, filmer)[0]
+        except SystemExit as error:
+            failed = code = error.code if isinstance(error.code, int) else 1
+            cli.note(f"{folder}: failed (exit {code})")
+        if stop.number is not None:
+            return code, path, None
+    result = recorded.evaluated(path)
+    if result is not None and not failed:
+        print(evaluation.report(result["env"], result), flush=True)
+    return failed, path, None if failed else result
 
 
 def _count(members: list[dict[str, Any]]) -> str:
@@ -87,7 +124,39 @@ def _members(members_of: MembersOf, config: Any, seeds: int) -> list[dict[str, A
 
 
 def _new_run(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
-    """Return the Config and RunInfo of a run that starts now."""
+    """Return the Trainer and RunInfo of a run that starts now."""
+    from experiments.running import initial
+
+    config, info = _asked(args, kind, members_of)
+    trainer = _trainer(config, args, info, new=True)
+    return trainer, initial.noted(info, args.init_from, trainer)
+
+
+def _new_shard(args: Any, kind: str, members_of: MembersOf, there: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """Return the Trainer and RunInfo of a part of a run.
+
+    What the whole run is comes from `there`, its Config and RunInfo; if that is None, it is written now.
+    """
+    from experiments.running import initial, sharding
+
+    path, (number, count) = args.run_dir.parent, args.shard
+    config, whole = _asked(args, kind, members_of)
+    whole = dataclasses.replace(whole, shards=count)
+    if there is not None:
+        config, whole = there
+    trainer = _trainer(config, args, sharding.part(whole, number), new=there is None)
+    if there is None:
+        config, whole = sharding.found(path, trainer.config, initial.noted(whole, args.init_from, trainer))
+    info = sharding.part(whole, number)
+    if config != trainer.config:  # another part was first, on a machine with another memory
+        trainer = _trainer(config, args, info, new=False)
+    return trainer, dataclasses.replace(
+        info, steps=max(info.steps, args.steps or 0), minutes=args.minutes or info.minutes
+    )
+
+
+def _asked(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
+    """Return the Config and RunInfo that the command line asks for."""
     from experiments.presets import default_steps, suite_of
     from experiments.running import asking, runinfo
 
@@ -201,7 +270,7 @@ def _rows(config: Any, info: Any) -> tuple[Any, Any]:
     import jax
     import numpy as np
 
-    seeds = np.array([member["seed"] for member in info.members])
+    seeds = np.array([member["seed"] for member in info.members])  # of a shard its own, with the keys of the whole
     keys = jax.random.split(jax.random.key(info.seed), info.num_seeds)[seeds]
     ids = [member.get("env") for member in info.members]
     if ids[0] is not None:  # Settings may be the same in all but their number, and are to be other runs then.

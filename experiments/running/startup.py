@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from experiments.running import machine
+from experiments.running import compiled, machine
 from experiments.running.cli import fail, note
 
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
@@ -48,6 +48,7 @@ def use_compilation_cache() -> None:
         reason = " ".join(str(error).split()).rstrip(".")
         note(f"no compilation cache ({reason}): every run compiles anew; set JAX_COMPILATION_CACHE_DIR to keep one")
         return
+    compiled.keep(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

@@ -136,6 +136,7 @@ def fastest_with_two_turns(starts: np.ndarray) -> np.ndarray:
     return found.min((0, 2))
 
 
+@pytest.mark.heavy
 def test_value_iteration_is_about_as_fast_as_the_best_of_all_ways_with_two_turns():
     env = MountainCar()
     params = env.default_params
@@ -168,6 +169,7 @@ def test_a_player_of_catch_takes_the_board_as_an_agent_does():
         assert one == other == 1 + np.sign(int(obs[0].argmax()) - 2)
 
 
+@pytest.mark.heavy
 def test_the_command_plays_an_environment_of_two_ids_once(capsys):
     assert main(["bsuite/discounting_chain/2", "bsuite/discounting_chain_delay_10", "--episodes", "2"]) == 0
     out = capsys.readouterr().out.splitlines()

@@ -170,6 +170,7 @@ def counted(block, how):
     return env, fast(advance if how == "advance" else step)
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=40)
 @given(
     how=st.sampled_from(("step", "wrapped", "advance")),

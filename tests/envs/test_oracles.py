@@ -23,8 +23,8 @@ CASES = [
         env_id,
         oracle,
         id=f"{env_id}-{oracle.label}",
-        # Most of the time goes into compiling, and test_popgym_parity.py plays all levels: one a game is for every day.
-        marks=[pytest.mark.slow] * (not env_id.endswith("Easy")),
+        # Most of the time goes into compiling, and test_popgym_parity.py plays all levels: one a game is played often.
+        marks=pytest.mark.heavy if env_id.endswith("Easy") else pytest.mark.slow,
     )
     for env_id in POPGYM
     for oracle in oracles(env_id)
@@ -106,6 +106,7 @@ def test_every_game_has_players_and_every_reference_its_player():
     assert oracles("mine/9x9") == () and oracles("mine/RepeatFirst") == ()
 
 
+@pytest.mark.heavy
 def test_the_command_prints_players_beside_the_original(capsys):
     assert main(["popgym/RepeatFirstEasy", "--episodes", "2"]) == 0
     out = capsys.readouterr().out.splitlines()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.envs.playing import POPGYM, family_of, make
+from tests.envs.playing import BY_LEVEL, POPGYM, family_of, make
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "popgym_resets.json").read_text())
 DRAWS = 20_000
@@ -29,7 +29,7 @@ def homogeneity(ours: np.ndarray, theirs: np.ndarray) -> float:
     return 1.0 if table.shape[1] == 1 else float(stats.chi2_contingency(table, correction=False).pvalue)
 
 
-@pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if env_id in GOLDEN["counts"]])
+@pytest.mark.parametrize("env_id", [one for one in BY_LEVEL if one.values[0] in GOLDEN["counts"]])
 def test_resets_are_distributed_as_in_the_original(env_id):
     (family, _), (env, params) = family_of(env_id), make(env_id)
     _, states = jax.jit(jax.vmap(lambda key: env.reset_env(key, params)))(jax.random.split(jax.random.key(3), DRAWS))

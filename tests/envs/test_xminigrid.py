@@ -77,7 +77,7 @@ def pair(name):
     return adapter.XMiniGrid(theirs, inner), theirs, inner
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("name", [CHOSEN[0], *(pytest.param(name, marks=pytest.mark.heavy) for name in CHOSEN[1:])])
 def test_a_thousand_steps_are_those_of_the_package(name):
     """Ours as an agent steps it, with resets; theirs from its own reset with the same keys and actions."""
     env, theirs, inner = pair(name)
@@ -282,6 +282,7 @@ def fewest_steps():
         value = new
 
 
+@pytest.mark.heavy
 def test_the_player_of_the_memory_games_is_as_fast_as_can_be():
     """Each start, cue and side is as likely as the others: the mean is exact where all occur equally often."""
     steps = fewest_steps()

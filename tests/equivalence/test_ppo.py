@@ -28,6 +28,7 @@ def trained():
     return trainer, state, (first, second), between
 
 
+@pytest.mark.heavy
 def test_it_keeps_no_replay_and_counts_what_it_does(trained):
     trainer, state, (first, second), _ = trained
     assert trainer.prefill_steps == 0 and trainer.replay_bytes_per_step == 0

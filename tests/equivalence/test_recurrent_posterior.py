@@ -100,6 +100,7 @@ def test_observing_is_acting_step_by_step(built, bits, seed):
     assert_close(observed.latent, built["by_step"](built["params"], obs, action, first, carry))
 
 
+@pytest.mark.heavy
 @settings(max_examples=6, deadline=None)
 @given(**PATTERNS)
 def test_observing_with_samples_is_what_it_says_step_by_step_values_and_gradients(built, bits, seed):

@@ -68,6 +68,7 @@ def test_one_environment_has_no_setting_in_its_state():
     assert not leaves(shapes.seeds.setting)
 
 
+@pytest.mark.heavy
 def test_rewards_are_scaled_for_each_setting():
     """Noise ten times as large as a reward is scaled down, in the setting that has it."""
     noisy = Trainer(small_config("bsuite/bandit_noise/0,16", hypers__reward_scale=0.5), quick_compile=True)

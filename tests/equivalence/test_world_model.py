@@ -190,6 +190,7 @@ def test_other_reset_semantics_are_measurably_different(reset):
     assert difference[6] > 1e-3 and (difference[5] > 1e-3) == (reset == "released")
 
 
+@pytest.mark.heavy
 def test_a_gain_is_larger_weights_where_the_latents_logits_are_made():
     model, params = build(model__latent_gain=3.0)
     plain, _ = build()

@@ -3,7 +3,8 @@
 It learns nothing, but its state has every kind of leaf the real one has and each chunk depends on all of it, so a
 resume that restores anything wrongly changes the metrics. Compiles in under a second.
 
-Run as a program, it is `experiments.train` (or, with `sweep`, `suite` or `evaluate` first, that one) on the stand-in.
+Run as a program, it is `experiments.train` (or, with `sweep`, `suite` or `evaluate` first, that one; with `work`, a
+job of a plan) on the stand-in.
 The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_COMPILE_SECONDS, FAKE_INIT_SECONDS and
 FAKE_EVALUATE_SECONDS (the last evaluation) what their names say, FAKE_NAN_AT makes the
 last FAKE_NAN_MEMBERS members (one) diverge at that step.
@@ -137,14 +138,17 @@ class FakeTrainer:
         return state, _ended(state) if self._tallied else ()
 
     def _init_all(self, keys: jax.Array, hypers: Any) -> FakeState:
-        return FakeState(jax.vmap(_init_seed)(keys, hypers), jnp.int32(PREFILL))
+        # One by one, as on a processor: what is beside a seed changes no bit of it.
+        return FakeState(jax.lax.map(lambda each: _init_seed(*each), (keys, hypers)), jnp.int32(PREFILL))
 
     def train_chunk(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
         time.sleep(self._slow["CHUNK"])
         return self._compiled(state)
 
     def _chunk_all(self, state: FakeState) -> tuple[FakeState, dict[str, jax.Array]]:
-        seeds, sums = jax.vmap(lambda seeds: jax.lax.scan(_step_seed, seeds, None, self.updates_per_chunk))(state.seeds)
+        seeds, sums = jax.lax.map(
+            lambda seeds: jax.lax.scan(_step_seed, seeds, None, self.updates_per_chunk), state.seeds
+        )
         steps = state.env_steps + self.steps_per_chunk
         ended = (steps // self.steps_per_chunk) % 3 > 0  # in some chunks no episode ends
         num_seeds = sums.shape[0]
@@ -159,7 +163,7 @@ class FakeTrainer:
             "episode_length": jnp.where(ended, jnp.full(num_seeds, 51.0), 0.0),
             "loss/model": jnp.mean(sums, 1) + jnp.where(lost, poison, 0.0),
             "diverged": seeds.diverged,
-            "loss/actor": jnp.std(seeds.replay["obs"].astype(jnp.float32), axis=(1, 2)),
+            "loss/actor": jax.lax.map(lambda obs: jnp.std(obs.astype(jnp.float32)), seeds.replay["obs"]),
         }
         state = FakeState(seeds, steps)
         return state, {**metrics, "ended": _ended(state)} if self._tallied else metrics
@@ -171,10 +175,12 @@ class FakeTrainer:
         episodes: int | None = None,
         forget: int | None = None,
         max_steps: int | None = None,
+        rows: Any = None,
     ) -> dict[str, jax.Array]:
         time.sleep(self._slow["EVALUATE"] if episodes else 0)
         episodes = episodes or 4
-        noise = jax.random.normal(key, (state.seeds.key.shape[0], episodes))
+        rows = jnp.arange(state.seeds.key.shape[0]) if rows is None else jnp.asarray(rows)
+        noise = jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (episodes,)))(rows)
         returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise) - (forget or 0)
         length = min(51, max_steps or 51)
         cut = jnp.full(returns.shape, length < 51)
@@ -230,8 +236,8 @@ def install() -> None:
 def main(argv: list[str]) -> int:
     """Run an entry point on the stand-in."""
     install()
-    name = argv.pop(0) if argv[0] in ("compare", "evaluate", "plot", "suite", "sweep") else "train"
-    return importlib.import_module(f"experiments.{name}").main(argv)
+    name = argv.pop(0) if argv[0] in ("compare", "evaluate", "launch", "plot", "suite", "sweep", "work") else "train"
+    return importlib.import_module(f"experiments.{'launching.work' if name == 'work' else name}").main(argv)
 
 
 if __name__ == "__main__":

@@ -171,6 +171,7 @@ def test_damage_to_any_file_costs_one_checkpoint_at_most(saved, shapes, tmp_path
     assert fallbacks >= 4
 
 
+@pytest.mark.heavy
 def test_a_hundred_flipped_bits_are_never_restored_silently(saved, shapes, tmp_path, capfd):
     """Orbax alone restores a flipped bit of an array as wrong data."""
     folder, contents = saved

@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 from experiments import compare
 from r2i_jit import metrics
 from tests.host.fake import FakeTrainer
@@ -31,6 +33,7 @@ def test_agents_are_compared_on_the_same_games_and_more_is_added(fakes, tmp_path
     assert "200 steps" in (out / "report" / "report.md").read_text()
 
 
+@pytest.mark.heavy
 def test_one_that_fails_is_named_and_the_others_go_on(fakes, tmp_path, capsys):
     (tmp_path / "out" / "ppo-gru" / "A").mkdir(parents=True)
     (tmp_path / "out" / "ppo-gru" / "A" / "notes.txt").write_text("not a run")
@@ -55,6 +58,7 @@ def test_mistakes_exit_2_before_anything_runs(fakes, tmp_path, capsys):
     assert "model.deter" in error_line(capsys)
 
 
+@pytest.mark.heavy
 def test_what_is_stopped_says_how_it_goes_on(fakes, tmp_path, capsys, monkeypatch):
     train = FakeTrainer.train_chunk
     with monkeypatch.context() as patch:
@@ -66,6 +70,7 @@ def test_what_is_stopped_says_how_it_goes_on(fakes, tmp_path, capsys, monkeypatc
     assert fakes(*WORDS, "--steps", "200") == 0
 
 
+@pytest.mark.heavy
 def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monkeypatch):
     """A chunk takes a tenth of a second here: half a second is some five of them, far from 2,000 steps."""
     monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0.1")

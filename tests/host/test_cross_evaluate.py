@@ -165,6 +165,7 @@ def test_a_shove_is_noticed_when_it_happens(stand_in):
     assert figures["step median"] < 0.1 and figures["same"] < 50
 
 
+@pytest.mark.heavy
 def test_returns_of_both_are_set_side_by_side(capsys, monkeypatch, program):
     """Each stand-in pays its number of steps, 3 an episode; the batch is filled up for the last episode."""
     reset = (

@@ -222,6 +222,7 @@ def test_the_game_of_ones_own_is_learned(tmp_path):
     assert json.loads((tmp_path / "corridor-run" / "evaluation.json").read_text())["mean"] > 0.9
 
 
+@pytest.mark.heavy
 def test_what_the_docs_register_can_be_played(tmp_path):
     """The other two blocks of docs/own.md, each a module for --import."""
     game, by_name, adapted = blocks(DOCS / "own.md", "python")

@@ -68,6 +68,7 @@ def test_every_member_starts_with_the_same_parameters_and_learns_from_there(trai
     assert state.seeds.agent.updates.tolist() == [trainer.updates_per_chunk] * 2
 
 
+@pytest.mark.heavy
 def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, run_dir, capsys, tmp_path):
     assert initial.noted(INFO, None, trainer) is INFO and initial.weights(INFO, trainer) is None
     info = initial.noted(INFO, run_dir, trainer)
@@ -134,6 +135,7 @@ def test_commands_take_a_file_for_a_run_and_play_the_same(file, run_dir, tmp_pat
         error_line(capsys)
 
 
+@pytest.mark.heavy
 def test_the_example_is_evaluated_by_its_name(capsys):
     assert evaluate.main(["example", "--episodes", "16"]) == 0
     text = capsys.readouterr().out

@@ -29,6 +29,7 @@ def run(tmp_path_factory):
     return path, agents_on_disk.make_run(path, ENV, MEMBERS, log_episodes=10)
 
 
+@pytest.mark.heavy
 def test_a_loaded_agent_is_of_its_own_setting(run):
     policies = [r2i_jit.load(run[0], member=member) for member in (0, 3)]
     assert [policy.config.env for policy in policies] == IDS
@@ -49,6 +50,7 @@ def test_evaluate_plays_each_in_its_own(run, capsys):
     assert [float(cells[-1]) for cells in table[1:]] == [LENGTHS[0]] * 2 + [LENGTHS[1]] * 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("policy", ["agent", "random"])
 @pytest.mark.parametrize(("member", "length"), [(1, LENGTHS[0]), (2, LENGTHS[1])])
 def test_record_draws_an_agent_in_its_own(run, tmp_path, capsys, policy, member, length):
@@ -57,6 +59,7 @@ def test_record_draws_an_agent_in_its_own(run, tmp_path, capsys, policy, member,
     assert f"in {length} steps" in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 def test_films_are_of_the_agents_own_setting(run, tmp_path, monkeypatch):
     from experiments.drawing import film
 

@@ -93,6 +93,7 @@ np.save("actions.npy", np.stack(actions))
     np.testing.assert_array_equal(np.load(tmp_path / "actions.npy"), expected)
 
 
+@pytest.mark.heavy
 def test_it_is_compiled_once_for_a_batch_and_a_kind_of_choice(file, played):
     policy, step = r2i_jit.load(file), played[0].step
     replayed(policy, step)

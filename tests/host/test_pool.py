@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import suite
 from experiments.running import cli, machine, pool, startup
 from r2i_jit import metrics
 from tests.host.test_cli import error_line
@@ -48,7 +49,7 @@ with open(name, "w") as file:
 @pytest.fixture
 def jobs(monkeypatch, tmp_path):
     """Return a function that makes jobs of words."""
-    monkeypatch.setattr(pool, "TRAIN", (sys.executable, "-c", CHILD))
+    monkeypatch.setattr(pool, "PYTHON", (sys.executable, "-c", CHILD))
     return lambda *each: [
         pool.Job(f"job {number}", tuple(map(str, words)), tmp_path / "logs" / f"{number}.log")
         for number, words in enumerate(each)
@@ -162,7 +163,7 @@ def test_each_process_has_its_share_of_the_memory(monkeypatch):
 @pytest.fixture
 def together(fakes, monkeypatch, tmp_path):
     """Return what runs a command on the stand-in, in this process and in those that it starts."""
-    monkeypatch.setattr(pool, "TRAIN", (sys.executable, "-m", "tests.host.fake"))
+    monkeypatch.setattr(suite, "TRAIN", ("-m", "tests.host.fake"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "xla"))  # a kill may tear an entry
     monkeypatch.setattr(pool, "shares", lambda at_once: [(core,) for core in range(at_once)])

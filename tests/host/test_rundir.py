@@ -179,6 +179,7 @@ def test_members_or_a_seed_that_were_edited_are_named(run, fake, capsys):
     assert "run.json seed: 0 -> 5" in line
 
 
+@pytest.mark.heavy
 def test_a_checkpoint_that_does_not_fit_is_found_before_the_compilation(run, fake, capsys, monkeypatch):
     shutil.copytree(run / "checkpoints", "checkpoints")
     assert fake("fake", "--seeds", 3, "--steps", 200, "--run-dir", "other") == 0

@@ -184,6 +184,7 @@ def test_mistakes_are_answered_in_one_line(words, said, capsys):
     assert ended.value.code == 2 and said in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_the_files_of_the_docs_can_be_drawn():
     for path in sorted((Path(plot.__file__).parents[1] / "docs" / "scores").glob("*.json")):
         assert plot.main(["--from", str(path)]) == 0

@@ -33,7 +33,10 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize(("phase", "texts"), PHASES.items(), ids=PHASES)
+@pytest.mark.parametrize(
+    ("phase", "texts"),
+    [pytest.param(*item, id=item[0], marks=[pytest.mark.heavy] * (item[0] != "EVALUATE")) for item in PHASES.items()],
+)
 def test_what_cannot_be_interrupted_is_left_and_taken_up_again(tmp_path, phase, texts):
     doing, answer, outcome = texts
     said = lambda: (tmp_path / "stderr").read_text()
@@ -54,6 +57,7 @@ def test_what_cannot_be_interrupted_is_left_and_taken_up_again(tmp_path, phase, 
     assert max(row["env_steps"] for row in lines(tmp_path / "run")) == STEPS
 
 
+@pytest.mark.heavy
 def test_under_nohup_a_lost_terminal_is_no_reason_to_stop(tmp_path):
     process = start(tmp_path, prefix=("nohup",), FAKE_CHUNK_SECONDS=0.5)
     wait_for(lambda: "step 120/" in (tmp_path / "stderr").read_text())
@@ -62,6 +66,7 @@ def test_under_nohup_a_lost_terminal_is_no_reason_to_stop(tmp_path):
     assert process.returncode == 0 and "mean return" in output
 
 
+@pytest.mark.heavy
 def test_a_reader_that_leaves_does_not_stop_a_run(tmp_path):
     """`just train … | head -3`, `2>&1 | head`: the run goes on to its end, and its state is saved."""
     for name, merged in (("out", False), ("both", True)):
@@ -83,6 +88,7 @@ def test_a_reader_that_leaves_does_not_stop_a_run(tmp_path):
         assert merged or "Broken pipe" not in errors
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
 def test_a_full_disk_under_a_redirected_output_does_not_stop_a_run(tmp_path):
     with open("/dev/full", "w") as full:

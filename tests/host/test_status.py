@@ -49,6 +49,7 @@ def test_a_suite_from_its_first_run_to_its_last(fakes, tmp_path, capsys, monkeyp
     assert stand(capsys, "out/B")[1]["out/B"][2] == "400 of 400"
 
 
+@pytest.mark.heavy
 def test_members_that_diverged_are_counted_and_all_of_them_are_a_failure(fakes, capsys, monkeypatch):
     monkeypatch.setenv("FAKE_NAN_AT", "160")
     assert fakes(*WORDS, "--only", "A") == 0
@@ -59,6 +60,7 @@ def test_members_that_diverged_are_counted_and_all_of_them_are_a_failure(fakes, 
     assert code == 1 and found["out/B"][:3] == ["diverged", "2", "120 of 200"] and last == "2 runs: 1 done, 1 diverged"
 
 
+@pytest.mark.heavy
 def test_a_comparison_and_minutes(fakes, capsys, monkeypatch):
     monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0.1")
     words = ["compare", "fake", "--out-dir", "out", "--agents", "r2i", "ppo-s5", "--only", "A", "--minutes", "0.01"]

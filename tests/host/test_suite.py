@@ -9,6 +9,7 @@ import envs
 import r2i_jit
 from envs.bsuite import ALIASES
 from experiments import environments, smoke, suite
+from experiments.launching import results
 from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
 
@@ -29,6 +30,7 @@ def test_a_suite_becomes_one_table_and_goes_on_where_it_was_stopped(fakes, tmp_p
     assert json.loads((tmp_path / "out" / "B" / "config.json").read_text())["model"]["deter"] == 8
 
 
+@pytest.mark.heavy
 def test_a_suite_goes_on_only_with_what_it_was_started_with(fakes, tmp_path, capsys):
     """Done is what has been evaluated at the steps asked for; other seeds or settings are another table."""
     words = ["suite", "fake", "--out-dir", "out", "--only", "A"]
@@ -55,6 +57,7 @@ def test_a_suite_goes_on_only_with_what_it_was_started_with(fakes, tmp_path, cap
     assert found["env_steps"] == 400
 
 
+@pytest.mark.heavy
 def test_an_evaluation_that_is_damaged_or_anothers_is_made_again(fakes, tmp_path):
     words = ["suite", "fake", "--out-dir", "out", "--only", "A", "--steps", "200"]
     assert fakes(*words) == 0
@@ -66,6 +69,7 @@ def test_an_evaluation_that_is_damaged_or_anothers_is_made_again(fakes, tmp_path
         assert path.read_text() == before
 
 
+@pytest.mark.heavy
 def test_the_table_has_every_run_in_the_folder(fakes, tmp_path):
     words = ["suite", "fake", "--out-dir", "out", "--steps", "200"]
     assert fakes(*words, "--only", "A") == 0
@@ -125,6 +129,7 @@ def test_a_pattern_that_matches_nothing_is_answered_with_what_is_missing_or_mean
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
 def test_a_suite_that_is_stopped_says_how_the_suite_goes_on(fakes, capsys, monkeypatch):
     words = ["suite", "fake", "--out-dir", "a folder", "--steps", "200"]
     train = FakeTrainer.train_chunk
@@ -142,10 +147,10 @@ def test_scores_lie_between_random_and_best_play(tmp_path):
     (folder / "evaluation.json").write_text(
         json.dumps({"env": "popgym/RepeatFirstEasy", "mean": 0.25, "stderr": None, "env_steps": 1000})
     )
-    (found,) = suite.of_run(tmp_path, "popgym/RepeatFirstEasy", None)
+    (found,) = results.of_run(tmp_path, "popgym/RepeatFirstEasy", None)
     assert found["score"] == pytest.approx(0.5)
-    assert list(map(suite.show, suite.row(found)))[1:] == ["0.250", "0.500", "1,000", "-0.500", "1.000"]
-    assert suite.show(suite.row(suite.of_run(tmp_path, "popgym/RepeatFirstHard", None)[0])[1]) == "-"
+    assert list(map(results.show, results.row(found)))[1:] == ["0.250", "0.500", "1,000", "-0.500", "1.000"]
+    assert results.show(results.row(results.of_run(tmp_path, "popgym/RepeatFirstHard", None)[0])[1]) == "-"
 
 
 def test_the_page_of_environments_is_up_to_date():
@@ -194,9 +199,9 @@ def test_bsuite_is_trained_and_scored_by_one_command_and_goes_on(tmp_path, capsy
     ]  # fmt: skip
     # Whatever is asked for next, what is there is gone on with, and nothing is trained twice.
     bandits = [f"bsuite/bandit/{number}" for number in range(9)]
-    assert suite.units("bsuite", tmp_path / "o", bandits[:1]) == ["bsuite/bandit/0,7"]
-    assert suite.units("bsuite", tmp_path / "o", bandits) == ["bsuite/bandit/0,7", "bsuite/bandit/1,2,3,4,5,6,8"]
-    assert suite.units("bsuite", tmp_path / "o", bandits[2:4]) == ["bsuite/bandit/2,3"]
+    assert results.units("bsuite", tmp_path / "o", bandits[:1]) == ["bsuite/bandit/0,7"]
+    assert results.units("bsuite", tmp_path / "o", bandits) == ["bsuite/bandit/0,7", "bsuite/bandit/1,2,3,4,5,6,8"]
+    assert results.units("bsuite", tmp_path / "o", bandits[2:4]) == ["bsuite/bandit/2,3"]
     logs = {path: path.read_bytes() for path in (tmp_path / "o").glob("*/episodes.jsonl")}
     assert len(logs) == 1 and suite.main(words) == 0
     assert {path: path.read_bytes() for path in logs} == logs

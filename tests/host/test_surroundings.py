@@ -51,6 +51,7 @@ def test_a_folder_that_shadows_a_package_is_named(project):
     assert f"{project / 'envs.py'} shadows" in python("mine.py", cwd=project).stderr
 
 
+@pytest.mark.heavy
 def test_the_console_script_is_immune(project):
     """Python puts a script's own folder first, and not where it is called."""
     script = Path(sys.executable).with_name("r2i")
@@ -156,6 +157,7 @@ def test_a_resume_under_other_conditions_is_said(fake, capsys, monkeypatch):
 just = Path(sys.executable).with_name("just")
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not (ROOT / ".venv" / "installed-dev").exists(), reason="just would install the package here")
 def test_just_takes_paths_from_where_one_stands_and_adds_no_line_of_its_own(finished_run, tmp_path):
     def call(*words: str) -> subprocess.CompletedProcess:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from experiments.running import waiting
+from experiments.running.cli import AGAIN
 from experiments.running.signals import StopSignal
 from experiments.running.waiting import Stopped, wait_for
 
@@ -41,7 +42,7 @@ def test_a_signal_ends_the_wait_and_says_what_follows(capsys):
         before = stop.consequence
         with pytest.raises(Stopped):
             wait_for(lambda: signal.raise_signal(signal.SIGUSR1) or time.sleep(5), "compiling", stop, "stopping")
-        assert stop.exit_code == 138 and stop.consequence == before
+        assert stop.exit_code == AGAIN and stop.consequence == before
         assert waiting.anything_given_up()
         with pytest.raises(Stopped):  # one that came before counts, too
             wait_for(lambda: time.sleep(5), "compiling", stop)

@@ -94,6 +94,7 @@ def test_what_comes_later_is_valued_by_its_discount_and_by_what_was_done(monkeyp
     assert (np.asarray(last)[:, [1, 2]] < 0.5).all()  # the wrong action, which is seldom taken by now
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("sequence", [pytest.param("gru", marks=pytest.mark.heavy), "s3m"])
 def test_a_bit_is_recalled_after_three_steps(sequence):
     """`bsuite/memory_len_3`: 1 for the answer that the first step showed, -1 for the other; 0 without memory."""

@@ -34,6 +34,7 @@ def known(env_id):
     return gymnax.make(env_id) if env_id in gymnax.registered_envs else envs.make(env_id)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "env_id",
     [env_id for env_id in gymnax.registered_envs if "MNIST" not in env_id]  # Which downloads a data set.

@@ -86,6 +86,7 @@ def test_a_patch_is_a_square_of_pixels():
     np.testing.assert_array_equal(to_patches(pixels), to_patches(pixels.astype(jnp.float32)))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("net", ["convolutions", "patches"])
 def test_bytes_are_encoded_as_the_numbers_they_stand_for(net):
     pixels = jax.random.bits(jax.random.key(0), (2, 3, 32, 32, 3), jnp.uint8)

@@ -27,6 +27,7 @@ def seen(state, turns):
     return (shown.sum((2, 3)) / walls.sum((2, 3)))[0], np.asarray(shown[0])
 
 
+@pytest.mark.heavy
 def test_who_stands_still_has_seen_it_all_and_who_turns_round_nothing(start):
     shares, _ = seen(start, [0.0, np.pi])
     np.testing.assert_allclose(shares, [1.0, 0.0], atol=0.02)

@@ -40,6 +40,7 @@ def setup(kind, continue_mode, policy_input="full", dynamics_input="latent"):
 CASES = [("discrete", "mode", "latent"), ("continuous", "mean", "latent"), ("discrete", "mean", "change")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("kind", "continue_mode", "dynamics_input"), CASES)
 def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode, dynamics_input):
     agent, state, start = setup(kind, continue_mode, dynamics_input=dynamics_input)

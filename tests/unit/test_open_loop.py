@@ -59,6 +59,7 @@ def assert_close(actual, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), actual, expected)
 
 
+@pytest.mark.heavy
 def test_with_all_steps_as_context_it_is_the_decoded_posterior(built, episodes):
     obs, actions, is_first = episodes
     key = jax.random.key(3)

@@ -100,6 +100,7 @@ def test_the_loss_and_its_gradients_are_rlax_s(rlax):
     assert (policy == 0).all(-1).any() and (policy != 0).any()  # some ratios were cut
 
 
+@pytest.mark.heavy
 def test_an_action_that_was_cut_has_the_likelihood_of_all_that_is_beyond():
     mean, std = jnp.full((1, 1), 0.3, jnp.float32), jnp.full((1, 1), 0.6, jnp.float32)
     inside = jnp.linspace(-1.0, 1.0, 4001, dtype=jnp.float32)[1:-1, None]

@@ -47,6 +47,7 @@ def test_the_kernel_moves_walkers_as_the_loop_does(monkeypatch, shape):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_what_a_vmap_leaves_alone_is_shared():
     """Constants that are the same for all, and outputs of every step."""
 

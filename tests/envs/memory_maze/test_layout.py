@@ -10,7 +10,7 @@ import pytest
 
 from envs.memory_maze import bends, layout
 from tests.envs.memory_maze.mazes import describe, distances, occupied, open_neighbours
-from tests.envs.memory_maze.sizes import smallest_and_largest
+from tests.envs.memory_maze.sizes import smallest_first
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[2] / "golden" / "memory_maze" / "layout.npz")
 SIZES = tuple(layout.SETTINGS)
@@ -19,7 +19,7 @@ SOUND = 2_000  # So many of them are looked at one by one.
 # Accuracy of guessing each inner cell's more frequent state, per cent; what probes of this benchmark are compared with.
 MAJORITY = {9: 80.5, 11: 80.5, 13: 76.8, 15: 78.4}
 
-parametrize_sizes = pytest.mark.parametrize("size", smallest_and_largest(SIZES))
+parametrize_sizes = pytest.mark.parametrize("size", smallest_first(SIZES))
 
 
 @functools.cache
@@ -130,6 +130,7 @@ def test_sections_are_numbered_from_the_north_west():
         assert (layout.sections(size)[::-1] == 3 * third[:, None] + third).all()
 
 
+@pytest.mark.heavy
 def test_same_key_same_maze_and_vmap_equals_a_loop():
     size = 13
     one = jax.jit(lambda key: layout.generate(key, size))

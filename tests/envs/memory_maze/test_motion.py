@@ -306,6 +306,7 @@ def test_ids_outside_the_actions_are_the_nearest():
     assert away(start, body)[2] > 0.1
 
 
+@pytest.mark.heavy
 def test_one_body_moves_like_one_of_many_and_without_compilation():
     rows = np.arange(0, 680, 70)
     before, action = recorded("physics/before", rows), GOLDEN["physics/action"][rows].astype(np.int32)

@@ -74,6 +74,7 @@ def player() -> Any:
     return fast(lambda key: jax.vmap(play)(jnp.arange(ROWS), jax.random.split(key, ROWS)))
 
 
+@pytest.mark.heavy
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_one_gets_into_a_wall(seed):
@@ -121,6 +122,7 @@ def made(monkeypatch):
     return count
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("rows", [3, episodes.RESET_BLOCK + 3])
 def test_every_end_brings_new_mazes_and_no_other_step_makes_one(made, rows):
     env = MemoryMaze(9, observation="vector")
@@ -175,6 +177,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
                     yield from equations(inner)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("size", "kwargs"),
     [

@@ -13,7 +13,7 @@ from envs.memory_maze import task
 from envs.memory_maze.environment import MemoryMaze
 from envs.observation import observation_parts
 from experiments.oracles.memory_maze import ORACLES
-from tests.envs.memory_maze.sizes import smallest_and_largest
+from tests.envs.memory_maze.sizes import smallest_first
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[2] / "golden" / "memory_maze" / "task.npz")
 RECORDED = (9, 11, 15)
@@ -81,7 +81,7 @@ def test_touch_distance(distance, touches):
         assert task.found(trail.at[23].set(target + distance * around), target) == touches
 
 
-@pytest.mark.parametrize("size", smallest_and_largest(RECORDED))
+@pytest.mark.parametrize("size", smallest_first(RECORDED))
 def test_what_is_found_in_recordings(size):
     """Between the ends of a step the agent is taken to walk straight on."""
     place, prompt = recorded(size, "place"), recorded(size, "target_index")
@@ -131,7 +131,7 @@ def test_border(side, width):
         assert (framed == expected).all()
 
 
-@pytest.mark.parametrize("size", smallest_and_largest(RECORDED))
+@pytest.mark.parametrize("size", smallest_first(RECORDED))
 def test_extras_are_those_recorded(size):
     walls = np.pad(recorded(size, "maze_layout") == 0, 1, constant_values=True)
     targets = jnp.asarray(recorded(size, "targets_pos") + 0.5, jnp.int32)
@@ -149,7 +149,7 @@ def test_extras_are_those_recorded(size):
 # The environment
 
 
-@pytest.mark.parametrize("size", smallest_and_largest(LENGTHS))
+@pytest.mark.parametrize("size", smallest_first(LENGTHS))
 @pytest.mark.parametrize("kwargs", [{}, {"top_view": True, "image_size": 256}, {"observation": "vector"}], ids=str)
 def test_shapes_and_dtypes_stay_those_promised(size, kwargs):
     env = MemoryMaze(size, **kwargs)
@@ -173,6 +173,7 @@ def test_the_original_observation_is_a_framed_picture():
     assert len(np.unique(np.asarray(obs[2:-2, 2:-2]).reshape(-1, 3), axis=0)) > 40
 
 
+@pytest.mark.heavy
 def test_an_episode_lasts_its_time_and_is_truncated():
     env = environment()
     last, (obs, reward, terminated, truncated, prompt, body) = mixed_play()
@@ -249,6 +250,7 @@ def test_the_agent_is_never_inside_a_wall(play):
         assert not last.maze.walls[np.arange(NUMBER)[:, None], y, x].any()
 
 
+@pytest.mark.heavy
 def test_same_key_same_episode_and_vmap_equals_a_loop():
     env, actions = environment(), np.arange(NUMBER, dtype=np.int32) % 6
     obs, state = start(seed=9)
@@ -265,6 +267,7 @@ def test_same_key_same_episode_and_vmap_equals_a_loop():
             np.testing.assert_allclose(a, b[row], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_a_new_maze_follows_the_end():
     env = environment()
     obs, state = start()
@@ -283,6 +286,7 @@ def test_a_new_maze_follows_the_end():
     np.testing.assert_array_equal((fresh.env_state.maze.walls != state.maze.walls).any((1, 2)), ends)
 
 
+@pytest.mark.heavy
 def test_who_knows_the_maze_finds_much():
     env, oracle, steps = environment(), ORACLES["9x9"][0], 200
     _, state = start()

@@ -1,0 +1,1 @@
+"""Many runs by one command: what they are (`expanding`), how they stand (`plan`), and what runs them: the engines."""
