@@ -5,9 +5,9 @@ combination of sizes that shape the program (--grid model.units=64,128) is a run
 divided into --shards, by default as few as the device's memory allows. Values of hypers.* in --grid share a program.
 
 The plan, `jobs.json` in --out-dir, says for each job its command, state, attempt, exit code and log. --on says where
-they run: `local` is a pool of processes on this machine. The same command again goes on with what is left. A job that
-fails is tried again (--retries) from its last checkpoint, then named and left; the others are unharmed (exit code 1 at
-the end). `r2i status DIR` says how all stand.
+they run: `local` is a pool of processes on this machine, `slurm` a queue, to which they are handed over. The same
+command again goes on with what is left. A job that fails is tried again (--retries) from its last checkpoint, then
+named and left; the others are unharmed (exit code 1 at the end). `r2i status DIR` says how all stand.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.launching import engines, expanding, local, plan
+from experiments.launching import engines, expanding, local, plan, slurm
 from experiments.running import cli, process, startup
 
-ENGINES = {"local": local}
+ENGINES = {"local": local, "slurm": slurm}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--on", choices=ENGINES, default="local", help="where the jobs run (default: local)")
     parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite or env>-launch")
     parser.add_argument("--shards", type=cli.whole(1, 4096), metavar="N", help="of each run's seeds")
-    parser.add_argument("--jobs", type=cli.whole(1, 4096), metavar="N", help="at a time (default: one a core or card)")
+    parser.add_argument(
+        "--jobs", type=cli.whole(1, 4096), metavar="N", help="at a time (default: local one a core or card, slurm any)"
+    )  # fmt: skip
     parser.add_argument(
         "--retries", type=cli.whole(0, 100), default=1, metavar="N",
         help="how often one that failed is tried again (default: 1)",
@@ -42,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=expanding.COMMANDS, help="what is expanded")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="its suite and options")
     args = parser.parse_args(argv)
-    asked = expanding.parse(args.command, args.words, f"{parser.prog} {args.command}")
+    if args.on != "slurm" and (given := slurm.given(args)):
+        cli.fail(f"{given} is for --on slurm, and this is --on {args.on}")
+    args.asked = asked = expanding.parse(args.command, args.words, f"{parser.prog} {args.command}")
     engine = ENGINES[args.on].make(args)
     engine.check()
     startup.prepare(all_cores=True, leave_memory=True)
@@ -94,9 +98,9 @@ def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_
     left = plan.left(found, plan.refresh(found))
     where = shlex.quote(str(found.folder))
     cli.note(f"{len(left)} of {len(found.jobs)} jobs to run; `{cli.program('status')} {where}` says how they stand")
-    began, stopped = time.monotonic(), 0
+    began, stopped, handed_over = time.monotonic(), 0, bool(left)
     for number, code, said, by_signal in engine.run(found, left, options) if left else ():
-        stopped = code if by_signal else stopped
+        stopped, handed_over = code if by_signal else stopped, False
         minutes = f"{(time.monotonic() - began) / 60:.1f} min"
         cli.note(f"{found.jobs[number].name}: {said} ({minutes} since the start)")
         plan.refresh(found)
@@ -105,7 +109,7 @@ def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_
         cli.note(f"stopped; go on with: {go_on}")
         return stopped
     states = [state for _, state in standings]
-    if set(states) <= {plan.WAITING, plan.RUNNING}:  # handed over
+    if handed_over or set(states) <= {plan.WAITING, plan.RUNNING}:
         return 0
     _print_tables(found, suite)
     bad = [job.name for job, state in zip(found.jobs, states, strict=True) if state in (plan.FAILED, plan.DIVERGED)]

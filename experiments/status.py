@@ -10,7 +10,7 @@ Printed are every run's state, members, steps, and the mean return of its last e
 - failed: `suite`, `compare` or `launch` gave it up, with that exit code; diverged, if that is because all of its
   members did
 - stopped: it can go on (--resume, or the command that made it)
-- waiting: it has not begun
+- waiting: it has not begun, or waits in a queue to go on
 
 Exit code 1 if one has failed or diverged, else 0.
 """
@@ -63,16 +63,21 @@ def below(folder: Path) -> list[Standing]:
     codes = {path: code for one in sorted({*folder.glob("results.json"), *folder.glob("*/results.json")})
              for path, code in _planned(one)}  # fmt: skip
     codes = {path: code for path, code in codes.items() if path not in runs or path in parts}
-    codes |= {path: code for one in sorted({*folder.glob("jobs.json"), *folder.glob("*/jobs.json")})
-              for path, code in _launched(one.parent)}  # fmt: skip
-    standings = [_of_run(path, codes.get(path)) for path in sorted({*parts, *codes})]
+    launched = [job for one in sorted({*folder.glob("jobs.json"), *folder.glob("*/jobs.json")})
+                for job in _launched(one.parent)]  # fmt: skip
+    codes |= {path: code for path, code, _ in launched}
+    planned = {path: state for path, _, state in launched}
+    standings = [_of_run(path, codes.get(path), planned.get(path)) for path in sorted({*parts, *codes})]
     if not standings:
         cli.fail(f"there is no run in {folder}")
     return standings
 
 
-def _launched(folder: Path) -> Iterator[tuple[Path, int | None]]:
-    """Yield the folder of each job of a plan, and the exit code of one that failed; bring the plan up to date."""
+def _launched(folder: Path) -> Iterator[tuple[Path, int | None, str | None]]:
+    """Yield the folder of each job of a plan, the exit code of one that failed, and the state of one that has none yet.
+
+    That is waiting, or running where it begins only. The plan is brought up to date.
+    """
     from experiments.launching import plan
     from experiments.running.runinfo import RunFileError
 
@@ -84,7 +89,8 @@ def _launched(folder: Path) -> Iterator[tuple[Path, int | None]]:
     with contextlib.suppress(OSError):  # somebody else's folder
         plan.write(found, standings)
     for number, (attempt, state) in enumerate(standings):
-        yield found.run_dir(number), attempt.exit_code if state in (plan.FAILED, plan.DIVERGED) else None
+        failure = attempt.exit_code if state in (plan.FAILED, plan.DIVERGED) else None
+        yield found.run_dir(number), failure, state if state in (plan.WAITING, plan.RUNNING) else None
 
 
 def _planned(results: Path) -> Iterator[tuple[Path, int | None]]:
@@ -112,14 +118,20 @@ def _members(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _of_run(path: Path, failure: int | None) -> Standing:
-    """Return how a run stands; `failure` is the exit code with which it was given up."""
+def _of_run(path: Path, failure: int | None, planned: str | None = None) -> Standing:
+    """Return how a run stands.
+
+    Args:
+      path: its folder.
+      failure: the exit code with which it was given up, None if it was not.
+      planned: what its files cannot say: that it waits in a queue, or is a process that has not come to them yet.
+    """
     from experiments.running import evaluation, rundir
     from experiments.running.folders import is_over, log, minutes_until
     from experiments.running.runinfo import RunFileError
 
     if not rundir.is_run(path):
-        return Standing(path, "waiting" if failure is None else f"failed (exit {failure})")
+        return Standing(path, planned or ("waiting" if failure is None else f"failed (exit {failure})"))
     try:
         _, info = rundir.read(path)
         rows = log(path)
@@ -139,7 +151,7 @@ def _of_run(path: Path, failure: int | None) -> Standing:
     elif failure is not None:
         state = "diverged" if failure == cli.NOT_FINITE else f"failed (exit {failure})"
     else:
-        state = "stopped" if rows else "waiting"
+        state = planned or ("stopped" if rows else "waiting")
     members = f"{len(info.members)}" + (f", {lost} diverged" if lost else "")
     goal = f"{step:,} of {info.steps:,}" + (f", {minutes:.1f} of {info.minutes:g} min" if info.minutes else "")
     return Standing(path, state, members, goal, "-" if returned is None else f"{returned:.3f}")

@@ -157,10 +157,32 @@ def _noted(plan: Plan, number: int) -> Path:
     return plan.folder / "jobs" / f"{number}.json"
 
 
+def _queued(plan: Plan, number: int) -> Path:
+    return plan.folder / "jobs" / f"{number}.queued"
+
+
+def queue(plan: Plan, numbers: Sequence[int]) -> None:
+    """Note that a queue has jobs: until they begin they are waiting, however they ended before."""
+    for number in numbers:
+        path = _queued(plan, number)
+        try:
+            path.touch()
+        except OSError as error:
+            cli.fail(f"cannot write {path}: {error.strerror or error}", cli.SAVE_FAILED)
+
+
+def leave_queue(plan: Plan, numbers: Sequence[int]) -> None:
+    """Note that no queue has them any more."""
+    for number in numbers:
+        _queued(plan, number).unlink(missing_ok=True)
+
+
 def state(plan: Plan, number: int, attempt: Attempt) -> str:
     """Return a job's state in a word."""
     if rundir.is_held(plan.run_dir(number)):
         return RUNNING
+    if _queued(plan, number).exists():
+        return WAITING
     code = attempt.exit_code
     if code is None:  # one that began and is not there was killed
         return STOPPED if attempt.attempt and not _is_beginning(attempt) else RUNNING if attempt.attempt else WAITING
@@ -189,6 +211,7 @@ def begin(plan: Plan, number: int) -> Attempt:
     before = _attempt(plan, number)
     attempt = Attempt(before.attempt + 1, None, socket.gethostname(), os.getpid(), round(time.time(), 1))
     _note(plan, number, attempt)
+    leave_queue(plan, [number])
     return attempt
 
 

@@ -3,10 +3,12 @@
 How it goes is noted in the plan's folder (`plan.Attempt`). The exit code is the run's own.
 """
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.launching import plan
@@ -20,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="of the plan")
     parser.add_argument("number", type=cli.whole(0), help="of the job, from 0")
     cli.add_max_time_argument(parser)
+    parser.add_argument(
+        "--must-learn", action="store_true",
+        help=f"exit 1 rather than {cli.AGAIN} if the time was over before anything was learned: it would be so again",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     try:
         found = plan.read(args.folder.absolute())
@@ -27,25 +33,55 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.fail(error)
     if args.number >= len(found.jobs):
         cli.fail(f"{args.folder} has jobs 0 to {len(found.jobs) - 1}")
-    return run(found, args.number, args.max_time)
+    with _leaving():
+        return run(found, args.number, args.max_time, args.must_learn)
 
 
-def run(found: plan.Plan, number: int, max_seconds: float | None) -> int:
+def run(found: plan.Plan, number: int, max_seconds: float | None, must_learn: bool = False) -> int:
     """Run a job, from the folder in which it was launched if that is there, and return its exit code."""
     attempt = plan.begin(found, number)
+    before = _saved(found, number)
     code = 1  # of an error that is nobody's word
+    try:
+        code = _command(found, number, max_seconds)
+        if must_learn and code == cli.AGAIN and _saved(found, number) <= before:
+            cli.note("error: the time was over before anything new was saved; the job needs more (--time)")
+            code = 1
+    finally:
+        plan.end(found, number, attempt, code)
+    return code
+
+
+def _command(found: plan.Plan, number: int, max_seconds: float | None) -> int:
     try:
         if Path(found.start).is_dir():
             os.chdir(found.start)
         command, *words = found.words(number)
         limit = [] if max_seconds is None else ["--max-time", str(max_seconds / 60)]
-        code = importlib.import_module(f"experiments.{command}").main([*words, *limit])
+        return importlib.import_module(f"experiments.{command}").main([*words, *limit])
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-        raise
+        return error.code if isinstance(error.code, int) else 1
+
+
+@contextlib.contextmanager
+def _leaving() -> Iterator[None]:
+    """Leave with exit code AGAIN if a queue says that the time is over before the run listens, or when it is over."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(cli.AGAIN)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    try:
+        yield
     finally:
-        plan.end(found, number, attempt, code)
-    return code
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _saved(found: plan.Plan, number: int) -> int:
+    """Return the step of a job's last checkpoint, -1 if there is none."""
+    folder = found.run_dir(number) / "checkpoints"
+    return max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=-1)
 
 
 if __name__ == "__main__":

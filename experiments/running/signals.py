@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from types import FrameType
 from typing import Any
 
@@ -11,6 +12,9 @@ from experiments.running.cli import AGAIN, note
 ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Of these, what a queue means by them: not that the run is unwanted, but that its time here is over.
 TIME_IS_OVER = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+# Seconds in which the same signal again is the same request: a scheduler signals every process of a job, and a parent
+# among them passes it on.
+ECHO = 0.25
 
 
 class StopSignal:
@@ -25,6 +29,7 @@ class StopSignal:
         """Stop after `max_seconds` as well, if they are given."""
         self._max_seconds = max_seconds
         self.number: int | None = None
+        self._came = 0.0
         self.consequence = "stopping; nothing has begun yet"
 
     def __enter__(self) -> "StopSignal":
@@ -56,9 +61,13 @@ class StopSignal:
                 self.number = number
                 note(f"--max-time: {self.consequence}")
             return
+        if self.number == signal.SIGALRM and number in TIME_IS_OVER:
+            return  # a queue says once more that the time is over
         if self.number is not None:
-            os._exit(128 + number)
-        self.number = number
+            if number != self.number or time.monotonic() - self._came > ECHO:
+                os._exit(128 + number)
+            return
+        self.number, self._came = number, time.monotonic()
         note(f"{signal.Signals(number).name}: {self.consequence}; again to stop at once")
 
 
