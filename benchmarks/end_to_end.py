@@ -4,15 +4,17 @@
     python -m benchmarks end_to_end --seeds 1 4 --train-ratio 64
     python -m benchmarks end_to_end --env popgym/RepeatFirstEasy popgym/AutoencodeEasy --seeds 1
     python -m benchmarks end_to_end --agent ppo-gru --seeds 1
+    python -m benchmarks end_to_end --size small --seeds 1 --devices-per-seed 1 2 --set loop.chunk_updates=4
 
 As in training, the seeds are spread over as many of the devices (of the cores, on CPU) as divide their number;
-JAX_NUM_CPU_DEVICES=1 keeps them together. Per row: devices, compile time of the chunk, environment steps per second
-over all seeds, the same per seed and per second of processor time, the time of N seeds relative to N single runs, the
-share spent on collecting, the environment steps per second while collecting (the agent acts), and the resident memory
-of the process at its peak.
+JAX_NUM_CPU_DEVICES=1 keeps them together. With --devices-per-seed each seed is itself on several. Per row: devices,
+compile time of the chunk, environment steps per second over all seeds, the same per seed and per second of processor
+time, the time of N seeds relative to N single runs (in the first row's way), the share spent on collecting, the
+environment steps per second while collecting (the agent acts), and the resident memory of the process at its peak.
 """
 
 import argparse
+import itertools
 import math
 import resource
 import time
@@ -23,11 +25,11 @@ from benchmarks import machine
 from experiments.running import cli, startup
 
 
-def measure(config, seeds: int, seconds: float) -> dict[str, float]:
+def measure(config, seeds: int, seconds: float, each: int) -> dict[str, float]:
     """Return rates of the compiled chunk."""
     from r2i_jit import Trainer
 
-    trainer = Trainer(config, devices=jax.devices())
+    trainer = Trainer(config, devices=jax.devices(), devices_per_seed=each)
     compile_seconds = trainer.compile(seeds)
     state = trainer.init(jax.random.split(jax.random.key(0), seeds))
     state, _ = trainer.train_chunk(state)
@@ -39,7 +41,7 @@ def measure(config, seeds: int, seconds: float) -> dict[str, float]:
         chunks += 1
     elapsed, elapsed_cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
     collecting = math.nan
-    if config.algorithm == "world_model":  # what else there is has no collecting apart from learning
+    if config.algorithm == "world_model" and each == 1:  # else it is not apart from learning, or not alone
         collect = jax.jit(jax.vmap(lambda seed: trainer._collect(seed, random=False))).lower(state.seeds).compile()
         collecting = machine.seconds_per_call(collect, state.seeds) * trainer.turns * chunks
     steps = chunks * trainer.steps_per_chunk * seeds
@@ -63,6 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", default="tiny", help="preset size (%(default)s)")
     parser.add_argument("--agent", default="r2i", choices=cli.AGENTS, help="what learns (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8], help="numbers of seeds (%(default)s)")
+    parser.add_argument("--devices-per-seed", type=int, nargs="+", default=[1], help="likewise (%(default)s)")
     parser.add_argument("--train-ratio", type=float, default=64.0, help="replayed steps per step (%(default)s)")
     parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
@@ -80,8 +83,8 @@ def main(argv: list[str] | None = None) -> None:
         config = preset(env.partition("/")[0], args.size, env, args.agent)
         config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
         single = None
-        for seeds in args.seeds:
-            r = measure(config, seeds, args.seconds)
+        for seeds, each in itertools.product(args.seeds, args.devices_per_seed):
+            r = measure(config, seeds, args.seconds, each)
             single = single or r["rate"] / seeds
             known = not math.isnan(r["collect"])
             collecting = f"{r['collect']:.1%} | {r['collect rate']:,.0f}" if known else "- | -"

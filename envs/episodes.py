@@ -21,6 +21,8 @@ from envs.rows import fold_axes
 # much as many steps. Of a batch of more than this many such blocks, a share of one in this many.
 RESET_BLOCK = 64
 
+Split = Callable[[jax.Array, int], jax.Array]
+
 
 class _Reset(NamedTuple):
     """How rows are reset.
@@ -83,15 +85,17 @@ class Stream(NamedTuple):
     age: jax.Array  # (E,) int32, steps since the episode's first observation
 
 
-def start(env: Any, params: Any, key: jax.Array, num_envs: int) -> Stream:
-    """Reset `num_envs` environments."""
-    obs, env_state = jax.vmap(env.reset_env, (0, None))(jax.random.split(key, num_envs), params)
+def start(env: Any, params: Any, key: jax.Array, num_envs: int, split: Split = jax.random.split) -> Stream:
+    """Reset `num_envs` environments; `split` makes the key of each."""
+    obs, env_state = jax.vmap(env.reset_env, (0, None))(split(key, num_envs), params)
     no = jnp.zeros(num_envs, bool)
     step = TimeStep(obs, jnp.zeros(num_envs, jnp.float32), ~no, no, no)
     return Stream(env_state, step, jnp.zeros(num_envs, jnp.int32))
 
 
-def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.Array) -> Stream:
+def advance(
+    env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.Array, split: Split = jax.random.split
+) -> Stream:
     """Step every environment, or start its next episode where its last step was the final one.
 
     Args:
@@ -100,19 +104,20 @@ def advance(env: Any, params: Any, stream: Stream, action: jax.Array, key: jax.A
       stream: the current steps.
       action: (E, ...) environment actions; ignored where `stream.step.is_last`.
       key: typed PRNG key.
+      split: (key, E) -> the keys of the environments.
 
     Returns:
       The next steps.
     """
     num_envs = stream.age.shape[0]
     key_step, key_reset = jax.random.split(key)
-    step_keys = jax.random.split(key_step, num_envs)
+    step_keys = split(key_step, num_envs)
     obs, env_state, reward, terminated, _ = jax.vmap(env.step_env, (0, 0, 0, None))(
         step_keys, stream.env_state, action, params
     )
     truncated = jax.vmap(env.is_truncated, (0, None))(env_state, params)
     restart = stream.step.is_last
-    reset_keys = jax.random.split(key_reset, num_envs)
+    reset_keys = split(key_reset, num_envs)
     results = reward, terminated, truncated
     reset = _Reset(env.reset_env, reset_block(env))
     (obs, env_state), results = _reset_where(reset, params, restart, reset_keys, (obs, env_state), results)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from r2i_jit import behavior, model_loss, optim
+from r2i_jit import behavior, model_loss, optim, shares
 from r2i_jit.actions import ActionSpec
 from r2i_jit.behavior import Actor, Critic, Policy, ReturnNorm
 from r2i_jit.config import Config, Hypers
@@ -147,6 +147,7 @@ class Agent:
             return model_loss.loss(self.model, params, batch, hypers, key)
 
         (_, (metrics, latent)), grads = jax.value_and_grad(loss, has_aux=True)(state.model)
+        grads = shares.mean(grads)
         optimizer = optim.optimizers(hypers)[0]
         params, opt = optim.apply(optimizer, grads, state.model_opt, state.model, hypers, state.updates)
         metrics["model/grad_norm"] = optax.tree.norm(grads)
@@ -155,26 +156,30 @@ class Agent:
     def _starts(self, latent: Latent, batch: Batch, key: jax.Array) -> tuple[Latent, jax.Array]:
         """Return N start latents (N, ...) and 1 - is_terminal (N,): all B * T posterior states, or a random subset.
 
+        Of several devices, each has its share of all of them.
+
         Of these, a share of config.behavior.first_starts is of the sequences' first steps.
         """
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), latent)
         cont = 1.0 - batch.is_terminal.reshape(-1).astype(jnp.float32)
-        total, wanted = cont.shape[0], self.config.behavior.imagination_starts
+        own, wanted = cont.shape[0], self.config.behavior.imagination_starts
+        total = own * shares.count()
         if not 0 < wanted < total:
             return flat, cont
-        batch_size, length = batch.is_terminal.shape
+        length = batch.is_terminal.shape[1]
         first = round(self.config.behavior.first_starts * wanted)
         key_first, key = jax.random.split(key) if first else (key, key)
         index = _spread(key, wanted - first, total)
         if first:
-            index = jnp.concatenate([_spread(key_first, first, batch_size) * length, index])
-        return jax.tree.map(lambda x: x[index], flat), cont[index]
+            index = jnp.concatenate([_spread(key_first, first, total // length) * length, index])
+        return shares.taken(lambda index: jax.tree.map(lambda x: x[index], (flat, cont)), index, own)
 
     def _update_behavior(self, state, start, start_cont, hypers, key):
         _, actor_optimizer, critic_optimizer = optim.optimizers(hypers)
         (metrics, trajectory, returns, norm), actor_grads, critic_parts = self._actor_gradient(
             state, start, start_cont, hypers, key
         )
+        actor_grads = shares.mean(actor_grads)
         metrics["actor/grad_norm"] = optax.tree.norm(actor_grads)
         actor, actor_opt = optim.apply(
             actor_optimizer, actor_grads, state.actor_opt, state.actor, hypers, state.updates
@@ -187,7 +192,7 @@ class Agent:
             return behavior.critic_loss(logits, slow, trajectory, returns, hypers)
 
         (_, critic_metrics), logits_grad = jax.value_and_grad(critic_objective, has_aux=True)(logits)
-        (critic_grads,) = pull_back(logits_grad)
+        (critic_grads,) = shares.mean(pull_back(logits_grad))
         metrics["critic/grad_norm"] = optax.tree.norm(critic_grads)
         critic, critic_opt = optim.apply(
             critic_optimizer, critic_grads, state.critic_opt, state.critic, hypers, state.updates

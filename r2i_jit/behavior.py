@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from r2i_jit import shares
 from r2i_jit.actions import ActionSpec, split_groups
 from r2i_jit.config import BehaviorConfig
 from r2i_jit.nets import distributions as dist
@@ -90,7 +91,7 @@ class Policy(NamedTuple):
             keys = [key] if len(groups) == 1 else jax.random.split(key, len(groups))
             return _joined([dist.sample_one_hot(key, probs) for key, probs in zip(keys, groups, strict=True)])
         mean, std = self.moments()
-        return mean + std * jax.random.normal(key, mean.shape, mean.dtype)
+        return mean + std * shares.drawn(lambda shape: jax.random.normal(key, shape, mean.dtype), mean.shape)
 
     def mode(self) -> jax.Array:
         """Return the most likely action vectors (..., A)."""
@@ -148,8 +149,8 @@ class ReturnNorm(NamedTuple):
     high: jax.Array
 
     def update(self, returns: jax.Array, decay: jax.Array) -> "ReturnNorm":
-        """Move the percentiles towards those of `returns`."""
-        low, high = jnp.percentile(returns, jnp.array([5.0, 95.0], jnp.float32))
+        """Move the percentiles towards those of `returns` (I, N)."""
+        low, high = jnp.percentile(shares.gathered(returns, 1), jnp.array([5.0, 95.0], jnp.float32))
         return ReturnNorm(decay * self.low + (1 - decay) * low, decay * self.high + (1 - decay) * high)
 
     def scale(self) -> jax.Array:

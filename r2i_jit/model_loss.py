@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from r2i_jit import shares
 from r2i_jit.nets import distributions as dist
 from r2i_jit.observations import observation_loss
 from r2i_jit.world_model import Latent, WorldModel
@@ -91,7 +92,8 @@ def loss(model: WorldModel, params, batch: Batch, hypers, key: jax.Array):
 
 def reward_scale(reward: jax.Array, hypers) -> jax.Array:
     """Return what the mean loss of rewards (B, T) is multiplied by: more where few steps are paid."""
-    paid = jnp.maximum(jnp.mean((reward != 0).astype(jnp.float32)), 1.0 / reward.shape[1])
+    share = shares.mean(jnp.mean((reward != 0).astype(jnp.float32)))
+    paid = jnp.maximum(share, 1.0 / reward.shape[1])
     return jnp.maximum(hypers.reward_loss_scale, hypers.sparse_reward_scale / paid)
 
 
@@ -102,7 +104,7 @@ def decoded(steps: int, latent: Latent, obs: Any, key: jax.Array) -> tuple[Laten
         return latent, obs
     stretch = length / steps
     place = jnp.arange(steps, dtype=jnp.int32).astype(jnp.float32)[None]
-    place += jax.random.uniform(key, (batch, steps), jnp.float32)
+    place += shares.drawn(lambda shape: jax.random.uniform(key, shape, jnp.float32), (batch, steps))
     index = jnp.minimum((place * stretch).astype(jnp.int32), length - 1)
     latent = latent._replace(hidden=jnp.zeros((batch, length, 0, 0), jnp.float32))  # the decoder does not read x
     row = jnp.arange(batch, dtype=jnp.int32)[:, None]

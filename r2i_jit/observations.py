@@ -17,6 +17,7 @@ from gymnax.environments import spaces
 
 from envs import faults
 from envs.observation import Binary, Categorical, Continuous, Image, Leaf, Parts, is_class_number, line, member, shown
+from r2i_jit import shares
 from r2i_jit.config import ConfigError, ModelConfig
 from r2i_jit.nets import distributions as dist
 
@@ -284,6 +285,6 @@ def _array_loss(config: ModelConfig, parts: Parts, prediction: jax.Array, obs: j
 def _squared_error(config: ModelConfig, prediction: jax.Array, target: jax.Array, are_numbers: bool) -> jax.Array:
     error = (prediction - target) ** 2
     if are_numbers and config.number_loss == "unexplained":
-        variance = jnp.var(target, tuple(range(target.ndim - 1)), keepdims=True)
+        variance = jnp.var(shares.gathered(target, 0), tuple(range(target.ndim - 1)), keepdims=True)
         error = error / jnp.where(variance > _CONSTANT, variance, 1.0)
     return jnp.sum(error, -1)

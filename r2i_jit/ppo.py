@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from r2i_jit import optim
+from r2i_jit import optim, shares
 from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import AgentState
 from r2i_jit.behavior import Actor, Policy
@@ -165,7 +165,8 @@ class PPOAgent:
         """
         hypers = optim.decayed(hypers, state.updates)
         played = self.played(state, begun, block, after, hypers)
-        cfg, envs = self.config.ppo, block.reward.shape[1]
+        cfg, own_envs = self.config.ppo, block.reward.shape[1]
+        envs = own_envs * shares.count()
 
         def epoch(key):
             order = jax.random.permutation(key, jnp.arange(envs, dtype=jnp.int32))
@@ -174,7 +175,8 @@ class PPOAgent:
         order = jax.vmap(epoch)(jax.random.split(key, cfg.epochs)).reshape(cfg.epochs * cfg.minibatches, -1)
 
         def update(state, chosen):
-            return self._update(state, jax.tree.map(lambda leaf: leaf[chosen], played), hypers)
+            minibatch = shares.taken(lambda rows: jax.tree.map(lambda leaf: leaf[rows], played), chosen, own_envs)
+            return self._update(state, minibatch, hypers)
 
         state, metrics = jax.lax.scan(update, state, order)
         return state, {name: value.mean() for name, value in metrics.items()}
@@ -235,6 +237,7 @@ class PPOAgent:
     def _update(self, state: AgentState, played: Played, hypers: Hypers) -> tuple[AgentState, dict[str, jax.Array]]:
         params = state.model, state.actor, state.critic
         grads, metrics = jax.grad(self.loss, has_aux=True)(params, played, hypers)
+        grads = shares.mean(grads)
         optimizer = optim.optimizers(hypers)[0]
         (model, actor, critic), opt = optim.apply(optimizer, grads, state.model_opt, params, hypers, state.updates)
         metrics["actor/grad_norm"] = optax.tree.norm(grads)
@@ -264,8 +267,8 @@ def objective(
       (loss, metrics).
     """
     mean = partial(_mean, counts=played.counts)
-    advantage = played.advantage - mean(played.advantage)
-    advantage = advantage / (jnp.sqrt(mean(advantage**2)) + 1e-8)
+    advantage = played.advantage - shares.mean(mean(played.advantage))
+    advantage = advantage / (jnp.sqrt(shares.mean(mean(advantage**2))) + 1e-8)
     log_ratio = log_prob - played.log_prob
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1.0 - hypers.clip_range, 1.0 + hypers.clip_range)
@@ -322,4 +325,5 @@ def _touch(core: Core, obs: Any, prev_action: jax.Array, is_first: jax.Array) ->
 
 
 def _mean(x: jax.Array, counts: jax.Array) -> jax.Array:
-    return jnp.sum(counts * x) / jnp.maximum(jnp.sum(counts), 1.0)
+    """Return the mean over what counts; of several devices, each its part, whose mean is that of all."""
+    return jnp.sum(counts * x) / jnp.maximum(shares.mean(jnp.sum(counts)), 1.0 / shares.count())

@@ -33,22 +33,22 @@ class Program(NamedTuple):
 class Programs:
     """Jitted and compiled programs by name and number of seeds."""
 
-    def __init__(self, devices: Sequence[jax.Device], axis: str) -> None:
-        """Spread `axis` over `devices`, an equal share on each."""
-        self._devices, self._axis = list(devices), axis
+    def __init__(self, devices: Sequence[jax.Device], axis: str, each: int = 1) -> None:
+        """Spread `axis` over `devices` in equal shares, each on `each` of them."""
+        self._devices, self._axis, self._each = list(devices), axis, each
         self._jitted: dict[tuple[Any, int], Any] = {}
         self._compiled: dict[tuple[Any, int], Any] = {}
 
     def mesh(self, num_seeds: int) -> Mesh | None:
         """Return the devices that this many seeds are spread over, None for the one that JAX takes anyway."""
-        return spreading.make_mesh(self._devices, num_seeds, self._axis)
+        return spreading.make_mesh(self._devices, num_seeds, self._axis, self._each)
 
     def devices_for(self, num_seeds: int) -> int:
         """Return on how many devices this many seeds are trained."""
-        return len(spreading.fitting(self._devices, num_seeds))
+        return len(spreading.fitting(self._devices, num_seeds, self._each))
 
     def jitted(self, name: Any, num_seeds: int, program: Program) -> Any:
-        """Return a program jitted; with several devices each runs it, alone, on its share of the seeds."""
+        """Return a program jitted; with several devices each runs it on its share."""
         key = name, num_seeds
         if key not in self._jitted:
             function = spreading.spread(program.function, self.mesh(num_seeds), program.given, program.returned)

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from r2i_jit import shares
+
 
 class Transitions(NamedTuple):
     """Steps as stored; leading axes (time, E), or (B, T) when sampled."""
@@ -70,18 +72,20 @@ def sample(
     trained on any choice of sequences, as what follows from a state does not depend on it.)
 
     Args:
-      storage: (capacity, E, ...).
+      storage: (capacity, E, ...); of several devices, each has its own streams.
       written: int32, steps per environment written so far; at least `length`.
       key: typed PRNG key.
-      batch_size: B.
+      batch_size: B, of all devices.
       length: T, at most the capacity.
       start: see above.
       rewarded: share of the windows that are drawn around a reward, in [0, 1]; none while there is no reward.
 
     Returns:
-      (B, T, ...) with is_first[:, 0] forced, as the sequence model starts from its initial state.
+      (B, T, ...), of several devices each its share, with is_first[:, 0] forced, as the sequence model starts from its
+      initial state.
     """
-    capacity, num_envs = storage.reward.shape[:2]
+    capacity, own_envs = storage.reward.shape[:2]
+    num_envs = own_envs * shares.count()
     key_time, key_env = jax.random.split(key)
     filled = jnp.minimum(written, capacity)
     oldest = written - filled
@@ -93,11 +97,11 @@ def sample(
         chosen = jax.random.bernoulli(key_chosen, jnp.float32(rewarded), (batch_size,)) & any_reward
         begin, env = jnp.where(chosen, near, begin), jnp.where(chosen, near_env, env)
     if start == "episode":
-        age = storage.age[begin % capacity, env]
+        age = shares.looked_up(lambda env: storage.age[begin % capacity, env], env, own_envs)
         aligned = begin - age
         begin = jnp.where((age < length) & (aligned >= oldest), aligned, begin)
     index = (begin[:, None] + jnp.arange(length, dtype=jnp.int32)[None]) % capacity
-    windows = jax.tree.map(lambda s: s[index, env[:, None]], storage)
+    windows = shares.taken(lambda env: jax.tree.map(lambda s: s[index, env[:, None]], storage), env, own_envs)
     return windows._replace(is_first=windows.is_first.at[:, 0].set(True))
 
 
@@ -105,11 +109,12 @@ def _around_rewards(
     reward: jax.Array, written: jax.Array, key: jax.Array, batch_size: int, length: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return windows around steps with a reward: (first step (B,), stream (B,), whether there is any such step)."""
-    capacity, num_envs = reward.shape
+    capacity, num_envs = reward.shape[0], reward.shape[1] * shares.count()
     oldest = written - jnp.minimum(written, capacity)
     key_which, key_place = jax.random.split(key)
     # The ring's slots hold the stored steps, and zeros where nothing was written yet.
-    passed = jnp.cumsum((reward != 0).reshape(-1).astype(jnp.int32), dtype=jnp.int32)
+    paid = shares.gathered(reward != 0, 1)
+    passed = jnp.cumsum(paid.reshape(-1).astype(jnp.int32), dtype=jnp.int32)
     which = jax.random.randint(key_which, (batch_size,), 0, jnp.maximum(passed[-1], 1), jnp.int32)
     slot, env = jnp.divmod(jnp.minimum(jnp.searchsorted(passed, which, side="right"), passed.shape[0] - 1), num_envs)
     time = oldest + (slot - oldest) % capacity

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from envs import episodes
 from envs.episodes import Stream
+from r2i_jit import shares
 from r2i_jit.actions import ActionSpec
 from r2i_jit.agent import AgentState
 from r2i_jit.algorithms import Learner
@@ -43,7 +44,7 @@ class EpisodeStats(NamedTuple):
 
 def start(agent: Learner, env: Any, params: Any, state: AgentState, key: jax.Array, num_envs: int) -> Player:
     """Reset the environments and the agent's latent."""
-    stream = episodes.start(env, params, key, num_envs)
+    stream = episodes.start(env, params, key, num_envs, shares.keys)
     nothing = agent.spec.random(jax.random.key(0), num_envs) * 0
     return Player(stream, agent.initial_latent(state, num_envs), nothing, jnp.zeros(num_envs, jnp.float32))
 
@@ -96,7 +97,7 @@ def collect(
             None if diverged is None else diverged & now.is_last,
         )
         told = Ended(now.is_last, running, player.stream.age, player.stream.env_state.sums) if tallied else ()
-        stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
+        stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env, shares.keys)
         running = jnp.where(now.is_last, 0.0, running)
         return Player(stream, latent, action, running), (stored, ended, told)
 
@@ -108,11 +109,13 @@ def stroll(spec: ActionSpec, player: Player, key: jax.Array, repeat: float) -> j
     """Draw uniform actions (E,) or (E, A), but with chance `repeat` the previous ones, within an episode."""
     now = player.stream.step
     count = now.reward.shape[0]
+    uniform = lambda key: shares.drawn(lambda rows: spec.random(key, *rows), (count,))
     if not repeat:
-        return spec.random(key, count)
+        return uniform(key)
     key_repeat, key_action = jax.random.split(key)
-    again = jax.random.bernoulli(key_repeat, jnp.float32(repeat), (count,)) & ~now.is_first
-    action = spec.random(key_action, count)
+    again = shares.drawn(lambda rows: jax.random.bernoulli(key_repeat, jnp.float32(repeat), rows), (count,))
+    again &= ~now.is_first
+    action = uniform(key_action)
     return jnp.where(again.reshape(-1, *[1] * (action.ndim - 1)), player.prev_action, action)
 
 
@@ -162,7 +165,7 @@ def evaluate(
         done = done | now.is_last
         restart = now.is_first if forget is None else player.stream.age % forget == 0
         action, latent = agent.act(state, player.latent, now.obs, player.prev_action, restart, key_act, greedy=greedy)
-        stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env)
+        stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env, shares.keys)
         return Player(stream, latent, action, player.episode_return), returns, lengths, done, key, index + 1
 
     zero = jnp.zeros((), jnp.int32)

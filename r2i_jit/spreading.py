@@ -1,6 +1,7 @@
-"""Work along an axis, spread over devices: equal shares, each device by itself, nothing exchanged.
+"""Work along an axis, spread over devices: equal shares, each by itself, nothing exchanged between them.
 
-See docs/decisions/012-seeds-over-devices.md.
+A share may itself be on several devices, which exchange what `shares` says. See
+docs/decisions/012-seeds-over-devices.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,24 +13,44 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-
-def fitting(devices: Sequence[jax.Device], count: int) -> list[jax.Device]:
-    """Return the first of `devices`, as many as divide `count`."""
-    return list(devices[: max(n for n in range(1, len(devices) + 1) if count % n == 0)])
+from r2i_jit import shares
 
 
-def make_mesh(devices: Sequence[jax.Device], count: int, axis: str) -> Mesh | None:
-    """Return the devices that `count` rows fit on, or None if it is the one that JAX takes anyway."""
-    chosen = fitting(devices, count)
-    return None if chosen == jax.devices()[:1] else Mesh(np.array(chosen), (axis,))
+def fitting(devices: Sequence[jax.Device], count: int, each: int = 1) -> list[jax.Device]:
+    """Return the first of `devices`, `each` for every share, of which there are as many as divide `count`."""
+    groups = len(devices) // each
+    return list(devices[: each * max(n for n in range(1, groups + 1) if count % n == 0)])
+
+
+def make_mesh(devices: Sequence[jax.Device], count: int, axis: str, each: int = 1) -> Mesh | None:
+    """Return the devices that `count` rows fit on, `each` for a share, or None if it is the one that JAX takes anyway.
+
+    Its axes are `axis` and `shares.AXIS`.
+    """
+    chosen = fitting(devices, count, each)
+    return None if chosen == jax.devices()[:1] else Mesh(np.array(chosen).reshape(-1, each), (axis, shares.AXIS))
 
 
 def spread(function: Callable, mesh: Mesh | None, given: Any, returned: Any) -> Callable:
-    """Return a function that each device runs, alone, on its share, as the specs of arguments and results say."""
+    """Return a function that each device runs on its share, as the specs of arguments and results say."""
     if mesh is None:
         return function
-    # Nothing is exchanged, so there is nothing for `check_vma` to find.
+    # What is the same on the devices of a share is made so by `shares`; `check_vma` would have every draw say it too.
     return jax.shard_map(function, mesh=mesh, in_specs=given, out_specs=returned, check_vma=False)
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Return arrays, which every process has, on the devices of a sharding, of whatever processes these are."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf: Any) -> jax.Array:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        whole = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        array = jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
+        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if is_key else array
+
+    return jax.tree.map(one, tree)
 
 
 def each(function: Callable, one_by_one: bool) -> Callable:

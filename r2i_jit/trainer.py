@@ -22,7 +22,7 @@ from envs.observation import Leaf, observation_leaves
 from envs.settings import Settings
 from envs.tally import Tally
 from envs.wrappers import arranged
-from r2i_jit import compiling, replay, rollout, spreading
+from r2i_jit import compiling, replay, rollout, shares, spreading
 from r2i_jit.actions import ActionSpec, action_spec
 from r2i_jit.agent import AgentState
 from r2i_jit.algorithms import make_agent
@@ -56,7 +56,15 @@ class TrainState(struct.PyTreeNode):
 
 
 _SHORT_PREFILL = 10_000  # steps that play faster than the compiler optimises
-_PLACES = TrainState(seeds=P("seed"), written=P(), env_steps=P())  # how the state is spread over devices
+# How the state is spread over devices: an agent is on all of its own, with a share of its environments on each.
+_SEED, _ENVS, _TIME_ENVS = P("seed"), P("seed", shares.AXIS), P("seed", None, shares.AXIS)
+_PLACES = TrainState(
+    seeds=SeedState(
+        agent=_SEED, player=_ENVS, replay=_TIME_ENVS, hypers=_SEED, key=_SEED, diverged=_SEED, setting=_SEED
+    ),
+    written=P(),
+    env_steps=P(),
+)
 
 
 class Trainer:
@@ -67,6 +75,7 @@ class Trainer:
         config: Config,
         *,
         devices: Sequence[jax.Device] | None = None,
+        devices_per_seed: int = 1,
         quick_compile: bool = False,
         tallied: bool = False,
     ):
@@ -77,6 +86,8 @@ class Trainer:
             (`envs.registry.settings`): the seeds are then shared out to them in order, an equal number to each.
           devices: where the seeds are trained, an equal share on each: on as many of the devices as divide the number
             of seeds. By default all on the first device. See docs/decisions/012-seeds-over-devices.md.
+          devices_per_seed: over how many of the devices each agent is spread, with its environments, its replay and its
+            batches: it learns what it does on one. See docs/decisions/037-one-agent-over-several-devices.md.
           quick_compile: compile everything without optimising the generated code (CPU): for tests, whose programs run
             for milliseconds. The programs of `init` are compiled so in any case, as they run once, unless the prefill
             is long.
@@ -99,7 +110,11 @@ class Trainer:
         self.agent = make_agent(config, self.parts, spec, obs)
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
         devices = devices or jax.devices()[:1]
-        self._programs = Programs(devices, "seed")
+        if not 1 <= devices_per_seed <= len(devices):
+            raise ConfigError(f"devices_per_seed={devices_per_seed}: expected from 1 to {len(devices)} devices")
+        shares.check(config, devices_per_seed)
+        self.devices_per_seed = devices_per_seed
+        self._programs = Programs(devices, "seed", devices_per_seed)
         # On a processor one seed fills a core; together they take longer, and their bits hang on how many there are.
         self._one_by_one = devices[0].platform == "cpu"
         self._quick = compiling.quick()
@@ -193,7 +208,7 @@ class Trainer:
         if self.settings.several:
             hypers = hypers.replace(reward_scale=hypers.reward_scale * self.settings.reward_factors(seeds))
         if (mesh := self._programs.mesh(seeds)) is not None:
-            keys, hypers, setting = jax.device_put((keys, hypers, setting), NamedSharding(mesh, P("seed")))
+            keys, hypers, setting = spreading.put((keys, hypers, setting), NamedSharding(mesh, _SEED))
         programs = self._programs
         init = programs.get("init", seeds) or programs.jitted("init", seeds, self._init_program())
         prefill = programs.get("prefill", seeds) or programs.jitted("prefill", seeds, self._prefill_program())
@@ -211,7 +226,8 @@ class Trainer:
         seeds = state.seeds.key.shape[0]
         if self._programs.get("train_chunk", seeds) is None:
             self.compile(seeds)
-        return self._programs.get("train_chunk", seeds)(state)
+        state, metrics, ended = self._programs.get("train_chunk", seeds)(state)
+        return state, {**metrics, "ended": ended} if self._tallied else metrics
 
     def evaluate(
         self,
@@ -243,11 +259,13 @@ class Trainer:
         places = jnp.arange(seeds, dtype=jnp.int32) if rows is None else jnp.asarray(rows, jnp.int32)
         keys = jax.vmap(partial(jax.random.fold_in, key))(places)
         if (mesh := self._programs.mesh(seeds)) is not None:
-            keys = jax.device_put(keys, NamedSharding(mesh, P("seed")))
+            keys = spreading.put(keys, NamedSharding(mesh, _SEED))
         name, program = self._evaluation(episodes, greedy, forget, max_steps)
         play = self._programs.get(name, seeds) or self._programs.jitted(name, seeds, program)
-        returns, lengths, cut = play(state.seeds.agent, state.seeds.setting, keys)
-        return {"episode_return": returns, "episode_length": lengths, "episode_cut": cut}
+        played = play(state.seeds.agent, state.seeds.setting, keys)
+        if (wanted := name[1]) % self.devices_per_seed:  # each device has played as many
+            played = tuple(leaf[:, :wanted] for leaf in played)
+        return dict(zip(("episode_return", "episode_length", "episode_cut"), played, strict=True))
 
     def _evaluation(
         self, episodes: int | None, greedy: bool | None, forget: int | None, max_steps: int | None
@@ -260,12 +278,12 @@ class Trainer:
             "forget": forget,
             "max_steps": max(loop.evaluation_steps, self.settings.longest or 0) if max_steps is None else max_steps,
         }
-        program = Program(partial(self._evaluate, **settings), (P("seed"),) * 3, P("seed"), self._options)
+        program = Program(partial(self._evaluate, **settings), (_SEED,) * 3, _ENVS, self._options)
         return ("evaluate", *settings.values()), program
 
     # The algorithm --------------------------------------------------------------------------------------------------
 
-    def _train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+    def _train_chunk(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array], Ended | tuple[()]]:
         self.trace_counts["train_chunk"] += 1
 
         def chunk(before: SeedState, written: jax.Array):
@@ -281,14 +299,13 @@ class Trainer:
                 return (seed, written), (metrics, stats, ended)
 
             (seed, _), (metrics, stats, ended) = jax.lax.scan(turn, (before, written), None, length=self.turns)
-            metrics = jax.tree.map(lambda values: values.mean(0), metrics)
+            metrics = shares.mean(jax.tree.map(lambda values: values.mean(0), metrics))
             seed = _keep_finite(before, seed, metrics)
             return seed, (metrics, jax.tree.map(lambda counts: counts.sum(0), stats), _in_order(ended))
 
         seeds, (metrics, stats, ended) = self._in_place(chunk)(state.seeds, state.written)
         state = self._advance_clock(state.replace(seeds=seeds), self.turns)
-        report = self._report(state, metrics, stats)
-        return state, {**report, "ended": ended} if self._tallied else report
+        return state, self._report(state, metrics, stats), ended
 
     def _collect(
         self, seed: SeedState, *, random: bool
@@ -339,7 +356,7 @@ class Trainer:
 
     def _init(self, keys: jax.Array, hypers: Hypers, setting: Any) -> TrainState:
         self.trace_counts["init"] += 1
-        num_envs = self.config.loop.num_envs
+        num_envs = self.config.loop.num_envs // shares.count()
 
         def init_seed(key, hypers, setting):
             key, key_agent, key_player = jax.random.split(key, 3)
@@ -366,7 +383,7 @@ class Trainer:
             (seed, _), ended = jax.lax.scan(turn, (seed, written), None, length=self.prefill_turns)
             # Fresh episodes: the agent did not follow the random ones.
             key, key_player = jax.random.split(seed.key)
-            num_envs = self.config.loop.num_envs
+            num_envs = self.config.loop.num_envs // shares.count()
             params = self._params(seed.setting)
             player = rollout.start(self.agent, self._played, params, seed.agent, key_player, num_envs)
             return seed.replace(player=player, key=key), _in_order(ended)
@@ -376,10 +393,11 @@ class Trainer:
 
     def _evaluate(self, agents: AgentState, setting: Any, keys: jax.Array, *, episodes: int, **settings: Any):
         self.trace_counts["evaluate"] += 1
+        rows = -(-episodes // shares.count())
 
         def play(agent_state, setting, key):
             params = self._params(setting)
-            return rollout.evaluate(self.agent, self.env, params, agent_state, key, episodes, **settings)
+            return rollout.evaluate(self.agent, self.env, params, agent_state, key, rows, **settings)
 
         return self._each(play)(agents, setting, keys)
 
@@ -409,14 +427,14 @@ class Trainer:
         )
 
     def _chunk_program(self) -> Program:
-        return Program(self._train_chunk, (_PLACES,), (_PLACES, P("seed")), self._options, donated=(0,))
+        return Program(self._train_chunk, (_PLACES,), (_PLACES, _SEED, _TIME_ENVS), self._options, donated=(0,))
 
     def _init_program(self) -> Program:
-        return Program(self._init, (P("seed"),) * 3, _PLACES, self._quick)
+        return Program(self._init, (_SEED,) * 3, _PLACES, self._quick)
 
     def _prefill_program(self) -> Program:
         options = self._quick if self.prefill_steps <= _SHORT_PREFILL else self._options
-        return Program(self._prefill, (_PLACES,), (_PLACES, P("seed")), options, donated=(0,))
+        return Program(self._prefill, (_PLACES,), (_PLACES, _TIME_ENVS), options, donated=(0,))
 
     def _example(self) -> Transitions:
         def leaf(dtype: Any, *shape: int) -> Any:  # stands for an array
@@ -430,7 +448,7 @@ class Trainer:
 
     def _report(self, state: TrainState, metrics, stats: EpisodeStats) -> dict[str, jax.Array]:
         seeds = state.seeds.key.shape[0]
-        count, total_return, total_length, unsound = stats
+        count, total_return, total_length, unsound = shares.total(stats)
         some = jnp.maximum(count, 1.0)
         report = dict(metrics)
         report["env_steps"] = jnp.broadcast_to(state.env_steps, (seeds,))

@@ -12,8 +12,9 @@ os.environ.pop("R2I_MNIST", None)  # or there would be more environments
 # this; whoever sets XLA_FLAGS decides.
 FLAGS = ["--xla_backend_optimization_level=1", *["--xla_cpu_use_fusion_emitters=false"] * EMITTERS_ARE_OPTIONAL]
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
-# For seeds to be spread over (tests/equivalence/test_devices.py); everything else is on the first.
-jax.config.update("jax_num_cpu_devices", 2)
+# For seeds and agents to be spread over (tests/equivalence/test_devices.py, test_data_parallel.py); all else is on the
+# first.
+jax.config.update("jax_num_cpu_devices", 4)
 # A GPU multiplies float32 matrices in TF32 unless told otherwise: no test of values means that.
 if jax.default_backend() != "cpu":
     jax.config.update("jax_default_matmul_precision", "highest")

@@ -115,7 +115,7 @@ def _words(command: str, args: Namespace, traced: Sequence[str], env_id: str) ->
     words = [command, *([args.suite] if args.suite else []), "--env", env_id]
     log = args.log_episodes or presets.log_episodes(env_id)
     for option, value in {**vars(args), "log_episodes": log}.items():
-        if option in ("size", "agent", "seeds", "seed", "steps", "minutes", "eval_every", "checkpoint_every",
+        if option in ("size", "agent", "seeds", "seed", "devices_per_seed", "steps", "minutes", "eval_every", "checkpoint_every",
                       "record_every", "log_episodes", "init_from") and value is not None:  # fmt: skip
             words += [f"--{option.replace('_', '-')}", str(value)]
     words += ["--wandb"] if args.wandb else []

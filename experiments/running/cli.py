@@ -185,6 +185,10 @@ def add_run_arguments(parser: Parser) -> None:
     parser.add_argument("--seeds", type=whole(1, 4096), metavar="N", help="seeds, trained at once (default: 1)")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="S", help="the run's root seed (default: 0)")
     parser.add_argument(
+        "--devices-per-seed", type=whole(1, 4096), metavar="D",
+        help="spread each seed over D devices: environments, replay and batches (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"
     )
     add_minutes_argument(parser)

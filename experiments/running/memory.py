@@ -27,12 +27,12 @@ def device_bytes() -> int:
     return stats.get("bytes_limit") or machine.memory_bytes()
 
 
-def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
+def fit_replay(config: Config, buffers: float, bytes_per_step: float) -> Config:
     """Return the config with a replay that fits the device beside everything else, and say so if it is a smaller one.
 
     Args:
       config: asks for `replay.capacity` steps a seed.
-      num_seeds: how many buffers there are on a device.
+      buffers: how many there are on a device; a half, say, where each is spread over two.
       bytes_per_step: what one stored step takes.
     """
     import jax
@@ -41,7 +41,7 @@ def fit_replay(config: Config, num_seeds: int, bytes_per_step: float) -> Config:
         return config
     kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
     limit = device_bytes()
-    affordable = int(_REPLAY_SHARE[kind] * limit / (bytes_per_step * num_seeds))
+    affordable = int(_REPLAY_SHARE[kind] * limit / (bytes_per_step * buffers))
     least = config.loop.num_envs * config.replay.sequence_length
     if config.replay.capacity <= affordable or affordable < least:  # what is still too large is refused
         return config
@@ -62,13 +62,23 @@ def seeds_that_fit(config: Config, bytes_per_step: float) -> int:
     return max(1, int(_REPLAY_SHARE[kind] * device_bytes() / (bytes_per_step * config.replay.capacity)))
 
 
-def refuse_too_large(shapes: Any, num_seeds: int, devices: int = 1) -> None:
-    """Exit 2 if a device's share of the state alone does not fit it."""
-    num_seeds, size, limit = num_seeds // devices, state_bytes(shapes) / devices, device_bytes()
-    stored = state_bytes(shapes.seeds.replay) / devices
+def refuse_too_large(shapes: Any, num_seeds: int, memories: int = 1, each: int = 1) -> None:
+    """Exit 2 if the state alone does not fit.
+
+    Args:
+      shapes: of the state of all seeds.
+      num_seeds: how many there are.
+      memories: over how many the state is spread, each of `device_bytes`.
+      each: over how many devices each seed is spread: its agent is on each of them, the rest in shares.
+    """
+    copies = (each - 1) * state_bytes(shapes.seeds.agent)
+    size, limit = (state_bytes(shapes) + copies) / memories, device_bytes()
+    stored = state_bytes(shapes.seeds.replay) / memories
     if size > limit:
         cause = "replay.capacity" if stored > size / 2 else "the sizes in model and behavior"
+        seeds = num_seeds if memories == 1 else num_seeds * each // memories
+        what = "a device's share of the state" if each > 1 and memories > 1 else "the state"
         fail(
-            f"the state of {num_seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
+            f"{what} of {seeds} seeds takes {size / 1e9:.1f} GB and the device has {limit / 1e9:.1f} GB; "
             f"lower {cause} or --seeds"
         )

@@ -39,6 +39,7 @@ class RunInfo:
       log_episodes: how many of each member's episodes, from the first on, `episodes.jsonl` keeps; None for none.
       minutes: of training, over all resumes, after which it ends if `steps` are not reached; None for no limit.
       agent: `r2i` or another, on whose preset the Config was built.
+      devices_per_seed: over how many devices each agent is spread; it may be another number after a resume.
       id: no other run's; made when the run starts, whatever it is called and wherever it lies.
       shards: into how many it is divided (`r2i_jit.shards`); 0 if it is trained as a whole.
       shard: of a part of a run: {"number": 3, "count": 8, "rows": its members' places in the whole, "seeds": the
@@ -61,6 +62,7 @@ class RunInfo:
     log_episodes: int | None = None
     agent: str = "r2i"
     minutes: float | None = None
+    devices_per_seed: int = 1
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     shards: int = 0
     shard: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -164,6 +166,7 @@ def read(path: Path) -> RunInfo:
             found.get("minutes") is None or (_number(found["minutes"]) and found["minutes"] > 0),
             "a number above 0, or null",
         ),
+        "devices_per_seed": (_whole(found.get("devices_per_seed", 1), 1, 4096), "a whole number of at least 1"),
         "id": (isinstance(found.get("id", ""), str), "a text"),
         "shards": (_whole(found.get("shards", 0), 0, 4096), "a whole number from 0 to 4096"),
         "shard": (
@@ -198,10 +201,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def warn_versions(info: RunInfo) -> None:
-    """Say what differs from what the run was started with; the result is then not bit-exact."""
-    now = versions()
-    known = {name: old for name, old in info.versions.items() if name in now}  # a run of before may lack some
+def warn_versions(info: RunInfo, devices_per_seed: int) -> None:
+    """Say what differs from what the run was started with, or last resumed; the result is then not bit-exact."""
+    now = versions() | {"devices per seed": str(devices_per_seed)}
+    then = info.versions | {"devices per seed": str(info.devices_per_seed)}
+    known = {name: old for name, old in then.items() if name in now}  # a run of before may lack some
     changed = [f"{name} {old or 'unset'} -> {now[name] or 'unset'}" for name, old in known.items() if old != now[name]]
     if changed:
         note(f"resuming under other conditions, so not bit-exact: {'; '.join(changed)}")

@@ -170,6 +170,7 @@ def _asked(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
         kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
         imports=args.imports, folder=os.getcwd(), record_every=args.record_every or None,
         log_episodes=args.log_episodes, agent=args.agent or "r2i", minutes=args.minutes,
+        devices_per_seed=args.devices_per_seed or 1,
     )  # fmt: skip
 
 
@@ -194,11 +195,14 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     path = args.run_dir or rundir.newest(asked.env, kind, args.agent)
     saved, info = rundir.load_playable(path)
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
-    runinfo.warn_versions(info)
+    devices = args.devices_per_seed or info.devices_per_seed
+    runinfo.warn_versions(info, devices)
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
     record_every = info.record_every if args.record_every is None else args.record_every or None
     minutes = args.minutes or info.minutes
-    info = dataclasses.replace(info, steps=steps, eval_every=eval_every, record_every=record_every, minutes=minutes)
+    info = dataclasses.replace(
+        info, steps=steps, eval_every=eval_every, record_every=record_every, minutes=minutes, devices_per_seed=devices
+    )
     return path, saved, info
 
 
@@ -214,7 +218,7 @@ def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
     Args:
       config: the run's.
       args: the command line; read are `assignments` and what `asking.asked_config` reads.
-      info: what else the run is; read are `members` and `log_episodes`.
+      info: what else the run is; read are `members`, `log_episodes` and `devices_per_seed`.
       new: whether the run starts now. Its replay is then made smaller than the config's where that does not fit, unless
         it was set by hand, and what was set by hand may be at fault.
     """
@@ -224,9 +228,10 @@ def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
-    num_seeds = len(info.members)
+    num_seeds, each = len(info.members), info.devices_per_seed
     try:
-        trainer = Trainer(config, devices=jax.devices(), tallied=info.log_episodes is not None)
+        tallied = info.log_episodes is not None
+        trainer = Trainer(config, devices=jax.devices(), devices_per_seed=each, tallied=tallied)
         shapes = trainer.state_shapes(num_seeds)
     except ConfigError as error:
         cli.fail(error)
@@ -237,10 +242,10 @@ def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
     # On CPU all devices have one memory.
     sharing = 1 if jax.default_backend() == "cpu" else trainer.devices_for(num_seeds)
     if new and not any(word.startswith("replay.capacity=") for word in args.assignments):
-        fitting = memory.fit_replay(config, num_seeds // sharing, trainer.replay_bytes_per_step)
+        fitting = memory.fit_replay(config, num_seeds / sharing, trainer.replay_bytes_per_step)
         if fitting != config:
             return _trainer(fitting, args, info, new=False)
-    memory.refuse_too_large(shapes, num_seeds, sharing)
+    memory.refuse_too_large(shapes, num_seeds, sharing, each)
     return trainer
 
 

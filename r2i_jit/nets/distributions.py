@@ -6,6 +6,8 @@ Owned by tests/unit/test_distributions.py (against rlax, SciPy-free identities a
 import jax
 import jax.numpy as jnp
 
+from r2i_jit import shares
+
 
 def symlog(x: jax.Array) -> jax.Array:
     """Return sign(x) log(1 + |x|)."""
@@ -48,7 +50,8 @@ def sample_one_hot(key: jax.Array, probs: jax.Array) -> jax.Array:
     """
     probs = jax.lax.stop_gradient(probs)
     cumulative = jax.lax.platform_dependent(probs, cuda=_cumulative_bfloat16, default=_cumulative_product)
-    threshold = jax.random.uniform(key, (*probs.shape[:-1], 1), jnp.float32) * cumulative[..., -1:]
+    uniform = shares.drawn(lambda shape: jax.random.uniform(key, shape, jnp.float32), (*probs.shape[:-1], 1))
+    threshold = uniform * cumulative[..., -1:]
     passed = (threshold >= cumulative[..., :-1]).astype(jnp.float32)  # 1 ... 1 0 ... 0
     ones, zeros = jnp.ones_like(threshold), jnp.zeros_like(threshold)
     return jnp.concatenate([ones, passed], -1) - jnp.concatenate([passed, zeros], -1)

@@ -66,7 +66,7 @@ def results(trainer: Trainer):
 def traced(trainer: Trainer):
     """Return the shapes and dtypes of `results`."""
     start = trainer.state_shapes(SEEDS)
-    state, metrics = jax.eval_shape(trainer._train_chunk, jax.eval_shape(trainer._prefill, start)[0])
+    state, metrics, _ = jax.eval_shape(trainer._train_chunk, jax.eval_shape(trainer._prefill, start)[0])
     loop = trainer.config.loop
     settings = dict(episodes=loop.evaluation_episodes, greedy=loop.evaluation_greedy, forget=3, max_steps=STEPS)
     given = state.seeds.agent, state.seeds.setting, state.seeds.key

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import envs
+from r2i_jit import shares
 from r2i_jit.config import Config, ConfigError
 
 SLOW = ("CHUNK", "COMPILE", "INIT", "EVALUATE")
@@ -101,7 +102,10 @@ class FakeTrainer:
     steps_per_chunk, updates_per_chunk, prefill_steps = STEPS_PER_CHUNK, 10, PREFILL
     replay_bytes_per_step = 8
 
-    def __init__(self, config: Config, *, devices: object = None, tallied: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, devices: object = None, devices_per_seed: int = 1, tallied: bool = False
+    ) -> None:
+        shares.check(config, devices_per_seed)
         self._tallied = tallied
         if config.loop.num_envs < 1:
             raise ConfigError(f"loop.num_envs={config.loop.num_envs}: expected a whole number of at least 1")

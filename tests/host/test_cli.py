@@ -67,6 +67,8 @@ assert not {{"jax", "flax", "matplotlib", "orbax"}} & set(sys.modules)
         (["fake", "--size", "tinny"], "choose from"),
         (["fake", "--seeds", "0"], "0 is not between 1"),
         (["fake", "--seeds", "two"], "'two' is no whole number"),
+        (["fake", "--devices-per-seed", "0"], "0 is not between 1"),
+        (["fake", "--devices-per-seed", "3"], "loop.num_envs=8 cannot be shared by 3 devices a seed"),
         (["fake", "--seed", "4294967296"], "not between 0 and 4294967295"),
         (["fake", "--steps", "1.5"], "'1.5' is no whole number"),
         (["fake", "--steps", "nan"], "'nan' is no whole number"),
@@ -345,6 +347,22 @@ def test_evaluation_statistics_on_known_returns():
     text = evaluation.report("popgym/RepeatPreviousEasy", result)
     assert "| 1.500 ± 0.645        | 0.30      | 1.50      | 2.70      |" in text
     assert "3.250 ± 1.750 (s.e. over seeds" in text and "random play -0.500" in text and "R2I 0.82" in text
+
+
+def test_a_run_remembers_over_how_many_devices_an_agent_is_and_goes_on_on_any_number(fake, capsys):
+    held = lambda: json.loads(Path("run/run.json").read_text())["devices_per_seed"]
+    for words, number, note in (
+        (("--devices-per-seed", 2, "--steps", 200), 2, None),
+        (("--resume", "--steps", 400), 2, None),
+        (("--resume", "--steps", 600, "--devices-per-seed", 1), 1, "not bit-exact: devices per seed 2 -> 1"),
+        (("--resume", "--steps", 800), 1, None),
+    ):
+        assert fake("fake", *words, "--run-dir", "run") == 0
+        assert held() == number
+        said = capsys.readouterr().err
+        assert (note is None and "bit-exact" not in said) or (note is not None and note in said), said
+    assert fake("fake", "--resume", "--devices-per-seed", 5, "--run-dir", "run") == 2
+    assert "loop.num_envs=8 cannot be shared by 5 devices a seed" in last_error(capsys) and held() == 1
 
 
 def test_a_sweep_is_every_combination_times_every_seed(fake, capsys):

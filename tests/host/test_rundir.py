@@ -56,6 +56,7 @@ BAD_INFO = {
     "eval_every": (0, "expected a whole number of at least 1"),
     "created": ([1], "expected a number of seconds"),
     "versions": ({"jax": 1}, "expected an object of texts"),
+    "devices_per_seed": (0, "expected a whole number of at least 1"),
     "id": (7, "expected a text"),
     "record_every": (0, "expected a whole number of at least 1, or null"),
 }
