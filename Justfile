@@ -127,13 +127,14 @@ bench *args: _dev
 test *args: _dev
     @.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"
 
-# Install what brax, DM Control, Atari, Craftax and memax's recurrences run in, and run their tests: minutes
+# Install what brax, DM Control, Atari, Craftax, memax's recurrences and Ray run in, and run their tests: minutes
 [group("develop")]
 [no-exit-message]
 test-extras *args: _dev
-    @.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[brax,atari,craftax,memax]'
+    @.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[brax,atari,craftax,memax,ray]'
     @.venv/bin/pip install --quiet --no-deps --constraint constraints.txt playground tqdm lxml
     @.venv/bin/python -m pytest tests/envs/test_brax.py tests/envs/test_dmc.py tests/envs/test_atari.py tests/envs/test_craftax.py tests/equivalence/test_sequence.py "$@"
+    @.venv/bin/python -m pytest -m "heavy or not heavy" tests/host/test_ray.py
 
 # Lint, check the format and the types
 [group("develop")]

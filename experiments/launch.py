@@ -5,9 +5,9 @@ combination of sizes that shape the program (--grid model.units=64,128) is a run
 divided into --shards, by default as few as the device's memory allows. Values of hypers.* in --grid share a program.
 
 The plan, `jobs.json` in --out-dir, says for each job its command, state, attempt, exit code and log. --on says where
-they run: `local` is a pool of processes on this machine, `slurm` a queue, to which they are handed over. The same
-command again goes on with what is left. A job that fails is tried again (--retries) from its last checkpoint, then
-named and left; the others are unharmed (exit code 1 at the end). `r2i status DIR` says how all stand.
+they run: `local` is a pool of processes on this machine, `slurm` a queue, to which they are handed over, `ray` a Ray
+cluster. The same command again goes on with what is left. A job that fails is tried again (--retries) from its last
+checkpoint, then named and left; the others are unharmed (exit code 1 at the end). `r2i status DIR` says how all stand.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.launching import engines, expanding, local, plan, slurm
+from experiments.launching import engines, expanding, local, plan, ray_engine, slurm
 from experiments.running import cli, process, startup
 
-ENGINES = {"local": local, "slurm": slurm}
+ENGINES: dict[str, Any] = {"local": local, "slurm": slurm, "ray": ray_engine}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=expanding.COMMANDS, help="what is expanded")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="its suite and options")
     args = parser.parse_args(argv)
-    if args.on != "slurm" and (given := slurm.given(args)):
-        cli.fail(f"{given} is for --on slurm, and this is --on {args.on}")
+    _refuse_others(parser, args)
     args.asked = asked = expanding.parse(args.command, args.words, f"{parser.prog} {args.command}")
     engine = ENGINES[args.on].make(args)
     engine.check()
@@ -59,6 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     _write(found)
     go_on = shlex.join([*cli.program("launch").split(), *(sys.argv[1:] if argv is None else argv)])
     return _run(found, engine, engines.Options(args.jobs, args.retries, args.max_time), go_on, asked.suite)
+
+
+def _refuse_others(parser: cli.Parser, args: Any) -> None:
+    """Exit 2 naming an option that is another engine's."""
+    own = ENGINES[args.on].OPTIONS
+    for name, module in ENGINES.items():
+        for option in module.OPTIONS:
+            if option not in own and getattr(args, option) not in (None, False, []):
+                parser.error(f"--{option} is for --on {name}, and this is --on {args.on}")
 
 
 def _name(asked: Any) -> str:
@@ -98,9 +106,10 @@ def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_
     left = plan.left(found, plan.refresh(found))
     where = shlex.quote(str(found.folder))
     cli.note(f"{len(left)} of {len(found.jobs)} jobs to run; `{cli.program('status')} {where}` says how they stand")
-    began, stopped, handed_over = time.monotonic(), 0, bool(left)
+    began, stopped, handed_over, given_up = time.monotonic(), 0, bool(left), set[int]()
     for number, code, said, by_signal in engine.run(found, left, options) if left else ():
         stopped, handed_over = code if by_signal else stopped, False
+        given_up |= {number} if code and not by_signal else set()  # one that was killed cannot have noted it
         minutes = f"{(time.monotonic() - began) / 60:.1f} min"
         cli.note(f"{found.jobs[number].name}: {said} ({minutes} since the start)")
         plan.refresh(found)
@@ -112,7 +121,11 @@ def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_
     if handed_over or set(states) <= {plan.WAITING, plan.RUNNING}:
         return 0
     _print_tables(found, suite)
-    bad = [job.name for job, state in zip(found.jobs, states, strict=True) if state in (plan.FAILED, plan.DIVERGED)]
+    bad = [
+        job.name
+        for number, (job, state) in enumerate(zip(found.jobs, states, strict=True))
+        if number in given_up or state in (plan.FAILED, plan.DIVERGED)
+    ]
     for name in bad:
         cli.note(f"{name}: failed")
     return 1 if bad else 0

@@ -1,14 +1,17 @@
 """What runs the jobs of a plan, behind one small interface.
 
-Each engine is a module beside this one with `add_arguments(parser)`, its options, and `make(args) -> Engine`.
+Each engine is a module beside this one with `add_arguments(parser)`, its options, `OPTIONS`, their names in what is
+parsed, and `make(args) -> Engine`.
 """
 
+import argparse
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from experiments.launching.plan import Plan
+from experiments.running import cli
 
 
 class Ended(NamedTuple):
@@ -58,3 +61,26 @@ class Engine(Protocol):
 def words(plan: Plan, number: int) -> list[str]:
     """Return what Python is called with to run a job in a process of its own."""
     return ["-P", "-m", "experiments.launching.work", str(Path(plan.folder).absolute()), str(number)]
+
+
+RESOURCES = ("cpus", "gpus")
+
+
+def add_resource_arguments(parser: cli.Parser) -> None:
+    """Add the options that say what each job is given, once, whichever engines have them."""
+    if any("--cpus" in action.option_strings for action in parser._actions):
+        return
+    group = parser.add_argument_group("what each job is given, where a cluster shares it out")
+    group.add_argument("--cpus", type=amount, metavar="N", help="cores (default: 1)")
+    group.add_argument("--gpus", type=amount, metavar="N", help="cards (default: 1 where the cluster has some)")
+
+
+def amount(text: str) -> float:
+    """Argument type: how much of something, zero or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up")
+    return number

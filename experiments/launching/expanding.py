@@ -16,6 +16,10 @@ COMMANDS = ("train", "sweep", "suite")
 _OURS = {"run_dir": "--out-dir says where the runs lie", "resume": "the same launch goes on with what is left",
          "shard": "--shards says how many", "max_time": "it goes before the command"}  # fmt: skip
 
+# What is said of each run by one value.
+_OF_A_RUN = ("size", "agent", "seeds", "seed", "devices_per_seed", "steps", "minutes", "eval_every", "checkpoint_every",
+             "record_every", "log_episodes", "init_from")  # fmt: skip
+
 
 def parser(command: str, prog: str) -> cli.Parser:
     """Return the parser of the words that follow the command."""
@@ -115,8 +119,7 @@ def _words(command: str, args: Namespace, traced: Sequence[str], env_id: str) ->
     words = [command, *([args.suite] if args.suite else []), "--env", env_id]
     log = args.log_episodes or presets.log_episodes(env_id)
     for option, value in {**vars(args), "log_episodes": log}.items():
-        if option in ("size", "agent", "seeds", "seed", "devices_per_seed", "steps", "minutes", "eval_every", "checkpoint_every",
-                      "record_every", "log_episodes", "init_from") and value is not None:  # fmt: skip
+        if option in _OF_A_RUN and value is not None:
             words += [f"--{option.replace('_', '-')}", str(value)]
     words += ["--wandb"] if args.wandb else []
     words += ["--import", *args.imports] if args.imports else []

@@ -9,6 +9,8 @@ from experiments.launching.engines import Ended, Options
 from experiments.launching.plan import Plan
 from experiments.running import cli, pool
 
+OPTIONS = ()
+
 
 def add_arguments(_: cli.Parser) -> None:
     """Add the options of this engine: it has none of its own."""

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.launching import engines
 from experiments.launching import plan as plans
 from experiments.launching import slurm_script as script
 from experiments.launching.engines import Ended, Options
@@ -46,8 +47,12 @@ class Submitted(NamedTuple):
     numbers: list[int]
 
 
+OPTIONS = ("partition", "account", "time", "mem", "sbatch", "print", *engines.RESOURCES)
+
+
 def add_arguments(parser: cli.Parser) -> None:
     """Add the options of this engine."""
+    engines.add_resource_arguments(parser)
     group = parser.add_argument_group("with --on slurm, for each job")
     group.add_argument("--partition", type=_line, metavar="NAME")
     group.add_argument("--account", type=_line, metavar="NAME")
@@ -55,8 +60,6 @@ def add_arguments(parser: cli.Parser) -> None:
         "--time", type=limit, metavar="H:MM:SS",
         help="limit, also M or D-HH:MM:SS; before it the run saves, and goes back into the queue",
     )  # fmt: skip
-    group.add_argument("--gpus", type=cli.whole(1, 64), metavar="N")
-    group.add_argument("--cpus", type=cli.whole(1, 4096), metavar="N")
     group.add_argument("--mem", type=_line, metavar="SIZE", help="such as 16G")
     group.add_argument(
         "--sbatch", type=_line, action="append", default=[], metavar="OPTION",
@@ -65,17 +68,15 @@ def add_arguments(parser: cli.Parser) -> None:
     group.add_argument("--print", action="store_true", help="write and print the script, and submit nothing")
 
 
-def given(args: Any) -> str | None:
-    """Return one of this engine's options that the command line has, None if it has none."""
-    names = ("partition", "account", "time", "gpus", "cpus", "mem", "sbatch", "print")
-    return next((f"--{name}" for name in names if getattr(args, name)), None)
-
-
 def make(args: Any) -> "Slurm":
     """Return the engine that the command line asks for; exit 2 if its options are wrong together."""
-    if args.gpus and args.asked.size in (None, "auto"):
+    for name in engines.RESOURCES:
+        if (number := getattr(args, name)) is not None and not (number >= 1 and number == int(number)):
+            cli.fail(f"--{name} {number:g}: of a Slurm queue a job gets whole ones")
+    cpus, gpus = (None if number is None else int(number) for number in (args.cpus, args.gpus))
+    if gpus and args.asked.size in (None, "auto"):
         cli.fail("--gpus: say which --size the agents have (after the command); auto looks at this machine, not there")
-    named = {"partition": args.partition, "account": args.account, "gpus": args.gpus, "cpus-per-task": args.cpus,
+    named = {"partition": args.partition, "account": args.account, "gpus": gpus, "cpus-per-task": cpus,
              "mem": args.mem}  # fmt: skip
     options = [(option, str(value)) for option, value in named.items() if value]
     others = [_other(text) for text in args.sbatch]

@@ -8,12 +8,17 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.launching import plan
-from experiments.running import cli, process
+from experiments.running import cli, process, rundir, signals
 from experiments.running.runinfo import RunFileError
+
+HELD = 180.0  # seconds for which one that is attached waits for a run that another process has
+_LOOK = 1.0  # seconds between two looks at it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,20 +26,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.Parser("python -m experiments.launching.work", __doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="of the plan")
     parser.add_argument("number", type=cli.whole(0), help="of the job, from 0")
+    parser.add_argument(
+        "--attached", action="store_true",
+        help="end at once when standard input does: when who started this is gone; wait for a run that is in use",
+    )  # fmt: skip
     cli.add_max_time_argument(parser)
     parser.add_argument(
         "--must-learn", action="store_true",
         help=f"exit 1 rather than {cli.AGAIN} if the time was over before anything was learned: it would be so again",
     )  # fmt: skip
     args = parser.parse_args(argv)
+    if args.attached:
+        _attach()
     try:
         found = plan.read(args.folder.absolute())
     except RunFileError as error:
         cli.fail(error)
     if args.number >= len(found.jobs):
         cli.fail(f"{args.folder} has jobs 0 to {len(found.jobs) - 1}")
+    if args.attached:
+        _wait_for(found.run_dir(args.number))
     with _leaving():
         return run(found, args.number, args.max_time, args.must_learn)
+
+
+def _attach() -> None:
+    """Let this process live no longer than standard input, which nobody reads from here on."""
+    held = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def watch() -> None:
+        os.read(held, 1)
+        os.kill(os.getpid(), signal.SIGKILL)  # another machine may go on with the run already
+
+    threading.Thread(target=watch, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ASKING_TO_STOP)  # what started this may have blocked them
+
+
+def _wait_for(path: Path) -> None:
+    """Wait for a while until no process has a run: one whose machine is lost may hold it a little longer."""
+    until = time.monotonic() + HELD
+    while rundir.is_held(path) and time.monotonic() < until:
+        time.sleep(_LOOK)
 
 
 def run(found: plan.Plan, number: int, max_seconds: float | None, must_learn: bool = False) -> int:

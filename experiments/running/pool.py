@@ -140,10 +140,7 @@ def _start(jobs: Sequence[Job], number: int, attempt: int, share: tuple[int, ...
     """Start a job in a session of its own: Ctrl-C reaches it through this process, and once."""
     job = jobs[number]
     try:
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        if job.log.exists() and job.log.stat().st_size > _LARGEST:
-            job.log.replace(job.log.with_suffix(".old.log"))
-        log = job.log.open("a", encoding="utf-8")
+        log = opened(job.log)
     except OSError as error:
         cli.fail(f"cannot write {job.log}: {error.strerror or error}", cli.SAVE_FAILED)
     process = subprocess.Popen(
@@ -156,6 +153,18 @@ def _start(jobs: Sequence[Job], number: int, attempt: int, share: tuple[int, ...
         with contextlib.suppress(OSError):  # it is over already
             os.sched_setaffinity(process.pid, share)
     return _Running(number, attempt, share, process, log)
+
+
+def opened(log: Path) -> TextIO:
+    """Return the file that gets what a job prints, to be written on at its end.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LARGEST:
+        log.replace(log.with_suffix(".old.log"))
+    return log.open("a", encoding="utf-8")
 
 
 def environment(share: tuple[int, ...], at_once: int, before: Mapping[str, str]) -> dict[str, str]:
