@@ -24,6 +24,13 @@ train *args: _run
 sweep *args: _run
     @"{{ venv }}/r2i" sweep "$@"
 
+# Search hyper-parameters by Optuna, e.g. `just search popgym --param hypers.model_lr=1e-4:1e-2:log --trials 64`
+[group("run")]
+[no-cd]
+[no-exit-message]
+search *args: _run
+    @"{{ venv }}/r2i" search "$@"
+
 # Train on every environment of a suite into one table, e.g. `just suite popgym --only '*Easy'`
 [group("run")]
 [no-cd]

@@ -9,6 +9,7 @@ from experiments.running import cli, process
 COMMANDS = {
     "train": "train an agent",
     "sweep": "train a grid of hyper-parameters in one program",
+    "search": "search hyper-parameters by Optuna, a batch of trials as one program",
     "suite": "train on every environment of a suite into one table",
     "compare": "train several agents on the same games and compare them",
     "launch": "train many runs by one command: environments, seeds in shards, grids of sizes",

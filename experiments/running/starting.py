@@ -1,6 +1,7 @@
 """Start or resume a run: the command line resolved, checked against what is on the disk, and handed to the loop.
 
-Nothing is created on disk before everything that the user typed has been found right. `train` and `sweep` share this.
+Nothing is created on disk before everything that the user typed has been found right. `train` and `sweep` share this,
+and `search` makes its Trainer here.
 """
 
 import dataclasses
@@ -213,12 +214,19 @@ def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members
 
 
 def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
+    """Return the Trainer of a run; see `make_trainer`."""
+    tallied = info.log_episodes is not None
+    return make_trainer(config, args, len(info.members), tallied=tallied, each=info.devices_per_seed, new=new)
+
+
+def make_trainer(config: Any, args: Any, num_seeds: int, *, tallied: bool = False, each: int = 1, new: bool) -> Any:
     """Return the Trainer, having traced its state; exit 2 if the config cannot work.
 
     Args:
       config: the run's.
       args: the command line; read are `assignments` and what `asking.asked_config` reads.
-      info: what else the run is; read are `members`, `log_episodes` and `devices_per_seed`.
+      num_seeds: rows of the state.
+      tallied, each: as the Trainer's `tallied` and `devices_per_seed`.
       new: whether the run starts now. Its replay is then made smaller than the config's where that does not fit, unless
         it was set by hand, and what was set by hand may be at fault.
     """
@@ -228,9 +236,7 @@ def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
-    num_seeds, each = len(info.members), info.devices_per_seed
     try:
-        tallied = info.log_episodes is not None
         trainer = Trainer(config, devices=jax.devices(), devices_per_seed=each, tallied=tallied)
         shapes = trainer.state_shapes(num_seeds)
     except ConfigError as error:
@@ -244,7 +250,7 @@ def _trainer(config: Any, args: Any, info: Any, *, new: bool) -> Any:
     if new and not any(word.startswith("replay.capacity=") for word in args.assignments):
         fitting = memory.fit_replay(config, num_seeds / sharing, trainer.replay_bytes_per_step)
         if fitting != config:
-            return _trainer(fitting, args, info, new=False)
+            return make_trainer(fitting, args, num_seeds, tallied=tallied, each=each, new=False)
     memory.refuse_too_large(shapes, num_seeds, sharing, each)
     return trainer
 

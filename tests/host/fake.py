@@ -3,8 +3,8 @@
 It learns nothing, but its state has every kind of leaf the real one has and each chunk depends on all of it, so a
 resume that restores anything wrongly changes the metrics. Compiles in under a second.
 
-Run as a program, it is `experiments.train` (or, with `sweep`, `suite` or `evaluate` first, that one; with `work`, a
-job of a plan) on the stand-in.
+Run as a program, it is `experiments.train` (or, with `sweep`, `search`, `suite` or `evaluate` first, that one; with
+`work`, a job of a plan) on the stand-in.
 The variable FAKE_CHUNK_SECONDS slows every chunk down, FAKE_COMPILE_SECONDS, FAKE_INIT_SECONDS and
 FAKE_EVALUATE_SECONDS (the last evaluation) what their names say, FAKE_NAN_AT makes the
 last FAKE_NAN_MEMBERS members (one) diverge at that step.
@@ -240,7 +240,8 @@ def install() -> None:
 def main(argv: list[str]) -> int:
     """Run an entry point on the stand-in."""
     install()
-    name = argv.pop(0) if argv[0] in ("compare", "evaluate", "launch", "plot", "suite", "sweep", "work") else "train"
+    commands = ("compare", "evaluate", "launch", "plot", "search", "suite", "sweep", "work")
+    name = argv.pop(0) if argv[0] in commands else "train"
     return importlib.import_module(f"experiments.{'launching.work' if name == 'work' else name}").main(argv)
 
 

@@ -23,7 +23,9 @@ PUBLIC_ENVS = {
     "envs.wrappers",
 }
 # Of what stands in `experiments`, lowest first; a part may import the parts before it. A file at the top is a command.
-PARTS = ("presets", "running", "oracles", "original", "drawing", "comparing", "bsuite", "launching", "commands")
+PARTS = (
+    "presets", "running", "oracles", "original", "drawing", "searching", "comparing", "bsuite", "launching", "commands",
+)  # fmt: skip
 SUITE_OF_RUNS = ("experiments.suite", "experiments.train")  # a command that runs another, and one that runs that
 COMPARISON_OF_SUITES = ("experiments.compare", "experiments.suite")
 

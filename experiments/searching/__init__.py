@@ -1,0 +1,1 @@
+"""A search of hyper-parameters: its space, rounds, journal, states and report. `experiments.search` is the command."""
