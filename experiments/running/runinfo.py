@@ -201,10 +201,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def warn_versions(info: RunInfo, devices_per_seed: int) -> None:
-    """Say what differs from what the run was started with, or last resumed; the result is then not bit-exact."""
-    now = versions() | {"devices per seed": str(devices_per_seed)}
-    then = info.versions | {"devices per seed": str(info.devices_per_seed)}
+def warn_versions(then: dict[str, str], now: dict[str, str]) -> None:
+    """Say what differs from what a run was started with, or last resumed; the result is then not bit-exact."""
     known = {name: old for name, old in then.items() if name in now}  # a run of before may lack some
     changed = [f"{name} {old or 'unset'} -> {now[name] or 'unset'}" for name, old in known.items() if old != now[name]]
     if changed:

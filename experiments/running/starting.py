@@ -197,7 +197,8 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     saved, info = rundir.load_playable(path)
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
     devices = args.devices_per_seed or info.devices_per_seed
-    runinfo.warn_versions(info, devices)
+    spread = {"devices per seed": str(info.devices_per_seed)}, {"devices per seed": str(devices)}
+    runinfo.warn_versions(info.versions | spread[0], runinfo.versions() | spread[1])
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
     record_every = info.record_every if args.record_every is None else args.record_every or None
     minutes = args.minutes or info.minutes

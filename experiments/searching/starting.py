@@ -39,8 +39,7 @@ def start(args: Any, stop: StopSignal) -> tuple[int, Path, str | None]:
         found, config = settings.read(path)
         importing.prepare(found.imports, found.folder)
         settings.refuse_others(path, args, found, config)
-        versions: Any = found
-        runinfo.warn_versions(versions, 1)
+        runinfo.warn_versions(found.versions, runinfo.versions())
     samplers.make(found.sampler, found.seed, 0)
     trainer = starting.make_trainer(config, args, found.batch * found.seeds, new=not resumed)
     ends = _ends(found, trainer)
