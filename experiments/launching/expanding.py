@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.launching.plan import Job
-from experiments.running import asking, cli, folders, memory
+from experiments.running import cli, folders
 from r2i_jit import shards
 
 COMMANDS = ("train", "sweep", "suite")
@@ -54,6 +54,8 @@ def jobs(command: str, args: Namespace, parts: int | None) -> list[Job]:
       args: what `parse` gave.
       parts: shards of each run's seeds; None for as few as the memory of this machine's device allows.
     """
+    from experiments.running import asking  # which imports JAX
+
     size = asking.resolved_size(args.size)
     traced, fixed = _axes(args.grid)
     if command == "train" and traced:
@@ -82,6 +84,8 @@ def parse_job(job: Job) -> Namespace:
 
 def _environments(command: str, args: Namespace, size: str) -> list[str]:
     """Return what is trained, a run each."""
+    from experiments.running import asking
+
     if command != "suite":
         return [asking.asked_config(args, size, args.env).env]
     from envs import registry
@@ -134,6 +138,7 @@ def _parts(parts: int | None, config: Any, args: Namespace) -> int:
         cli.fail(f"--shards {parts}: there are {agents} agents to share out")
     if parts is not None or agents == 1:
         return parts or 1
+    from experiments.running import memory
     from r2i_jit import Trainer
 
     fit = memory.seeds_that_fit(config, Trainer(config).replay_bytes_per_step)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.running import cli, rundir, signals
+from experiments.running import cli, signals
 from experiments.running.runinfo import RunFileError, read_object
 from r2i_jit import shards, whole_files
 
@@ -179,6 +179,8 @@ def leave_queue(plan: Plan, numbers: Sequence[int]) -> None:
 
 def state(plan: Plan, number: int, attempt: Attempt) -> str:
     """Return a job's state in a word."""
+    from experiments.running import rundir  # which imports JAX
+
     if rundir.is_held(plan.run_dir(number)):
         return RUNNING
     if _queued(plan, number).exists():
@@ -221,6 +223,8 @@ def end(plan: Plan, number: int, attempt: Attempt, code: int) -> None:
 
 
 def _note(plan: Plan, number: int, attempt: Attempt) -> None:
+    from experiments.running import rundir
+
     path = _noted(plan, number)
     rundir.make(path.parent)
     try:

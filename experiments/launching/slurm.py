@@ -20,7 +20,7 @@ from experiments.launching import plan as plans
 from experiments.launching import slurm_script as script
 from experiments.launching.engines import Ended, Options
 from experiments.launching.plan import Plan
-from experiments.running import cli, rundir
+from experiments.running import cli
 from experiments.running.runinfo import RunFileError, read_object
 
 NOTED = "submitted.json"
@@ -198,6 +198,8 @@ def most_indices() -> int:
 
 def _write(plan: Plan, path: Path, text: str, first: int, numbers: Sequence[int]) -> None:
     """Write a script, and for each task's output a link that leads to the job's log; exit 2 or 4 if that fails."""
+    from experiments.running import rundir
+
     links = path.parent / str(first)
     for folder in (links, plan.folder / "logs", plan.folder / "jobs"):
         rundir.make(folder)
@@ -228,6 +230,8 @@ def _submit(plan: Plan, path: Path, numbers: Sequence[int], after: str | None) -
 
 
 def _note(plan: Plan, arrays: Sequence[Submitted]) -> None:
+    from experiments.running import rundir
+
     text = json.dumps({"arrays": [one._asdict() for one in arrays]}, indent=1) + "\n"
     rundir.replace_text(plan.folder / script.FOLDER / NOTED, text)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.launching import plan
-from experiments.running import cli, process, rundir, signals
+from experiments.running import cli, process, signals
 from experiments.running.runinfo import RunFileError
 
 HELD = 180.0  # seconds for which one that is attached waits for a run that another process has
@@ -67,6 +67,8 @@ def _attach() -> None:
 
 def _wait_for(path: Path) -> None:
     """Wait for a while until no process has a run: one whose machine is lost may hold it a little longer."""
+    from experiments.running import rundir
+
     until = time.monotonic() + HELD
     while rundir.is_held(path) and time.monotonic() < until:
         time.sleep(_LOOK)

@@ -52,7 +52,7 @@ def _fail(folder: str, number: str) -> None:
 
     faults = dict(text.split(":") for text in os.environ.get("FAKE_FAULTS", "").split())
     codes = [int(code) for code in faults.get(number, "").split(",") if code]
-    failed = plan.read(Path(folder)).log(int(number)).read_text().count("no luck")
+    failed = plan.read(Path(folder)).log(int(number)).read_text().count("no luck") if codes else 0
     if failed < len(codes):
         train.main = lambda *_: cli.fail("no luck", codes[failed])
 

@@ -16,7 +16,20 @@ from experiments import sweep
 from experiments.running import cli, display, memory
 from r2i_jit.config import Config
 
-ENTRY_POINTS = ("train", "sweep", "search", "suite", "evaluate", "plot", "play", "record", "smoke")
+ENTRY_POINTS = (
+    "train",
+    "sweep",
+    "search",
+    "suite",
+    "launch",
+    "status",
+    "compare",
+    "evaluate",
+    "plot",
+    "play",
+    "record",
+    "smoke",
+)
 
 
 def error_line(capsys: pytest.CaptureFixture) -> str:
@@ -404,3 +417,24 @@ def test_grid_order_puts_seeds_innermost():
 
 def test_whole_numbers_are_read_as_people_write_them():
     assert [cli.whole(1)(text) for text in ("7", "2e5", "200_000", "3.0")] == [7, 200_000, 200_000, 3]
+
+
+@pytest.mark.parametrize(
+    ("memories", "each", "takes"),
+    [
+        (1, 1, "the state of 2 seeds takes 12.0 GB"),
+        (2, 2, "a device's share of the state of 2 seeds takes 7.0 GB"),  # both agents, half of each replay
+        (4, 2, "a device's share of the state of 1 seeds takes 3.5 GB"),
+        (1, 2, "the state of 2 seeds takes 14.0 GB"),  # one memory for all, and each agent twice
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_with_what_a_device_has_of_it(capsys, monkeypatch, memories, each, takes):
+    import jax
+
+    monkeypatch.setattr(memory, "device_bytes", lambda: 1e9)
+    agent, replay = (jax.ShapeDtypeStruct((2, size), np.uint8) for size in (10**9, 5 * 10**9))
+    shapes = SimpleNamespace(seeds=SimpleNamespace(agent=agent, replay=replay))
+    monkeypatch.setattr(memory, "state_bytes", lambda tree: 12e9 if tree is shapes else tree.size)
+    with pytest.raises(SystemExit, match="2"):
+        memory.refuse_too_large(shapes, 2, memories, each)
+    assert takes in error_line(capsys)
