@@ -196,6 +196,7 @@ class Compiled(FakeTrainer):
         return seconds
 
 
+@pytest.mark.heavy
 def test_killed_after_every_write_it_ends_as_if_it_had_not_been(fake, undisturbed, monkeypatch):
     """One search that ends whenever it has written something new, and goes on; the last one ends by itself."""
     died: list[str] = []
@@ -318,6 +319,7 @@ def test_a_state_of_other_trials_is_refused(launch, undisturbed, fake, capsys):
     assert saved()[-1] == step
 
 
+@pytest.mark.heavy
 def test_those_that_diverge_are_dropped_and_told_as_the_worst(fake, monkeypatch):
     """The last row of every batch diverges in the second round's first chunk, or in the first one's."""
     monkeypatch.setenv("FAKE_NAN_AT", "160")
@@ -337,6 +339,7 @@ def test_those_that_diverge_are_dropped_and_told_as_the_worst(fake, monkeypatch)
         assert "NaN" not in Path(name, "results.json").read_text() + Path(name, "journal.log").read_text()
 
 
+@pytest.mark.heavy
 def test_where_all_diverge_it_ends_with_5_and_one_line(fake, capsys, monkeypatch):
     monkeypatch.setenv("FAKE_NAN_AT", "120")
     monkeypatch.setenv("FAKE_NAN_MEMBERS", "2")
@@ -355,6 +358,7 @@ class Bowl(FakeTrainer):
         return {"episode_return": np.tile(value[:, None], (1, 4))}
 
 
+@pytest.mark.heavy
 def test_a_known_bowl_is_found_and_halving_keeps_the_best(fake, monkeypatch, capsys):
     import tests.host.fake
 
@@ -376,6 +380,7 @@ def test_a_known_bowl_is_found_and_halving_keeps_the_best(fake, monkeypatch, cap
     assert last < 0.5 * first
 
 
+@pytest.mark.heavy
 def test_seeds_of_a_trial_are_rows_beside_each_other_and_their_mean_is_its_score(fake, monkeypatch):
     import tests.host.fake
 

@@ -49,7 +49,7 @@ def shard(fake, path, number, count, *words):
     return fake(*WORDS, path, "--seeds", "8", "--shard", f"{number}/{count}", *words)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [3, *(pytest.param(count, marks=pytest.mark.heavy) for count in (1, 2, 8))])
 def test_shards_are_the_whole(fake, whole, tmp_path, count):
     for number in reversed(range(count)):
         assert shard(fake, "parts", number, count) == 0
@@ -62,6 +62,7 @@ def test_shards_are_the_whole(fake, whole, tmp_path, count):
     assert not (path / "metrics.jsonl").exists() and not (path / "checkpoints").exists()
 
 
+@pytest.mark.heavy
 def test_commands_read_them_as_one(fake, whole, capsys, tmp_path):
     shard(fake, "parts", 0, 2), shard(fake, "parts", 1, 2)
     capsys.readouterr()
@@ -114,6 +115,7 @@ def test_going_on_with_all_makes_all_longer(fake, tmp_path, capsys):
     assert "resumed" not in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_a_sweep_in_shards_is_the_sweep(fake, tmp_path):
     grid = ["--grid", "hypers.model_lr=1e-3,3e-3,1e-2", "--seeds", "2"]
     assert fake("sweep", *WORDS, "whole", *grid) == 0

@@ -69,6 +69,7 @@ def test_means_totals_and_percentiles_are_those_of_all_rows():
     np.testing.assert_allclose(shared, norm.update(x, 0.9), rtol=1e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("start", ["episode", "paper"])
 @pytest.mark.parametrize("rewarded", [0.0, 0.7])
 def test_the_same_windows_are_sampled(start, rewarded):
