@@ -103,6 +103,22 @@ def test_one_that_was_killed_is_gone_on_with_and_so_are_all(fake, whole, launch,
     assert rows(tmp_path / "parts") == rows(whole)
 
 
+@pytest.mark.heavy
+def test_shards_that_are_killed_twenty_times_are_the_whole(fake, whole, launch, tmp_path):
+    chance, parts = random.Random(1), 4
+    for _ in range(20):
+        number = chance.randrange(parts)
+        words = (*WORDS, "parts", "--seeds", "8", "--shard", f"{number}/{parts}", "--checkpoint-every", "0", "--resume")
+        process = launch(*words, FAKE_CHUNK_SECONDS=0.2)
+        process.join(chance.uniform(0.3, 3))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    for number in range(parts):
+        assert shard(fake, "parts", number, parts, "--resume") == 0
+    assert rows(tmp_path / "parts") == rows(whole)
+
+
 def test_going_on_with_all_makes_all_longer(fake, tmp_path, capsys):
     shard(fake, "parts", 0, 2), shard(fake, "parts", 1, 2)
     capsys.readouterr()
