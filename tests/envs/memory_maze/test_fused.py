@@ -65,6 +65,7 @@ def test_what_a_vmap_leaves_alone_is_shared():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("wide", [False, True], ids=["32 bits", "64 bits"])
 def test_a_gpu_gets_one_kernel_and_a_cpu_none(wide):
     """Lowered for CUDA here, where there may be none; the kernel has 32 bits where JAX may have 64."""

@@ -116,6 +116,7 @@ def test_wall_textures_are_uniform_and_independent():
     assert ((pairs - MAZES / 64) ** 2 / (MAZES / 64)).sum() < 120
 
 
+@pytest.mark.heavy
 def test_targets_are_in_random_order():
     """No target's cells differ in distribution from another's: neither from the north nor from the first rooms."""
     cells = sample(15).targets.astype(float)

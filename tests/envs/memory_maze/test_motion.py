@@ -100,6 +100,7 @@ def test_a_physics_step_is_mujocos():
     np.testing.assert_allclose(after.position, expected.position, atol=1e-3)
 
 
+@pytest.mark.heavy
 def test_a_control_step_ends_where_the_original_does():
     before = flat(recorded("episode", np.s_[:, :-1]))
     expected = flat(recorded("episode", np.s_[:, 1:]))

@@ -149,6 +149,7 @@ def test_every_end_brings_new_mazes_and_no_other_step_makes_one(made, rows):
     assert len(np.unique(np.concatenate([state.body.yaw for state in seen]))) > 3 * rows
 
 
+@pytest.mark.heavy
 def test_only_the_rows_that_end_get_a_new_maze(made):
     env, rows = MemoryMaze(9, observation="vector"), 5 * episodes.RESET_BLOCK
     keys = jax.random.split(jax.random.key(3), rows)

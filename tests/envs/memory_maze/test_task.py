@@ -240,6 +240,7 @@ def test_the_agent_starts_at_rest_in_a_room_facing_anywhere():
     np.testing.assert_allclose(rested.body.position[:, :2], state.body.position[:, :2], atol=2e-3)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("play", [mixed_play, pytest.param(hugging_play, marks=pytest.mark.heavy)])
 def test_the_agent_is_never_inside_a_wall(play):
     last, (*_, body) = play()
