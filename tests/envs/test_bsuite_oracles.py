@@ -38,6 +38,7 @@ def numbers(experiment: str) -> list[str]:
     return [env_id for env_id in IDS if env_id.startswith(f"bsuite/{experiment}/")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("env_id", "player"), CASES)
 def test_players_reach_what_they_do_on_the_original(env_id, player):
     long = envs.make(env_id)[0].max_episode_steps > 200

@@ -39,6 +39,7 @@ PLAYED = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", PLAYED)
 def test_players_reach_what_is_said_of_them(env_id):
     (oracle,), best = oracles(f"gymnax/{env_id}"), references(f"gymnax/{env_id}")["best"]

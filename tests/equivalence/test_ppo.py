@@ -49,6 +49,7 @@ def test_seeds_do_not_know_of_each_other(trained):
     assert_close(rounded[0], second(rounded[1]))
 
 
+@pytest.mark.heavy
 def test_a_resumed_run_goes_on_to_the_bit(trained, tmp_path):
     trainer, state, _, between = trained
     with Checkpoints(tmp_path) as checkpoints:

@@ -22,7 +22,7 @@ FORMS = {
 }
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=["gru, bare", pytest.param("s3m, gated", marks=pytest.mark.heavy)])
 def built(request):
     config = small_config(model__posterior="recurrent", **FORMS[request.param])
     model = WorldModel(config.model, PARTS)

@@ -45,6 +45,7 @@ def test_same_seed_same_bits_and_one_compilation_each(trainer):
     assert before["train_chunk"] <= 1
 
 
+@pytest.mark.heavy
 def test_each_seed_equals_its_single_run(trainer):
     """To the bit, on a processor: what is beside a seed changes nothing of it."""
     single = Trainer(small_config(), quick_compile=True)

@@ -171,6 +171,7 @@ def test_nothing_before_a_reset_matters(agent):
         assert np.array_equal(a.latent.deter[:, 6:], b.latent.deter[:, 6:]) == reset
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reset", [pytest.param("released", marks=pytest.mark.heavy), "none"])
 def test_other_reset_semantics_are_measurably_different(reset):
     model, params = build(model__reset=reset)

@@ -13,6 +13,7 @@ from tests.host.test_cli import error_line
 WORDS = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "ppo-gru", "--seeds", "2", "--eval-every", "80")
 
 
+@pytest.mark.heavy
 def test_agents_are_compared_on_the_same_games_and_more_is_added(fakes, tmp_path, capsys):
     assert fakes(*WORDS, "--steps", "200", "--only", "A") == 0
     out = tmp_path / "out"
