@@ -26,7 +26,13 @@ def folders(path: Path) -> list[Path]:
     try:
         count = json.loads((path / "run.json").read_text(encoding="utf-8"))["shards"]
         return [path / name(number, count) for number in range(count)] or [path]
-    except (OSError, ValueError, KeyError, TypeError):  # what is wrong with a run.json, who reads it says
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # what is wrong with a run.json, who reads it says
         return [path]
 
 
@@ -44,7 +50,7 @@ def of_member(path: Path, member: int) -> tuple[Path, int]:
             rows = json.loads((folder / "run.json").read_text(encoding="utf-8"))["shard"]["rows"]
             if member in rows:
                 return folder, rows.index(member)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     missing = [folder.name for folder in there if not (folder / "run.json").is_file()]
     raise LookupError(f"{path} has no agent {member}" + (f"; missing are {', '.join(missing)}" if missing else ""))

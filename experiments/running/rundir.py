@@ -57,7 +57,7 @@ def claim(path: Path) -> None:
     try:
         if path.exists():
             refuse_occupied(path)
-        make(path)
+        _make(path)
         probe = path / "run.json.tmp"
         probe.write_text("", encoding="utf-8")
         probe.unlink()
@@ -87,15 +87,20 @@ def _is_unborn(name: str) -> bool:
 
 def make(path: Path) -> None:
     """Create a folder, and those above it; exit 2 if that fails."""
+    try:
+        _make(path)
+    except OSError as error:
+        fail(f"cannot make {path}: {error.strerror or error}")
+
+
+def _make(path: Path) -> None:
     for waits in (0.1, 1.0, None):
         try:
             return path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:  # on a network file system what another process has made may not show yet
+        except FileExistsError:  # on a network file system what another process has made may not show yet
             if waits is None or path.is_file():
-                fail(f"cannot make {path}: {error.strerror or error}")
+                raise
             time.sleep(waits)
-        except OSError as error:
-            fail(f"cannot make {path}: {error.strerror or error}")
 
 
 @contextlib.contextmanager

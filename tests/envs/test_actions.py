@@ -70,6 +70,7 @@ def assert_harmless(env, params, state, results) -> None:
     assert np.isfinite(reward) and abs(float(reward)) <= 1.0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", [*EASY, "maze", "wrapped", "torque"])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())

@@ -80,6 +80,7 @@ def test_every_id_of_gymnax_is_there_but_for_the_one_that_downloads():
         envs.make("gymnax/MNISTBandit-bsuite")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", EACH)
 def test_play_is_gymnaxs_own(env_id):
     ours, raw = played(env_id)

@@ -148,6 +148,7 @@ def test_an_invalid_action_does_what_the_docstring_says(env_id):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", [env_id for env_id in POPGYM if env_id.endswith("Easy")])
 def test_automatic_reset_is_that_of_gymnax(env_id):
     """Same keys, same everything (test_episodes.py has larger batches and nested maps)."""

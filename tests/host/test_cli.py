@@ -345,7 +345,7 @@ def test_evaluation_statistics_on_known_returns():
     from experiments.running import evaluation
 
     class Known:
-        def evaluate(self, state, key, episodes, forget=None, max_steps=None):
+        def evaluate(self, state, key, episodes, forget=None, max_steps=None, rows=None):
             returns = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]])
             cut = np.zeros(returns.shape, bool)
             return {"episode_return": returns, "episode_length": np.full(returns.shape, 7), "episode_cut": cut}

@@ -89,6 +89,7 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
             runinfo.read(tmp_path / "run.json")
 
 
+@pytest.mark.heavy
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)
     parser = cli.Parser("train", None)

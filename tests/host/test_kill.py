@@ -75,8 +75,8 @@ STOPPING = {
     signal.SIGTERM: 143,
     signal.SIGINT: 130,
     signal.SIGHUP: 129,  # the terminal is lost
-    signal.SIGUSR1: 138,  # Slurm and its like, ahead of a time limit
-    signal.SIGUSR2: 140,
+    signal.SIGUSR1: 75,  # Slurm and its like, ahead of a time limit: run me again
+    signal.SIGUSR2: 75,
 }
 
 

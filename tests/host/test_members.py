@@ -36,6 +36,7 @@ def test_a_loaded_agent_is_of_its_own_setting(run):
     assert [policy.member for policy in policies] == [MEMBERS[0], MEMBERS[3]]
 
 
+@pytest.mark.heavy
 def test_an_exported_agent_knows_its_own_setting(run, tmp_path, capsys):
     file = tmp_path / "agent.safetensors"
     assert export.main([str(run[0]), str(file), "--member", "2"]) == 0

@@ -49,6 +49,7 @@ def test_a_row_goes_on_at_another_place_exactly_as_where_it_was(trainer):
     assert trainer.trace_counts["train_chunk"] == 1
 
 
+@pytest.mark.heavy
 def test_states_at_other_steps_are_not_joined(trainer):
     shapes = trainer.state_shapes(1)
     zeros = jax.tree.map(

@@ -24,6 +24,7 @@ def stand(capsys, *words):
     return code, {row[0]: row[1:] for row in rows}, lines[-1]
 
 
+@pytest.mark.heavy
 def test_a_suite_from_its_first_run_to_its_last(fakes, tmp_path, capsys, monkeypatch):
     train = FakeTrainer.train_chunk
     with monkeypatch.context() as patch:

@@ -33,6 +33,7 @@ def test_who_stands_still_has_seen_it_all_and_who_turns_round_nothing(start):
     np.testing.assert_allclose(shares, [1.0, 0.0], atol=0.02)
 
 
+@pytest.mark.heavy
 def test_turning_by_half_a_view_leaves_the_half_that_was_in_view(start):
     shares, shown = seen(start, [np.radians(40), -np.radians(40)])
     for share, picture, known, new in zip(shares, shown, (32, 0), (0, 32), strict=True):

@@ -64,6 +64,7 @@ def test_there_is_nothing_to_encode_or_decode(built):
     assert coding <= set(shapes) and not coding & set(built[1]) and "prior_net" in built[1]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("key", [None, jax.random.key(2)])
 def test_the_latent_is_the_observation_in_sequences_and_steps(built, key):
     obs, action, is_first = play(1)

@@ -79,6 +79,7 @@ def test_a_trajectory_holds_what_the_model_says_of_each_step(kind, continue_mode
         assert set(np.unique(trajectory.action)) == {0.0, 1.0}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("policy_input", ["hidden", "output", "full"])
 def test_rewards_and_ends_are_those_of_the_states_arrived_in_whatever_the_policy_reads(policy_input):
     agent, state, latent = setup("discrete", "mean", policy_input)
@@ -108,6 +109,7 @@ def test_only_continuous_actions_carry_the_gradient_of_rewards_to_the_policy(kin
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)) == (kind == "continuous")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("kind", "policy_input"),
     [
