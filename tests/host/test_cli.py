@@ -22,7 +22,6 @@ ENTRY_POINTS = (
     "search",
     "suite",
     "launch",
-    "status",
     "compare",
     "evaluate",
     "plot",
