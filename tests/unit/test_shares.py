@@ -60,7 +60,7 @@ def test_rows_are_found_wherever_they_lie(dtype):
 
 
 def test_means_totals_and_percentiles_are_those_of_all_rows():
-    x = jax.random.normal(KEY, (4, 6))
+    x = jax.random.normal(KEY, (4, 6), jnp.float32)
     columns = P(None, shares.AXIS)
     mean, total = spread(lambda x: (shares.mean(x.mean()), shares.total(x.sum())), given=columns, returned=WHOLE)(x)
     np.testing.assert_allclose([mean, total], [x.mean(), x.sum()], rtol=1e-5)
