@@ -36,7 +36,7 @@ KINDS = {
     "continuous": {"env": "little/Near"},
     "ppo": {"env": "little/Guess", "algorithm": "ppo", "ppo__steps": 8, "ppo__minibatches": 2, "ppo__epochs": 2},
 }  # fmt: skip
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.slow
 
 
 class Near(little_games.Guess):

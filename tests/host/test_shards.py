@@ -103,7 +103,7 @@ def test_one_that_was_killed_is_gone_on_with_and_so_are_all(fake, whole, launch,
     assert rows(tmp_path / "parts") == rows(whole)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_shards_that_are_killed_twenty_times_are_the_whole(fake, whole, launch, tmp_path):
     chance, parts = random.Random(1), 4
     for _ in range(20):

@@ -319,7 +319,7 @@ def learned(out: Path) -> dict:
 TRAIN = ["train", "fake", "--env", "fake/A", "--seeds", "2"]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_launch_from_the_queue_to_its_table(here, queue, tmp_path, capsys):
     """It is handed over, stands as waiting, is done, and the same command prints what became of it."""
     words = ["launch", "--on", "slurm", "--shards", "2", "--out-dir", "o", *TRAIN, "--steps", "200"]
@@ -337,7 +337,7 @@ def test_a_launch_from_the_queue_to_its_table(here, queue, tmp_path, capsys):
     assert sorted(rows, key=str) == sorted(learned(tmp_path / "whole")["whole"], key=str)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_run_whose_time_ends_and_that_is_killed_is_the_one_that_never_stopped(here, queue, tmp_path, monkeypatch):
     words = ["launch", "--on", "slurm", "--time", "1:00:00", "--out-dir", "o", *TRAIN, "--steps", "1200"]
     with monkeypatch.context() as patch:
@@ -361,7 +361,7 @@ def test_a_run_whose_time_ends_and_that_is_killed_is_the_one_that_never_stopped(
     )
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_time_in_which_nothing_is_learned_is_a_failure_and_not_for_ever(here, queue, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_COMPILE_SECONDS", "60")
     assert here("launch", "--on", "slurm", "--out-dir", "o", *TRAIN, "--steps", "200") == 0
