@@ -5,9 +5,11 @@
     python -m benchmarks end_to_end --env popgym/RepeatFirstEasy popgym/AutoencodeEasy --seeds 1
     python -m benchmarks end_to_end --agent ppo-gru --seeds 1
     python -m benchmarks end_to_end --size small --seeds 1 --devices-per-seed 1 2 --set loop.chunk_updates=4
+    JAX_NUM_CPU_DEVICES=1 python -m benchmarks end_to_end --seeds 4 --vmap
 
 As in training, the seeds are spread over as many of the devices (of the cores, on CPU) as divide their number;
-JAX_NUM_CPU_DEVICES=1 keeps them together. With --devices-per-seed each seed is itself on several. Per row: devices,
+JAX_NUM_CPU_DEVICES=1 keeps them together, and --vmap computes them together on a processor, too, where training
+computes one after another. With --devices-per-seed each seed is itself on several. Per row: devices,
 compile time of the chunk, environment steps per second over all seeds, the same per seed and per second of processor
 time, the time of N seeds relative to N single runs (in the first row's way), the share spent on collecting, the
 environment steps per second while collecting (the agent acts), and the resident memory of the process at its peak.
@@ -25,11 +27,13 @@ from benchmarks import machine
 from experiments.running import cli, startup
 
 
-def measure(config, seeds: int, seconds: float, each: int) -> dict[str, float]:
+def measure(config, seeds: int, seconds: float, each: int, vmap: bool = False) -> dict[str, float]:
     """Return rates of the compiled chunk."""
     from r2i_jit import Trainer
 
     trainer = Trainer(config, devices=jax.devices(), devices_per_seed=each)
+    if vmap:
+        trainer._one_by_one = False
     compile_seconds = trainer.compile(seeds)
     state = trainer.init(jax.random.split(jax.random.key(0), seeds))
     state, _ = trainer.train_chunk(state)
@@ -68,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--devices-per-seed", type=int, nargs="+", default=[1], help="likewise (%(default)s)")
     parser.add_argument("--train-ratio", type=float, default=64.0, help="replayed steps per step (%(default)s)")
     parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
+    parser.add_argument("--vmap", action="store_true", help="compute seeds together on a processor, too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
     args = parser.parse_args(argv)
     startup.use_all_cores()
@@ -84,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
         single = None
         for seeds, each in itertools.product(args.seeds, args.devices_per_seed):
-            r = measure(config, seeds, args.seconds, each)
+            r = measure(config, seeds, args.seconds, each, args.vmap)
             single = single or r["rate"] / seeds
             known = not math.isnan(r["collect"])
             collecting = f"{r['collect']:.1%} | {r['collect rate']:,.0f}" if known else "- | -"

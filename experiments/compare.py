@@ -61,8 +61,10 @@ def _of(args: Any, agent: str) -> Namespace:
 def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
     failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
+    from experiments.running import rundir
+
     for agent in failures:
-        results.make(out / agent)
+        rundir.make(out / agent)
     tasks = [
         suite.Task(f"[{number}/{len(games)}] {env_id}, {agent}", _of(args, agent), env_id, out / agent)
         for number, (env_id, agents) in enumerate(games.items(), 1)

@@ -120,7 +120,7 @@ def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_
     states = [state for _, state in standings]
     if handed_over or set(states) <= {plan.WAITING, plan.RUNNING}:
         return 0
-    _print_tables(found, suite)
+    _print_tables(found, standings, suite)
     bad = [
         job.name
         for number, (job, state) in enumerate(zip(found.jobs, states, strict=True))
@@ -131,13 +131,13 @@ def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_
     return 1 if bad else 0
 
 
-def _print_tables(found: plan.Plan, suite: str | None) -> None:
+def _print_tables(found: plan.Plan, standings: Sequence[tuple[plan.Attempt, str]], suite: str | None) -> None:
     """Print and write the table of each folder of runs: one for every combination of sizes."""
     from experiments.launching import results
     from experiments.running import rundir
 
     folders: dict[Path, dict[str, int]] = {}
-    for number, (attempt, state) in enumerate(plan.refresh(found)):
+    for number, (attempt, state) in enumerate(standings):
         path = found.folder / found.jobs[number].folder
         own = folders.setdefault(path.parent, {})
         if state in (plan.FAILED, plan.DIVERGED) and attempt.exit_code:

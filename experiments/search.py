@@ -1,6 +1,6 @@
 """Search hyper-parameters: `python -m experiments.search popgym --param hypers.model_lr=1e-4:1e-2:log --trials 64`.
 
-Optuna proposes a batch of trials at a time, and a batch is one vmapped program: it compiles once for the whole search.
+Optuna proposes a batch of trials at a time, and a batch is one program: it compiles once for the whole search.
 Only `hypers.*` keys can be searched; a key that shapes the program needs a search of its own.
 
 A trial is trained in rounds. The first ends at `steps / halve^(rounds - 1)` steps, the last at `steps`. When `halve`
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give a suite, such as popgym, or --env")
     if importlib.util.find_spec("optuna") is None:
         cli.fail("a search needs the package Optuna, an extra; install it with: pip install 'r2i-jit[search]'")
-    with signals.StopSignal() as stop:
+    with signals.StopSignal(args.max_time) as stop:
         startup.prepare(all_cores=True)
         from experiments.searching import starting
 
@@ -55,6 +55,7 @@ def _add_arguments(parser: cli.Parser) -> None:
         "--steps", type=whole(1, 2 * 10**9), metavar="N",
         help="env steps per seed of a trial that goes through all rounds (default: the preset's)",
     )  # fmt: skip
+    cli.add_max_time_argument(parser)
     parser.add_argument("--rounds", type=whole(1, 20), metavar="R", help="default: 3; 1: nothing is pruned")
     parser.add_argument(
         "--halve", type=whole(2, 64), metavar="H", help="one trial in so many comes into the next round (default: 2)"

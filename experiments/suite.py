@@ -107,7 +107,9 @@ def _of(args: Any, env_id: str) -> Any:
 
 def train_all(args: Any, env_ids: Sequence[str], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
-    results.make(out)
+    from experiments.running import rundir
+
+    rundir.make(out)
     failures: dict[str, int] = {}
     tasks = [
         Task(f"[{number}/{len(env_ids)}] {env_id}", args, env_id, out)

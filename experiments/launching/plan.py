@@ -63,6 +63,11 @@ class Plan:
         job = self.jobs[number]
         return self.folder / job.folder / shards.name(*job.shard) if job.shard else self.folder / job.folder
 
+    def checkpoint(self, number: int) -> int:
+        """Return the step of a job's last checkpoint, -1 if there is none."""
+        folder = self.run_dir(number) / "checkpoints"
+        return max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=-1)
+
     def words(self, number: int) -> list[str]:
         """Return a job's whole command line for `r2i`: it goes on with what there is."""
         job = self.jobs[number]
@@ -138,7 +143,7 @@ def write(plan: Plan, standings: Sequence[tuple[Attempt, str]]) -> None:
     text = json.dumps({"start": plan.start, "jobs": jobs}, indent=1) + "\n"
     path = plan.folder / NAME
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        whole_files.replace(path, text.encode())
+        whole_files.replace(path, text.encode(), many=True)  # `status` does so, too
 
 
 def attempts(plan: Plan) -> list[Attempt]:
@@ -185,9 +190,11 @@ def state(plan: Plan, number: int, attempt: Attempt) -> str:
         return RUNNING
     if _queued(plan, number).exists():
         return WAITING
+    if not attempt.attempt:
+        return WAITING
     code = attempt.exit_code
-    if code is None:  # one that began and is not there was killed
-        return STOPPED if attempt.attempt and not _is_beginning(attempt) else RUNNING if attempt.attempt else WAITING
+    if code is None:  # if it is not there, it was killed
+        return RUNNING if _is_beginning(attempt) else STOPPED
     if code == 0:
         return DONE
     if signals.is_stop(code):
@@ -228,7 +235,7 @@ def _note(plan: Plan, number: int, attempt: Attempt) -> None:
     path = _noted(plan, number)
     rundir.make(path.parent)
     try:
-        whole_files.replace(path, json.dumps(dataclasses.asdict(attempt)).encode())
+        whole_files.replace(path, json.dumps(dataclasses.asdict(attempt)).encode(), many=True)
     except OSError as error:
         cli.fail(f"cannot write {path}: {error.strerror or error}", cli.SAVE_FAILED)
 

@@ -6,6 +6,7 @@ what is lost with a node, or fails, is given to Ray anew, and goes on from its l
 
 import contextlib
 import dataclasses
+import importlib.util
 import logging
 import os
 import signal
@@ -71,9 +72,7 @@ class Ray:
             os.environ.setdefault(name, value)
         if not self.address and "RAY_AUTH_MODE" not in os.environ:  # else Ray leaves a token of its own in the home
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2}
-        try:
-            import ray  # noqa: F401
-        except ImportError:
+        if importlib.util.find_spec("ray") is None:
             cli.fail("--on ray needs the extra 'ray': pip install 'r2i-jit[ray]'")
         if self.address:
             _refuse_silent(self.address)

@@ -105,7 +105,7 @@ class Jobs:
         kind = ray.remote(num_cpus=self.given["CPU"], num_gpus=self.given["GPU"], max_restarts=0, max_concurrency=2)
         actor = kind(on_node.Job).remote()
         place = actor.place.remote()
-        return {actor.run.remote(order): _Running(turn, actor, place, self._checkpoint(turn.number))}
+        return {actor.run.remote(order): _Running(turn, actor, place, self.plan.checkpoint(turn.number))}
 
     def _outcome(
         self, reference: Any, one: _Running, stop: signals.StopSignal
@@ -117,7 +117,7 @@ class Jobs:
         if stop.number is not None and (code is None or signals.is_stop(code)):
             return engines.Ended(turn.number, stop.exit_code, "stopped", True), None
         if code is None:
-            lost = 1 if self._checkpoint(turn.number) > one.checkpoint else turn.lost + 1
+            lost = 1 if self.plan.checkpoint(turn.number) > one.checkpoint else turn.lost + 1
             where = _place(one.place)
             if lost <= _LOST:
                 cli.note(f"{name}: lost with its node{where}; it goes on where there is another one")
@@ -130,11 +130,6 @@ class Jobs:
             cli.note(f"{name}: {said}; trying again")
             return None, turn._replace(failed=turn.failed + 1)
         return engines.Ended(turn.number, code, said, False), None
-
-    def _checkpoint(self, number: int) -> int:
-        """Return the step of a job's last checkpoint, -1 if there is none."""
-        folder = self.plan.run_dir(number) / "checkpoints"
-        return max((int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal()), default=-1)
 
 
 def _code(reference: Any) -> int | None:

@@ -18,14 +18,6 @@ def units(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
     return in_order(suite, there + registry.together([env_id for env_id in env_ids if env_id not in had]))
 
 
-def make(out: Path) -> None:
-    """Make the folder of the runs; exit 2 if that fails."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        cli.fail(f"cannot write to --out-dir {out}: {error.strerror or error}")
-
-
 def print_report(suite: str, out: Path) -> None:
     """Print a suite's own scores, where it has some and there are episodes, and write them into the folder `report`."""
     if suite != "bsuite":
@@ -46,7 +38,7 @@ def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int
     from experiments.running.display import table
     from experiments.running.rundir import replace_text
 
-    runs = in_folder(suite, out, env_ids)
+    runs = in_folder(suite, out, env_ids, damaged=True)
     entries = [found for env_id in runs for found in of_run(out, env_id, failures.get(env_id))]
     replace_text(out / "results.json", json.dumps(entries, indent=2) + "\n")
     columns = ["environment", "return", "score", "steps", "random", "best known"]
@@ -55,14 +47,24 @@ def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int
     return text
 
 
-def in_folder(suite: str, out: Path, env_ids: Sequence[str]) -> list[str]:
-    """Return the environments that were asked for and those that there are runs of, in the registry's order."""
-    from experiments.running import rundir
+def in_folder(suite: str, out: Path, env_ids: Sequence[str], damaged: bool = False) -> list[str]:
+    """Return the environments that were asked for and those that there are runs of, in the registry's order.
 
-    there = [rundir.load(path.parent)[0].env for path in sorted(out.glob("*/run.json"))]
+    `damaged` says that a run that does not read is passed over; otherwise it is an error of the user (exit 2).
+    """
+    from experiments.running import rundir
+    from experiments.running.runinfo import RunFileError
+
+    had = []
+    for path in sorted(out.glob("*/run.json")):
+        try:
+            had.append(rundir.read(path.parent)[0].env)
+        except RunFileError as error:
+            if not damaged:
+                cli.fail(error)
     there = [
         env_id
-        for env_id in there
+        for env_id in had
         if (not suite or env_id.startswith(f"{suite}/")) and rundir.is_run(folder(out, env_id))
     ]
     return in_order(suite, list(dict.fromkeys([*env_ids, *there])))

@@ -77,11 +77,11 @@ def _wait_for(path: Path) -> None:
 def run(found: plan.Plan, number: int, max_seconds: float | None, must_learn: bool = False) -> int:
     """Run a job, from the folder in which it was launched if that is there, and return its exit code."""
     attempt = plan.begin(found, number)
-    before = _saved(found, number)
+    before = found.checkpoint(number)
     code = 1  # of an error that is nobody's word
     try:
         code = _command(found, number, max_seconds)
-        if must_learn and code == cli.AGAIN and _saved(found, number) <= before:
+        if must_learn and code == cli.AGAIN and found.checkpoint(number) <= before:
             cli.note("error: the time was over before anything new was saved; the job needs more (--time)")
             code = 1
     finally:
@@ -113,12 +113,6 @@ def _leaving() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _saved(found: plan.Plan, number: int) -> int:
-    """Return the step of a job's last checkpoint, -1 if there is none."""
-    folder = found.run_dir(number) / "checkpoints"
-    return max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=-1)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 MOST = 2 * 2**30  # bytes
 _EVERY = 24 * 3600  # seconds between two looks at how large it is
 _LOOKED = "last-looked"
+_kept = set[Path]()  # of which this process hears the warnings
 _WARNING = "Error reading persistent compilation cache entry"
 
 
@@ -24,6 +25,9 @@ def keep(folder: Path) -> None:
     """Keep the folder bounded, and whole from now on."""
     with contextlib.suppress(OSError):  # a run does not hang on it
         _bound_now_and_then(folder)
+    if folder in _kept:
+        return
+    _kept.add(folder)
     shown = warnings.showwarning
 
     def show(message: Any, *args: Any, **more: Any) -> None:

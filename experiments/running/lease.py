@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from r2i_jit import whole_files
+
 EXPIRES = 120.0  # seconds after its last renewal
 RENEWED = 20.0  # seconds between two
 SETTLES = 1.0  # seconds until of several that take an expired one all see who was last
@@ -55,20 +57,15 @@ def is_held(path: Path) -> bool:
 
 
 def _take(path: Path, own: str) -> None:
-    note = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    note.write_text(own, encoding="utf-8")
     try:
-        try:
-            os.link(note, path)  # fails if it is there, however many try at once
-        except FileExistsError:
-            if is_held(path):
-                raise Taken(_holder(path)) from None
-            note.replace(path)
-            time.sleep(SETTLES)
-            if path.read_text(encoding="utf-8") != own:
-                raise Taken(_holder(path)) from None
-    finally:
-        note.unlink(missing_ok=True)
+        return whole_files.create(path, own.encode())
+    except FileExistsError:
+        if is_held(path):
+            raise Taken(_holder(path)) from None
+    whole_files.replace(path, own.encode(), many=True)
+    time.sleep(SETTLES)
+    if path.read_text(encoding="utf-8") != own:
+        raise Taken(_holder(path))
 
 
 def _holder(path: Path) -> str:

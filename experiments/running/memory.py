@@ -35,31 +35,35 @@ def fit_replay(config: Config, buffers: float, bytes_per_step: float) -> Config:
       buffers: how many there are on a device; a half, say, where each is spread over two.
       bytes_per_step: what one stored step takes.
     """
-    import jax
-
     if not bytes_per_step:  # what is played is learned from at once
         return config
-    kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
-    limit = device_bytes()
-    affordable = int(_REPLAY_SHARE[kind] * limit / (bytes_per_step * buffers))
+    affordable = int(_for_replay() / (bytes_per_step * buffers))
     least = config.loop.num_envs * config.replay.sequence_length
     if config.replay.capacity <= affordable or affordable < least:  # what is still too large is refused
         return config
     note(
-        f"replay.capacity={affordable} for {config.replay.capacity}: {_REPLAY_SHARE[kind]:.0%} of the device's "
-        f"{limit / 1e9:.1f} GB (set it to choose another)"
+        f"replay.capacity={affordable} for {config.replay.capacity}: {_share():.0%} of the device's "
+        f"{device_bytes() / 1e9:.1f} GB (set it to choose another)"
     )
     return dataclasses.replace(config, replay=dataclasses.replace(config.replay, capacity=affordable))
 
 
 def seeds_that_fit(config: Config, bytes_per_step: float) -> int:
     """Return how many buffers of the size that a config asks for fit the device beside everything else; at least 1."""
-    import jax
-
     if not bytes_per_step:  # what is played is learned from at once
         return 4096
-    kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
-    return max(1, int(_REPLAY_SHARE[kind] * device_bytes() / (bytes_per_step * config.replay.capacity)))
+    return max(1, int(_for_replay() / (bytes_per_step * config.replay.capacity)))
+
+
+def _for_replay() -> float:
+    """Return the bytes of the device that replay may take."""
+    return _share() * device_bytes()
+
+
+def _share() -> float:
+    import jax
+
+    return _REPLAY_SHARE["cpu" if jax.default_backend() == "cpu" else "accelerator"]
 
 
 def refuse_too_large(shapes: Any, num_seeds: int, memories: int = 1, each: int = 1) -> None:

@@ -172,16 +172,22 @@ def write(path: Path, config: Config, info: RunInfo) -> None:
     replace_text(path / "run.json", info.to_json())
 
 
-def renew(path: Path, info: RunInfo) -> None:
-    """Write run.json where it says something else, as of a run that is now to be longer; exit 4 if that fails."""
+def renew(path: Path, info: RunInfo, many: bool = False) -> None:
+    """Write run.json where it says something else, as of a run that is now to be longer; exit 4 if that fails.
+
+    `many` as of `replace_text`.
+    """
     if runinfo.read(path / "run.json") != info:
-        replace_text(path / "run.json", info.to_json())
+        replace_text(path / "run.json", info.to_json(), many)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one, so that a kill leaves the old text or the new; exit 4 if that fails."""
+def replace_text(path: Path, text: str, many: bool = False) -> None:
+    """Write a file through a temporary one, so that a kill leaves the old text or the new; exit 4 if that fails.
+
+    `many` says that several processes may do so at the same time.
+    """
     try:
-        whole_files.replace(path, text.encode())
+        whole_files.replace(path, text.encode(), many=many)
     except OSError as error:
         fail(f"cannot write {path}: {error.strerror or error}", SAVE_FAILED)
 

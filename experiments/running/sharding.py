@@ -4,15 +4,15 @@ The first of them to begin writes what the whole run is, and the others take tha
 else is shared (`r2i_jit.shards`).
 """
 
+import contextlib
 import dataclasses
-import os
 import time
 from argparse import Namespace
 from pathlib import Path
 
 from experiments.running import asking, cli, rundir
 from experiments.running.runinfo import RunInfo
-from r2i_jit import shards
+from r2i_jit import shards, whole_files
 from r2i_jit.config import Config
 
 
@@ -76,17 +76,9 @@ def found(path: Path, config: Config, whole: RunInfo) -> tuple[Config, RunInfo]:
 
 def _write_once(path: Path, text: str) -> None:
     """Write a file whole, unless it is there."""
-    own = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
-        own.write_text(text, encoding="utf-8")
-        try:
-            os.link(own, path)  # of several at once one succeeds, on network file systems too
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links
-            if not path.exists():
-                own.replace(path)
-        own.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            whole_files.create(path, text.encode())
     except OSError as error:
         cli.fail(f"cannot write {path}: {error.strerror or error}", cli.SAVE_FAILED)
 
@@ -95,4 +87,5 @@ def lengthen(path: Path, info: RunInfo) -> None:
     """Note in the whole run that it is to be as long as this part of it, if that is longer."""
     _, whole = rundir.load(path)
     minutes = max(whole.minutes, info.minutes) if whole.minutes and info.minutes else None
-    rundir.renew(path, dataclasses.replace(whole, steps=max(whole.steps, info.steps), minutes=minutes))
+    longer = dataclasses.replace(whole, steps=max(whole.steps, info.steps), minutes=minutes)
+    rundir.renew(path, longer, many=True)

@@ -140,7 +140,9 @@ class Controller:
             return
         passed = time.monotonic() - task.began
         limit = seconds(self._options["time"]) if "time" in self._options else None
-        shell, notice = re.fullmatch(r"(B:)USR1@(\d+)", self._options["signal"]).groups()  # type: ignore[union-attr]
+        asked = re.fullmatch(r"(B:)USR1@(\d+)", self._options["signal"])
+        assert asked is not None
+        shell, notice = asked.groups()
         near = self._told(task, "near") or bool(limit and passed > limit - int(notice))
         if near and shell and not task.warned:
             task.process.send_signal(signal.SIGUSR1)

@@ -16,19 +16,7 @@ from experiments import sweep
 from experiments.running import cli, display, memory
 from r2i_jit.config import Config
 
-ENTRY_POINTS = (
-    "train",
-    "sweep",
-    "search",
-    "suite",
-    "launch",
-    "compare",
-    "evaluate",
-    "plot",
-    "play",
-    "record",
-    "smoke",
-)
+ENTRY_POINTS = ("train", "sweep", "search", "suite", "launch", "compare", "evaluate", "plot", "play", "record", "smoke")
 
 
 def error_line(capsys: pytest.CaptureFixture) -> str:

@@ -169,7 +169,27 @@ def test_the_time_is_over_and_the_same_launch_goes_on(launched, tmp_path, monkey
 
 
 @pytest.mark.heavy
-def test_what_fails_is_named_and_left(launched, tmp_path, capsys):
+def test_what_fails_is_named_and_the_others_are_done(launched, tmp_path, monkeypatch, capsys):
+    whole = pool.run
+    poisoned = []
+
+    def poison(jobs, *words):
+        """Let the first job's process find a run that does not read."""
+        if not poisoned:
+            poisoned.append((tmp_path / "out" / "A").mkdir())
+            (tmp_path / "out" / "A" / "run.json").write_text("{")
+        return whole(jobs, *words)
+
+    monkeypatch.setattr(pool, "run", poison)
+    assert launched("--out-dir", "out", "suite", "fake", *SHORT) == 1
+    shown = capsys.readouterr()
+    assert "A: failed (exit 2: out" not in shown.out and "A: failed (exit 2: " in shown.err
+    assert shown.err.splitlines()[-1] == "A: failed" and "B: done" in shown.err
+    assert states(tmp_path / "out") == [("failed", 1, 2), ("done", 1, 0)]
+
+
+@pytest.mark.heavy
+def test_a_folder_of_something_else_and_damaged_runs_are_refused(launched, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "A").write_text("not a folder")
     assert launched("--out-dir", "out", "suite", "fake", *SHORT) == cli.USAGE

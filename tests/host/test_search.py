@@ -10,17 +10,16 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 
-optuna = pytest.importorskip("optuna")
-JournalFileBackend = optuna.storages.journal.JournalFileBackend
-
-from experiments.searching import journal, samplers, settings  # noqa: E402
-from r2i_jit import whole_files  # noqa: E402
-from r2i_jit.checkpoint import Checkpoints  # noqa: E402
-from tests.host.fake import FakeTrainer  # noqa: E402
-from tests.host.test_cli import error_line, last_error  # noqa: E402
-from tests.host.test_kill import wait_for  # noqa: E402
+from experiments.searching import journal, samplers, settings
+from r2i_jit import whole_files
+from r2i_jit.checkpoint import Checkpoints
+from tests.host.fake import FakeTrainer
+from tests.host.test_cli import error_line, last_error
+from tests.host.test_kill import wait_for
 
 SPACE = ["--param", "hypers.model_lr=1e-4:1e-1:log", "hypers.actor_lr=0:1"]
 # 120 steps are the first chunk of the stand-in after its random play, 200 the third.

@@ -6,14 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-pytest.importorskip("optuna")
-
-import r2i_jit  # noqa: E402
-from experiments import search  # noqa: E402
-from experiments.searching import rows  # noqa: E402
-from tests.agents import small_config  # noqa: E402
-from tests.host import little_games  # noqa: E402
-from tests.trees import assert_same, leaves  # noqa: E402
+import r2i_jit
+from experiments import search
+from experiments.searching import rows
+from tests.agents import small_config
+from tests.host import little_games
+from tests.trees import assert_same, leaves
 
 LRS = (1e-3, 3e-3, 1e-2)
 
