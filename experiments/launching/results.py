@@ -63,9 +63,7 @@ def in_folder(suite: str, out: Path, env_ids: Sequence[str], damaged: bool = Fal
             if not damaged:
                 cli.fail(error)
     there = [
-        env_id
-        for env_id in had
-        if (not suite or env_id.startswith(f"{suite}/")) and rundir.is_run(folder(out, env_id))
+        env_id for env_id in had if (not suite or env_id.startswith(f"{suite}/")) and rundir.is_run(folder(out, env_id))
     ]
     return in_order(suite, list(dict.fromkeys([*env_ids, *there])))
 

@@ -53,7 +53,10 @@ def call(model, params, method, *args):
     return model.apply({"params": params}, *args, method=method)
 
 
-@pytest.fixture(scope="module", params=["sequential-bilinear-learned-latent", "chunked-zoh-zeros-change"])
+KINDS = [pytest.param("sequential-bilinear-learned-latent", marks=pytest.mark.heavy), "chunked-zoh-zeros-change"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def agent(request):
     scan, discretization, initial, reads = request.param.split("-")
     model, params = build(

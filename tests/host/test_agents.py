@@ -20,7 +20,7 @@ def test_the_command_line_offers_the_agents_that_there_are():
     assert cli.AGENTS == AGENTS
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["tiny", *(pytest.param(size, marks=pytest.mark.heavy) for size in SIZES[1:])])
 @pytest.mark.parametrize("env", ["popgym/RepeatPreviousEasy", "popgym/ConcentrationEasy", "gymnax/Pendulum-v1"])
 def test_dreamerv3_is_the_rules_configuration_with_a_memory_as_large(size, env):
     """Nothing but the world model's kind and width differs, and its recurrence has the S3M's parameters within 15 %."""
@@ -38,7 +38,7 @@ def test_dreamerv3_is_the_rules_configuration_with_a_memory_as_large(size, env):
     assert abs(sizes[1] / (sizes[0] + gates) - 1) < 0.15
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["tiny", *(pytest.param(size, marks=pytest.mark.heavy) for size in SIZES[1:])])
 @pytest.mark.parametrize("env", ["popgym/RepeatPreviousEasy", "popgym/ConcentrationEasy", "gymnax/Pendulum-v1"])
 def test_ppo_has_the_memory_of_the_agent_it_is_compared_with(size, env):
     """`ppo-gru` DreamerV3's and `ppo-s5` R2I's, each as wide; neither has a replay or the world model's settings."""

@@ -255,6 +255,7 @@ def test_resuming_what_was_never_started_starts_it(fake, capsys):
     assert "resumed new at step 200" in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_a_run_of_which_every_member_diverges_stops_with_5_and_keeps_the_last_checkpoint(fake, capsys, monkeypatch):
     monkeypatch.setenv("FAKE_NAN_AT", "400")
     monkeypatch.setenv("FAKE_NAN_MEMBERS", "2")

@@ -86,6 +86,7 @@ def test_films_are_made_as_steps_pass_and_change_nothing(fake, drawn):
     assert board_images("filmed") == [(step, 320, 200) for step in wanted]
 
 
+@pytest.mark.heavy
 def test_a_resumed_run_has_the_films_of_one_that_was_not(fake, drawn):
     """It remembers how often, unless told otherwise, and draws TensorBoard's anew."""
     assert fake("fake", "--steps", 600, "--run-dir", "run", "--record-every", EVERY) == 0

@@ -91,7 +91,9 @@ NAMED = ("--env", "corridor:Corridor")
 REGISTERED = ("--env", "mine/Corridor", "--import", "my_module")
 
 
-@pytest.mark.parametrize(("words", "imports"), [(NAMED, []), (REGISTERED, ["my_module"])])
+@pytest.mark.parametrize(
+    ("words", "imports"), [(NAMED, []), pytest.param(REGISTERED, ["my_module"], marks=pytest.mark.heavy)]
+)
 def test_a_run_is_started_resumed_and_evaluated_from_anywhere(fakes, home, moved, capsys, words, imports):
     assert fakes(*words, *RUN) == 0
     run = home / "run"
@@ -230,6 +232,7 @@ def test_every_other_command_says_it_in_one_line_too(home, capsys, main, words, 
     assert expected in error_line(capsys)
 
 
+@pytest.mark.heavy
 def test_the_script_finds_a_module_in_the_current_folder(home):
     """A script's folder is Python's first, not the person's."""
     code = "import sys; sys.argv[0] = 'r2i'; from experiments.play import main; sys.exit(main(sys.argv[1:]))"

@@ -14,6 +14,7 @@ from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
 
 
+@pytest.mark.heavy
 def test_a_suite_becomes_one_table_and_goes_on_where_it_was_stopped(fakes, tmp_path, capsys):
     words = ["suite", "fake", "--out-dir", "out", "--steps", "200", "--seeds", "2", "--set", "model.deter=8"]
     assert fakes(*words, "--only", "A") == 0

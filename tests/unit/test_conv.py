@@ -39,7 +39,7 @@ def test_values_and_gradients_are_the_librarys(ours, library, height, width):
         np.testing.assert_allclose(mine, theirs, atol=1e-3)
 
 
-@pytest.mark.parametrize("net", ["convolutions", "patches"])
+@pytest.mark.parametrize("net", [pytest.param("convolutions", marks=pytest.mark.heavy), "patches"])
 def test_every_pixel_reaches_the_code_and_every_feature_the_picture(net):
     image = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3), jnp.float32) - 0.5
     feature = jax.random.normal(jax.random.key(1), (1, 9), jnp.float32)

@@ -29,7 +29,7 @@ def games(monkeypatch):
     little_games.register(monkeypatch)
 
 
-@pytest.mark.parametrize("env_id", KINDS)
+@pytest.mark.parametrize("env_id", [*list(KINDS)[:-1], pytest.param("memory_maze/9x9", marks=pytest.mark.heavy)])
 def test_an_agent_is_built_without_its_environment(env_id, monkeypatch):
     config = small_config(env_id)
     trainer = Trainer(config)

@@ -28,7 +28,9 @@ def play(seed=0):
     return np.concatenate(groups, -1).astype(np.uint8), action, is_first
 
 
-@pytest.fixture(scope="module", params=[CONFIG, CHANGES], ids=["latent", "change"])
+@pytest.fixture(
+    scope="module", params=[CONFIG, pytest.param(CHANGES, marks=pytest.mark.heavy)], ids=["latent", "change"]
+)
 def built(request):
     model = WorldModel(request.param.model, PARTS)
     params = jax.jit(model.init)(jax.random.key(0), *play(), jax.random.key(1))["params"]

@@ -86,6 +86,7 @@ def test_the_action_at_the_contexts_end_leads_to_the_first_predicted_latent(buil
     assert_close(found.prediction, apply(built, WorldModel.reconstruct, found.latent))
 
 
+@pytest.mark.heavy
 def test_without_a_key_every_latent_is_the_most_likely_one(built, episodes):
     found = open_loop(*built, *episodes, C, None)
     prepared = apply(built, WorldModel.prepare)

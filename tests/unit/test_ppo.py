@@ -159,6 +159,7 @@ def test_before_the_first_update_its_slope_is_the_policy_gradient(built):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), slope, expected)
 
 
+@pytest.mark.heavy
 def test_what_leads_nowhere_changes_nothing_and_what_is_clipped_teaches_the_policy_nothing(built):
     agent, state, played = built
     loss = partial(agent.loss, hypers=agent.config.hypers.replace(entropy_scale=0.0, value_scale=0.0))

@@ -32,7 +32,9 @@ def products(jaxpr):
     return [(equation.params["precision"], equation.outvars[0].aval.dtype.name) for equation in found]
 
 
-@pytest.mark.parametrize(("precision", "wanted"), [("float32", "HIGHEST"), ("bfloat16", "HIGH")])
+@pytest.mark.parametrize(
+    ("precision", "wanted"), [pytest.param("float32", "HIGHEST", marks=pytest.mark.heavy), ("bfloat16", "HIGH")]
+)
 def test_the_sequence_models_products_are_as_exact_as_what_they_read(precision, wanted):
     agent, state = build(precision)
     play = jnp.zeros((N, T, 4), jnp.uint8), jnp.zeros((N, T, A), jnp.float32), jnp.zeros((N, T), bool)
@@ -51,7 +53,8 @@ def test_the_sequence_models_products_are_as_exact_as_what_they_read(precision, 
     assert {one for pair in asked for one in pair} == {wanted}
 
 
-@pytest.mark.parametrize("discrete", [True, pytest.param(False, marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("discrete", [False, True])
 def test_imagining_with_kernels_cast_once_is_imagining_with_the_parameters(monkeypatch, discrete):
     """Values, and the gradient through the actions: it is summed over the steps in float32."""
     agent, state = build("bfloat16", discrete)

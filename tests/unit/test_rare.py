@@ -23,6 +23,7 @@ def loss(parts, prediction, obs, config=UNEXPLAINED):
     return observation_loss(config, parts, prediction, obs)
 
 
+@pytest.mark.heavy
 @settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**31 - 1),

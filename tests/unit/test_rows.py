@@ -25,6 +25,7 @@ def loops(compiled):
     return compiled.as_text().count(" while(")
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 23), st.integers(1, 8), st.integers(0, 2**31))
 def test_blocks_give_what_a_vmap_gives(count, block, seed):

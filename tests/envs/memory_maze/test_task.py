@@ -166,6 +166,7 @@ def test_shapes_and_dtypes_stay_those_promised(size, kwargs):
     assert (stepped[2].dtype, stepped[3].dtype) == (jnp.float32, bool)
 
 
+@pytest.mark.heavy
 def test_the_original_observation_is_a_framed_picture():
     env = MemoryMaze(9, samples=1)
     obs, state = jax.jit(env.reset_env)(jax.random.key(3), env.default_params)
