@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("compare"), __doc__)
     parser.add_argument("suite", help="a suite of environments, such as popgym")
-    parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite>-<size>-compare")
+    parser.add_argument("--out-dir", type=cli.path, metavar="DIR", help="default: runs/<suite>-<size>-compare")
     parser.add_argument(
         "--agents", nargs="+", choices=cli.AGENTS, default=list(cli.AGENTS), metavar="AGENT",
         help=f"what is trained (default: {' '.join(cli.AGENTS)})",

@@ -14,7 +14,7 @@ from experiments.running import cli, process, restoring, startup
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("evaluate"), __doc__)
-    parser.add_argument("run_dir", type=Path, help=restoring.WHAT)
+    parser.add_argument("run_dir", type=cli.path, help=restoring.WHAT)
     parser.add_argument(
         "--episodes", type=cli.whole(1, 10**6), default=128, metavar="N", help="per seed (default: %(default)s)"
     )

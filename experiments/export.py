@@ -6,7 +6,6 @@ directory. Nothing in it is ever unpickled.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from experiments.running import cli, process, restoring, startup
 
@@ -14,8 +13,8 @@ from experiments.running import cli, process, restoring, startup
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("export"), __doc__)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a run directory")
-    parser.add_argument("file", type=Path, metavar="FILE", help="where to, such as agent.safetensors")
+    parser.add_argument("run_dir", type=cli.path, metavar="RUN_DIR", help="a run directory")
+    parser.add_argument("file", type=cli.path, metavar="FILE", help="where to, such as agent.safetensors")
     restoring.add_choice_arguments(parser)
     args = parser.parse_args(argv)
 

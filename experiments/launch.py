@@ -11,6 +11,7 @@ checkpoint, then named and left; the others are unharmed (exit code 1 at the end
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("launch"), __doc__)
     parser.add_argument("--on", choices=ENGINES, default="local", help="where the jobs run (default: local)")
-    parser.add_argument("--out-dir", type=Path, metavar="DIR", help="default: runs/<suite or env>-launch")
+    parser.add_argument("--out-dir", type=cli.path, metavar="DIR", help="default: runs/<suite or env>-launch")
     parser.add_argument("--shards", type=cli.whole(1, 4096), metavar="N", help="of each run's seeds")
     parser.add_argument(
         "--jobs", type=cli.whole(1, 4096), metavar="N", help="at a time (default: local one a core or card, slurm any)"
@@ -55,9 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out_dir or rundir.RUNS / f"{_name(asked)}-launch"
     jobs = expanding.jobs(args.command, asked, args.shards)
     found = plan.Plan(out, os.getcwd(), tuple(jobs))
-    _write(found)
+    _check(found)
+    rundir.make(out)
     go_on = shlex.join([*cli.program("launch").split(), *(sys.argv[1:] if argv is None else argv)])
-    return _run(found, engine, engines.Options(args.jobs, args.retries, args.max_time), go_on, asked.suite)
+    with rundir.lock(out):
+        _write(found, _check(found))  # again, now that no other launch can fill it
+        return _run(found, engine, engines.Options(args.jobs, args.retries, args.max_time), go_on, asked.suite)
 
 
 def _refuse_others(parser: cli.Parser, args: Any) -> None:
@@ -73,29 +77,44 @@ def _name(asked: Any) -> str:
     return (asked.suite or asked.env).replace("/", "-").replace(":", "-")
 
 
-def _write(wanted: plan.Plan) -> None:
-    """Write the plan into its folder; exit 2 if another one lies there, or runs that were started otherwise."""
+def _check(wanted: plan.Plan) -> plan.Plan | None:
+    """Return the plan that lies in the folder, if one does; exit 2 if it is another, or runs were started otherwise.
+
+    A run that does not read is left to its own job, which will say so.
+    """
     from experiments.running import asking, rundir
     from experiments.running.runinfo import RunFileError
 
     before = None
-    if (wanted.folder / plan.NAME).exists():
-        try:
+    try:
+        if (wanted.folder / plan.NAME).exists():
             before = plan.read(wanted.folder)
-        except RunFileError as error:
-            cli.fail(error)
-        if difference := plan.difference(before, wanted):
-            cli.fail(f"{wanted.folder} was launched otherwise ({difference}); choose another --out-dir")
-    elif wanted.folder.exists() and any(wanted.folder.iterdir()):
-        cli.fail(f"{wanted.folder} is not empty and has no {plan.NAME}; choose another --out-dir")
+            if difference := plan.difference(before, wanted):
+                cli.fail(f"{wanted.folder} was launched otherwise ({difference}); choose another --out-dir")
+        elif wanted.folder.exists() and {entry.name for entry in wanted.folder.iterdir()} - rundir.LOCKS:
+            cli.fail(f"{wanted.folder} is not empty and has no {plan.NAME}; choose another --out-dir")
+    except RunFileError as error:
+        cli.fail(error)
+    except OSError as error:
+        is_file = wanted.folder.exists() and not wanted.folder.is_dir()
+        cli.fail(
+            f"--out-dir {wanted.folder} {'is a file' if is_file else f'cannot be read: {error.strerror or error}'}"
+        )
     for job in wanted.jobs:
         path = wanted.folder / job.folder
         if rundir.is_run(path):
             own = expanding.parse_job(job)
-            saved, info = rundir.load(path)
+            try:
+                saved, info = rundir.read(path)
+            except RunFileError:
+                continue
             if changed := rundir.changes(own, saved, info, asking.typed_config(own, saved, info)):
                 cli.fail(f"{path} was started otherwise ({'; '.join(changed)}); choose another --out-dir")
-    rundir.make(wanted.folder)
+    return before
+
+
+def _write(wanted: plan.Plan, before: plan.Plan | None) -> None:
+    """Write the plan into its folder, in which there was another, or None."""
     if before is not None:
         plan.begin_anew(before, wanted)
     plan.refresh(wanted)
@@ -135,6 +154,7 @@ def _print_tables(found: plan.Plan, standings: Sequence[tuple[plan.Attempt, str]
     """Print and write the table of each folder of runs: one for every combination of sizes."""
     from experiments.launching import results
     from experiments.running import rundir
+    from experiments.running.runinfo import RunFileError
 
     folders: dict[Path, dict[str, int]] = {}
     for number, (attempt, state) in enumerate(standings):
@@ -143,7 +163,8 @@ def _print_tables(found: plan.Plan, standings: Sequence[tuple[plan.Attempt, str]
         if state in (plan.FAILED, plan.DIVERGED) and attempt.exit_code:
             own[expanding.parse_job(found.jobs[number]).env] = attempt.exit_code
         elif rundir.is_run(path):
-            own.setdefault(rundir.load(path)[0].env, 0)
+            with contextlib.suppress(RunFileError):
+                own.setdefault(rundir.read(path)[0].env, 0)
     for path, own in folders.items():
         failures = {env_id: code for env_id, code in own.items() if code}
         title = f"{path.relative_to(found.folder)}:\n" if path != found.folder else ""

@@ -87,7 +87,9 @@ def _arguments(argv: Sequence[str] | None) -> Any:
         help="of --actions, where images are shown in a terminal: actions per second (default: 4)",
     )  # fmt: skip
     parser.add_argument("--keys", action="store_true", help="one key is one action, without Enter (arrows too)")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write what was played there, for --actions @FILE")
+    parser.add_argument(
+        "--save", type=cli.path, metavar="FILE", help="write what was played there, for --actions @FILE"
+    )
     args = parser.parse_args(argv)
     for option in ("steps", "fps"):
         if getattr(args, option) is not None and args.actions is None:

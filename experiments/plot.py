@@ -17,16 +17,16 @@ from experiments.running import cli, process
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("plot"), __doc__)
-    parser.add_argument("run_dirs", type=Path, nargs="*", metavar="RUN_DIR", help="several are compared")
+    parser.add_argument("run_dirs", type=cli.path, nargs="*", metavar="RUN_DIR", help="several are compared")
     parser.add_argument(
-        "--from", dest="files", type=Path, nargs="+", action="extend", default=[], metavar="JSON",
+        "--from", dest="files", type=cli.path, nargs="+", action="extend", default=[], metavar="JSON",
         help="files that --save-scores wrote, beside the runs or in their place",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="PNG",
+        "--out", type=cli.path, metavar="PNG",
         help="default: RUN_DIR/plots/learning_curve.png, for one file ./FILE.png, for several ./learning_curves.png",
     )  # fmt: skip
-    parser.add_argument("--save-scores", type=Path, metavar="JSON", help="write the runs' curves into a file, too")
+    parser.add_argument("--save-scores", type=cli.path, metavar="JSON", help="write the runs' curves into a file, too")
     group = parser.add_argument_group("what --save-scores says of the runs, where their files do not tell it")
     group.add_argument("--command", metavar="TEXT", help="what trained them")
     group.add_argument("--machine", metavar="TEXT", help="where they were trained")

@@ -74,7 +74,7 @@ def _parser() -> cli.Parser:
     )
     parser.add_argument("--sampled", action="store_true", help="draw samples of the world model's latents")
     parser.add_argument(
-        "--out", type=Path, metavar="GIF|MP4|PNG", help="default: RUN_DIR/plots/episode.gif or episode.gif"
+        "--out", type=cli.path, metavar="GIF|MP4|PNG", help="default: RUN_DIR/plots/episode.gif or episode.gif"
     )
     parser.add_argument(
         "--fps", type=cli.whole(1, 50), metavar="N",

@@ -25,10 +25,12 @@ from experiments.running import cli, process
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("report"), __doc__)
-    parser.add_argument("paths", type=Path, nargs="+", metavar="SET", help="a run, a folder of runs, or a scores file")
+    parser.add_argument(
+        "paths", type=cli.path, nargs="+", metavar="SET", help="a run, a folder of runs, or a scores file"
+    )
     parser.add_argument("--names", nargs="+", metavar="NAME", help="what the sets are called (default: their folders)")
     parser.add_argument("--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="what was reached after N steps")
-    parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="default: ./report")
+    parser.add_argument("--out", type=cli.path, default=Path("report"), metavar="DIR", help="default: ./report")
     args = parser.parse_args(argv)
     paths = cli.once(args.paths)
     if args.names is not None and len(args.names) != len(paths):

@@ -14,7 +14,6 @@ docs/search.md has the order of training, what it saves and what the files are.
 
 import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 
 from experiments.running import cli, process, signals, startup
 
@@ -81,7 +80,7 @@ def _add_arguments(parser: cli.Parser) -> None:
         help="default: 60, longer for a large state (200 s per GB); a search that is stopped saves in any case",
     )  # fmt: skip
     parser.add_argument(
-        "--out-dir", type=Path, metavar="DIR",
+        "--out-dir", type=cli.path, metavar="DIR",
         help="default: runs/<env>-<size>-search, with the agent where it is not R2I",
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Say how runs stand: `r2i status runs/popgym-tiny-suite`. Read from the files alone, of runs that go on, too.
 
-Each folder is a run, or has runs below it, as `suite`, `compare` and `launch` make them (default: ./runs). Of a run in
-shards each shard has a line.
+Each folder is a run or a search, or has some below it, as `suite`, `compare` and `launch` make them (default: ./runs).
+Of a run in shards each shard has a line; of a search its trials are counted.
 
 Printed are every run's state, members, steps, and the mean return of its last evaluation over its members:
 
@@ -38,7 +38,9 @@ class Standing(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("status"), __doc__)
-    parser.add_argument("folders", type=Path, nargs="*", default=[Path("runs")], metavar="DIR", help="default: runs")
+    parser.add_argument(
+        "folders", type=cli.path, nargs="*", default=[Path("runs")], metavar="DIR", help="default: runs"
+    )
     args = parser.parse_args(argv)
     from experiments.running.display import table
 
@@ -68,6 +70,8 @@ def below(folder: Path) -> list[Standing]:
     codes |= {path: code for path, code, _ in launched}
     planned = {path: state for path, _, state in launched}
     standings = [_of_run(path, codes.get(path), planned.get(path)) for path in sorted({*parts, *codes})]
+    searches = {*folder.glob("search.json"), *folder.glob("*/search.json")}
+    standings += [_of_search(path.parent) for path in sorted(searches)]
     if not standings:
         cli.fail(f"there is no run in {folder}")
     return standings
@@ -155,6 +159,28 @@ def _of_run(path: Path, failure: int | None, planned: str | None = None) -> Stan
     members = f"{len(info.members)}" + (f", {lost} diverged" if lost else "")
     goal = f"{step:,} of {info.steps:,}" + (f", {minutes:.1f} of {info.minutes:g} min" if info.minutes else "")
     return Standing(path, state, members, goal, "-" if returned is None else f"{returned:.3f}")
+
+
+def _of_search(path: Path) -> Standing:
+    """Return how a search stands: its trials that are through in place of steps, and the best return."""
+    from experiments.running import rundir
+    from experiments.running.runinfo import RunFileError, read_object
+
+    try:
+        wanted = int(read_object(path / "search.json")["trials"])
+        trials = read_object(path / "results.json")["trials"] if (path / "results.json").exists() else []
+        states = [trial["state"] for trial in trials]
+        best = max((trial["value"] for trial in trials if trial["value"] is not None), default=None)
+    except (RunFileError, KeyError, TypeError, ValueError) as error:
+        return Standing(path, f"failed ({' '.join(str(error).split())})")
+    through = len(states) - states.count("running")
+    if rundir.is_held(path):
+        state = "running"
+    elif through < wanted:
+        state = "stopped" if states else "waiting"
+    else:
+        state = "diverged" if best is None else "done"
+    return Standing(path, state, "-", f"{through} of {wanted} trials", "-" if best is None else f"{best:.3f}")
 
 
 if __name__ == "__main__":

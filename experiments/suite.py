@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("suite", help="a suite of environments, such as popgym")
     parser.add_argument(
         "--out-dir",
-        type=Path,
+        type=cli.path,
         metavar="DIR",
         help="default: runs/<suite>-<size>-suite, with the agent where it is not R2I",
     )

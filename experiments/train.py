@@ -3,8 +3,8 @@
 Writes a run directory with metrics, checkpoints, TensorBoard files and a learning curve, and ends with an evaluation.
 Ctrl-C and the signals that ask to stop (TERM, HUP, USR1, USR2) save first; `--resume` goes on as if nothing had
 happened. Exit codes: 0 done, 2 usage or config, 3 no usable checkpoint, 4 save failed, 5 all members diverged, 6 run
-directory in use, 75 run me again (--max-time, USR1, USR2), 128 + number of another signal that stopped it (130 for
-Ctrl-C). docs/runs.md says more.
+directory in use, 75 run me again with --resume (--max-time, USR1, USR2), 128 + number of another signal that stopped
+it (130 for Ctrl-C). docs/runs.md says more.
 """
 
 from collections.abc import Sequence

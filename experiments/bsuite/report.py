@@ -187,9 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser("python -m experiments.bsuite.report", __doc__)
     parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="DIR", help="an agent's CSV files; several are compared"
+        "folders", type=cli.path, nargs="+", metavar="DIR", help="an agent's CSV files; several are compared"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--out", type=cli.path, required=True, metavar="DIR", help="where to write")
     args = parser.parse_args(argv)
     folders = cli.once(args.folders)
     agents = {name: load(folder) for name, folder in zip(cli.names(folders), folders, strict=True)}

@@ -66,14 +66,15 @@ def _rows(found: Sequence[Any], returns: Sequence[dict[str, Any]]) -> list[list[
 
 
 def _lengths(found: Sequence[Any], steps: int | None) -> list[list[str]]:
-    """Return a row a game: for how many steps a seed each set was trained, and how long that took."""
+    """Return a row a game: for how many steps a seed each set was trained, and how long the longest took."""
 
     def cell(members: Sequence[Any]) -> str:
         ends = [end for one in members if (end := one.end(steps)) is not None]
         if not ends:
             return "-"
-        longest, minutes = max(ends)
-        return f"{longest:,.0f} steps" + (f", {minutes:.1f} min" if minutes == minutes else "")
+        (shortest, _), (longest, minutes) = min(ends), max(ends)
+        span = f"{shortest:,.0f} to " * (shortest < longest)
+        return f"{span}{longest:,.0f} steps" + (f", {minutes:.1f} min" if minutes == minutes else "")
 
     games = sorted(set().union(*(one.games for one in found)))
     return [[game, *(cell(one.games.get(game, [])) for one in found)] for game in games]

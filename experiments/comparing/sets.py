@@ -13,7 +13,7 @@ import numpy as np
 
 from envs import registry
 from experiments.comparing.statistics import Scores
-from experiments.running import rundir
+from experiments.running import cli, rundir
 from experiments.running.references import references
 from experiments.running.runinfo import RunFileError, read_object
 
@@ -104,18 +104,30 @@ def _canonical(game: str) -> str:
 
 def _of_run(folder: Path) -> list[tuple[str, Member]]:
     from experiments.running import recorded
+    from r2i_jit import shards
+
+    _, info = rundir.load(folder)
+    if info.kind != "train":
+        raise RunFileError(f"{folder} is a {info.kind}: its agents differ; a set of runs is of `train` or `suite`")
+    if missing := recorded.missing(folder):
+        cli.note(f"{folder}: {', '.join(missing)} not begun: their agents are in no figure")
+    return [one for part in shards.folders(folder) if rundir.is_run(part) for one in _of_part(part)]
+
+
+def _of_part(folder: Path) -> list[tuple[str, Member]]:
+    """Return (game, member) of a run, or of one shard: each is as far as it is."""
+    from experiments.running import evaluation
+    from r2i_jit import metrics
     from r2i_jit.metrics import identity
 
     config, info = rundir.load(folder)
-    if info.kind != "train":
-        raise RunFileError(f"{folder} is a {info.kind}: its agents differ; a set of runs is of `train` or `suite`")
     try:
-        rows = recorded.rows(folder)
+        rows = metrics.read(folder / "metrics.jsonl")
     except OSError as error:
         raise RunFileError(f"cannot read {folder / 'metrics.jsonl'}: {error.strerror or error}") from None
-    last = recorded.evaluated(folder)
+    last = evaluation.read_document(folder / "evaluation.json")
     found = []
-    for member in recorded.members(folder, info):
+    for member in info.members:
         own = [row for row in rows if identity(row) == identity(member) and "eval_return" in row]
         points = [(row["env_steps"], row.get("wall_seconds"), row["eval_return"]) for row in own]
         final = [row for row in (last or {}).get("members", []) if member.items() <= row.items()]

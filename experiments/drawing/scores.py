@@ -55,6 +55,9 @@ def save(
             "commit": commit or _commit(info.created),
         }
         final = recorded.evaluated(run_dir)
+        if len(ends := recorded.ends(run_dir)) > 1:
+            note(f"{run_dir}: its shards ended at {' and '.join(map(str, ends))} steps: no final evaluation is kept")
+            final = None
         entries += [{**origin, **_entry(curve, final)} for curve in curves.of_run(run_dir, info)]
     path.parent.mkdir(parents=True, exist_ok=True)
     rundir.replace_text(path, _text(entries))

@@ -253,8 +253,16 @@ def difference(one: Plan, other: Plan) -> str | None:
         return f"jobs: {len(names)} -> {len(others)}" + (f", such as {unlike[0]}" if unlike else "")
     for before, after in zip(one.jobs, other.jobs, strict=True):
         if _but_for_lengths(before.command) != _but_for_lengths(after.command):
-            return f"{before.name}: {' '.join(before.command)} -> {' '.join(after.command)}"
+            return f"{before.name}: {_changed(before.command, after.command)}"
     return None
+
+
+def _changed(one: Sequence[str], other: Sequence[str]) -> str:
+    """Return what differs between two commands, in words: from the last option before it to the last word of it."""
+    same = len(os.path.commonprefix([list(one), list(other)]))
+    begin = max((place for place in range(same) if one[place].startswith("--")), default=same)
+    end = len(os.path.commonprefix([list(one)[:begin:-1], list(other)[:begin:-1]]))
+    return " -> ".join(" ".join(words[begin : len(words) - end]) or "nothing" for words in (one, other))
 
 
 def begin_anew(before: Plan, plan: Plan) -> None:

@@ -24,7 +24,7 @@ _LOOK = 1.0  # seconds between two looks at it
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job that the command line names and return its exit code."""
     parser = cli.Parser("python -m experiments.launching.work", __doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="of the plan")
+    parser.add_argument("folder", type=cli.path, metavar="DIR", help="of the plan")
     parser.add_argument("number", type=cli.whole(0), help="of the job, from 0")
     parser.add_argument(
         "--attached", action="store_true",

@@ -6,6 +6,7 @@ at once.
 
 import argparse
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -93,6 +94,17 @@ def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
     return parse
 
 
+def path(text: str) -> Path:
+    """Argument type: a path that this file system can have."""
+    try:
+        os.stat(text)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            shown = text if len(text) < 80 else f"{text[:60]}… ({len(text)} letters)"
+            raise argparse.ArgumentTypeError(f"{shown}: {error.strerror}") from None
+    return Path(text)
+
+
 def seconds(text: str) -> float:
     """Argument type: a time in seconds, zero or more."""
     if not 0 <= (number := _time(text, "seconds")) < float("inf"):
@@ -117,7 +129,7 @@ def duration(text: str) -> float:
     except ValueError:
         parts = []
     if not 1 < len(parts) < 4 or min(parts) < 0 or max(parts[1:]) > 59 or not any(parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither minutes, such as 90, nor H:MM:SS")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither minutes, such as 90, nor MM:SS or H:MM:SS")
     return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
 
 
@@ -147,7 +159,7 @@ def shard(text: str) -> tuple[int, int]:
 def add_max_time_argument(parser: Parser) -> None:
     """Add the option that limits the time of this process."""
     parser.add_argument(
-        "--max-time", type=duration, metavar="M|H:MM:SS",
+        "--max-time", type=duration, metavar="M|[H:]MM:SS",
         help=f"save and leave after so long, compilation included, with exit code {AGAIN}: run me again",
     )  # fmt: skip
 
@@ -193,13 +205,13 @@ def add_run_arguments(parser: Parser) -> None:
     )
     add_minutes_argument(parser)
     add_max_time_argument(parser)
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
+    parser.add_argument("--run-dir", type=path, metavar="DIR", help="default: runs/<env>-<size>-<time>")
     parser.add_argument(
         "--shard", type=shard, metavar="I/N",
         help="train this part of the agents, of N: 0/N to N-1/N, each by a process of its own, with the same --run-dir",
     )  # fmt: skip
     parser.add_argument(
-        "--init-from", type=Path, metavar="AGENT",
+        "--init-from", type=path, metavar="AGENT",
         help="start from the parameters of a trained agent: a file of `export`, a run directory, or: example",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with --run-dir, or with the env's newest run")

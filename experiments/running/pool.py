@@ -22,6 +22,7 @@ PYTHON = (sys.executable,)
 LOOK = 0.1  # seconds between two looks at the processes
 # What would fail again: a mistake of the user's, a member that is lost, a run that someone else has.
 FOR_GOOD = (cli.USAGE, cli.NOT_FINITE, cli.LOCKED)
+_BEGUN = "--- begun "  # before the time, in a log
 _LAST = 4096  # bytes of a log that are searched for what went wrong
 _LARGEST = 2**20  # bytes; a log that is longer is begun anew, and the old one kept beside it
 
@@ -156,7 +157,7 @@ def _start(jobs: Sequence[Job], number: int, attempt: int, share: tuple[int, ...
 
 
 def opened(log: Path) -> TextIO:
-    """Return the file that gets what a job prints, to be written on at its end.
+    """Return the file that gets what a job prints, to be written on at its end, below a line that says when it began.
 
     Raises:
       OSError: if it cannot be written.
@@ -164,7 +165,10 @@ def opened(log: Path) -> TextIO:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LARGEST:
         log.replace(log.with_suffix(".old.log"))
-    return log.open("a", encoding="utf-8")
+    file = log.open("a", encoding="utf-8")
+    file.write(f"{_BEGUN}{time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+    file.flush()
+    return file
 
 
 def environment(share: tuple[int, ...], at_once: int, before: Mapping[str, str]) -> dict[str, str]:
@@ -180,13 +184,16 @@ def environment(share: tuple[int, ...], at_once: int, before: Mapping[str, str])
 
 
 def reason(log: Path, code: int) -> str:
-    """Return how a job failed, in words: its exit code and the last error that its log has."""
+    """Return how a job failed, in words: its exit code and the last error that its log has since it last began."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LAST))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         lines = []
-    said = [line for line in lines if line.startswith("error: ")]
-    text = said[-1].removeprefix("error: ") if said else f"what it said is in {log}"
+    began = max((place for place, line in enumerate(lines) if line.startswith(_BEGUN)), default=0)
+    said = [line.removeprefix("error: ") for line in lines[began:] if line.startswith("error: ")]
+    text = said[-1] if said else f"what it said is in {log}"
+    if code > 128:
+        text = f"killed by signal {code - 128}; what it said is in {log}"
     return f"failed (exit {code}: {text})"

@@ -1,10 +1,12 @@
 """A command as a process of its own."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from experiments.running import signals
 from experiments.running.cli import note
 from experiments.running.waiting import anything_given_up
 
@@ -12,6 +14,8 @@ from experiments.running.waiting import anything_given_up
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a command as a process: what nobody reads any more does not stop it, and Ctrl-C is no traceback."""
     sys.stdout, sys.stderr = _Unread(sys.stdout), _Unread(sys.stderr)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signals.interrupt)
     try:
         code: Any = main()
     except SystemExit as error:

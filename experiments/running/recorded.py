@@ -30,6 +30,12 @@ def members(path: Path, info: RunInfo) -> list[dict[str, Any]]:
     return [member for row, member in enumerate(info.members) if row in there]
 
 
+def ends(path: Path) -> list[int]:
+    """Return the steps at which a run's shards were evaluated; one number where they are equally far."""
+    found = [evaluation.read_document(folder / "evaluation.json") for folder in shards.folders(path)]
+    return sorted({document["env_steps"] for document in found if document is not None})
+
+
 def evaluated(path: Path) -> dict[str, Any] | None:
     """Return a run's evaluation.json; None if there is none, or it does not read.
 

@@ -20,7 +20,7 @@ def add_step_argument(parser: cli.Parser) -> None:
 
 def add_agent_arguments(parser: cli.Parser) -> None:
     """Add the arguments that name one agent of a run."""
-    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help=WHAT)
+    parser.add_argument("run_dir", type=cli.path, nargs="?", metavar="RUN_DIR", help=WHAT)
     add_choice_arguments(parser)
 
 

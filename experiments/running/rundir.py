@@ -33,7 +33,8 @@ NEEDED: dict[str, Any] = {"wall_seconds": (int, float), "config": dict, "members
 _LEASE = "run.lease"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a network file system, for example
 # What a kill before the first commit of run.json can leave behind.
-_UNBORN = {"run.lock", _LEASE, "config.json", "config.json.tmp", "run.json.tmp"}
+LOCKS = {"run.lock", _LEASE}  # of any folder that a process has for itself
+_UNBORN = {*LOCKS, "config.json", "config.json.tmp", "run.json.tmp"}
 
 
 def new_path(env: str, size: str, kind: str = "train", agent: str = "r2i") -> Path:

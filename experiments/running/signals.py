@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from experiments.running.cli import AGAIN, note
 
@@ -17,8 +17,19 @@ TIME_IS_OVER = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 ECHO = 0.25
 
 
+_lost: list[int] = []
+
+
+def interrupt(number: int, _: FrameType | None) -> NoReturn:
+    """Answer Ctrl-C as Python does, and keep it in mind: what a callback raises, as of JAX's, goes no further."""
+    _lost.append(number)
+    raise KeyboardInterrupt
+
+
 class StopSignal:
     """Turns signals into a flag, so that a run stops at the next safe point; a second one ends it at once.
+
+    A Ctrl-C that came before and was lost (`interrupt`) counts.
 
     Attributes:
       number: of the signal that came, None before; SIGALRM when the time was over.
@@ -38,6 +49,8 @@ class StopSignal:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # nohup: the terminal may go
             self._previous[number] = signal.signal(number, self._on)
+        while _lost:
+            self._on(_lost.pop(), None)
         if self._max_seconds is not None:
             self._previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on)
             signal.setitimer(signal.ITIMER_REAL, max(self._max_seconds, 1e-3))  # 0 would be none

@@ -58,10 +58,12 @@ def start(
             trainer, info = _new_run(args, kind, members_of)
         config = trainer.config
         path = args.run_dir or rundir.new_path(config.env, info.size, kind, info.agent)
+        _refuse_begun(path, args)
         rundir.claim(path)
     keys, hypers = _rows(config, info)
     with rundir.lock(path):
         if resumed is None:
+            _refuse_begun(path, args)
             rundir.refuse_occupied(path)  # again, now that nobody else can fill it
             rundir.write(path, config, info)  # of a resumed one the loop does so, when its state is found to fit
         if info.shard:
@@ -75,6 +77,14 @@ def start(
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result
+
+
+def _refuse_begun(path: Path, args: Any) -> None:
+    """Exit 6 if a run that was to be begun by --resume is there by now: it was looked for a while ago."""
+    from experiments.running import rundir
+
+    if args.resume and rundir.is_run(path):
+        cli.fail(f"another process has just begun {path}; the same command goes on with it", cli.LOCKED)
 
 
 def _each_shard(
@@ -141,10 +151,12 @@ def _new_shard(args: Any, kind: str, members_of: MembersOf, there: tuple[Any, An
     from experiments.running import initial, sharding
 
     path, (number, count) = args.run_dir.parent, args.shard
-    config, whole = _asked(args, kind, members_of)
-    whole = dataclasses.replace(whole, shards=count)
     if there is not None:
         config, whole = there
+        _refuse_other_members(path, whole, args, config, members_of)
+    else:
+        config, whole = _asked(args, kind, members_of)
+        whole = dataclasses.replace(whole, shards=count)
     trainer = _trainer(config, args, sharding.part(whole, number), new=there is None)
     if there is None:
         config, whole = sharding.found(path, trainer.config, initial.noted(whole, args.init_from, trainer))
@@ -209,7 +221,7 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
 
 
 def _refuse_other_members(path: Path, info: Any, args: Any, config: Any, members_of: MembersOf) -> None:
-    """Exit 2 if a resumed sweep is asked for with another grid."""
+    """Exit 2 if a sweep that is there, or its next shard, is asked for with another grid."""
     if getattr(args, "grid", None) and _members(members_of, config, info.num_seeds) != info.members:
         cli.fail(f"{path} was started with another --grid; leave it out to resume, or start a new sweep")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import sweep
-from experiments.running import cli, display, memory
+from experiments.running import cli, display, memory, rundir
 from r2i_jit.config import Config
 
 ENTRY_POINTS = ("train", "sweep", "search", "suite", "launch", "compare", "evaluate", "plot", "play", "record", "smoke")
@@ -253,6 +253,25 @@ def test_resuming_what_was_never_started_starts_it(fake, capsys):
     assert "nothing to resume in new: starting the run there" in capsys.readouterr().err
     assert fake("fake", "--run-dir", "new", "--resume") == 0  # finished: evaluates again and ends
     assert "resumed new at step 200" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_begins_meanwhile_is_in_use(fake, capsys, monkeypatch):
+    claim = rundir.claim
+
+    def late(path):
+        monkeypatch.setattr(rundir, "claim", claim)
+        assert fake("fake", "--run-dir", "new", "--steps", 200) == 0
+        capsys.readouterr()
+        claim(path)
+
+    monkeypatch.setattr(rundir, "claim", late)
+    assert fake("fake", "--run-dir", "new", "--resume", "--steps", 200) == cli.LOCKED
+    assert "another process has just begun new; the same command goes on with it" in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_can_have_is_said_in_one_line(fake, capsys):
+    assert fake("fake", "--run-dir", "a" * 300) == 2
+    assert f"argument --run-dir: {'a' * 60}… (300 letters): File name too long" in error_line(capsys)
 
 
 @pytest.mark.heavy

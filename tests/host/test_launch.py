@@ -189,18 +189,22 @@ def test_what_fails_is_named_and_the_others_are_done(launched, tmp_path, monkeyp
 
 
 @pytest.mark.heavy
-def test_a_folder_of_something_else_and_damaged_runs_are_refused(launched, tmp_path, capsys):
+def test_a_folder_of_something_else_is_refused_and_a_damaged_run_is_the_matter_of_its_job(launched, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "A").write_text("not a folder")
     assert launched("--out-dir", "out", "suite", "fake", *SHORT) == cli.USAGE
     assert "is not empty and has no jobs.json" in error_line(capsys)
+    assert launched("--out-dir", "out/A", "suite", "fake", *SHORT) == cli.USAGE
+    assert "--out-dir out/A is a file" in error_line(capsys)
     (tmp_path / "out" / "A").unlink()
     assert launched("--out-dir", "out", "suite", "fake", *SHORT) == 0
-    capsys.readouterr()
-    (tmp_path / "out" / "jobs" / "0.json").unlink()
+    for number in range(2):
+        (tmp_path / "out" / "jobs" / f"{number}.json").unlink()
     (tmp_path / "out" / "A" / "run.json").write_text("{")
-    assert launched("--out-dir", "out", "suite", "fake", "--steps", "200", "--eval-every", "80") == cli.USAGE
-    assert "run.json is damaged" in error_line(capsys)
+    capsys.readouterr()
+    assert launched("--out-dir", "out", "suite", "fake", *SHORT) == 1
+    said = capsys.readouterr().err
+    assert "A: failed (exit 2: " in said and "run.json is damaged" in said and "B: done" in said
 
 
 def test_another_launch_is_refused(launched, tmp_path, capsys):
@@ -210,9 +214,12 @@ def test_another_launch_is_refused(launched, tmp_path, capsys):
     plan.refresh(plan.Plan(out, str(tmp_path), (job,)))
     assert plan.read(out).jobs == (job,)
     assert launched("--out-dir", "out", "train", "fake", "--seeds", "3") == cli.USAGE
-    assert "out was launched otherwise (A: train fake --env fake/A --seeds 2 -> train" in error_line(capsys)
+    assert "out was launched otherwise (A: --seeds 2 -> --seeds 3)" in error_line(capsys)
     assert launched("--out-dir", "out", "suite", "fake", "--seeds", "2") == cli.USAGE
     assert "jobs: 1 -> 2, such as B" in error_line(capsys)
+    with rundir.lock(out):
+        assert launched("--out-dir", "out", "train", "fake", "--seeds", "2") == cli.LOCKED
+        assert "out is in use by another process" in error_line(capsys)
     (out / plan.NAME).write_text("{}")
     assert launched("--out-dir", "out", "train", "fake", "--seeds", "2") == cli.USAGE
     assert "jobs.json is damaged" in error_line(capsys)

@@ -8,6 +8,7 @@ import pytest
 
 from experiments import report
 from experiments.comparing import figure, sets
+from experiments.drawing import scores
 
 GAMES = ("popgym/RepeatPreviousEasy", "popgym/RepeatFirstEasy")  # random play has -0.5 in both, the best 1
 
@@ -110,6 +111,18 @@ def test_runs_of_a_folder(fake, tmp_path, capsys):
     assert report.main(["runs", "runs/a", "--out", "out"]) == 0
     assert "No scores: there is no game" in capsys.readouterr().out
     assert not Path("out/report.png").exists()
+
+
+def test_shards_of_which_one_has_not_begun(fake, capsys):
+    words = ("fake", "--seeds", "4", "--run-dir", "parts")
+    assert fake(*words, "--steps", "200", "--shard", "0/3") == fake(*words, "--steps", "400", "--shard", "2/3") == 0
+    capsys.readouterr()
+    assert report.main(["parts", "--out", "out"]) == 0
+    shown = capsys.readouterr()
+    scores.save([Path("parts")], Path("scores.json"))
+    assert "ended at 200 and 400 steps" in capsys.readouterr().err
+    assert json.loads(Path("scores.json").read_text())["curves"][0]["final"] is None
+    assert "200 to 400 steps" in shown.out and "parts: shard-1-of-3 not begun" in shown.err
 
 
 def test_what_is_no_set_of_runs_is_named(fake, two, tmp_path, capsys):

@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
+from experiments import status
 from experiments.searching import journal, samplers, settings
 from r2i_jit import whole_files
 from r2i_jit.checkpoint import Checkpoints
@@ -138,6 +139,9 @@ def test_a_search_holds_what_is_promised(undisturbed):
     assert "round 2 of 2, batch 1 of 1: 2 trials to 240 steps" in notes and "Traceback" not in notes
     assert "360 steps of the program, 75% of what all trials to the end would take" in notes
     assert list((undisturbed / "states").iterdir()) == []
+    assert status.below(undisturbed.parent) == [
+        status.Standing(undisturbed, "done", "-", "4 of 4 trials", f"{best['return']:.3f}")
+    ]
 
 
 def test_the_same_command_again_does_nothing_and_others_are_refused(undisturbed, fake, capsys, tmp_path):

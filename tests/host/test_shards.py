@@ -99,7 +99,7 @@ def test_one_that_was_killed_is_gone_on_with_and_so_are_all(fake, whole, launch,
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert shard(fake, "parts", 0, 2, "--resume") == 0
-    assert fake(*WORDS, "parts", "--resume") == 0  # the other one begins
+    assert fake("--run-dir", "parts", "--resume") == 0  # the other one begins
     assert rows(tmp_path / "parts") == rows(whole)
 
 
@@ -137,6 +137,8 @@ def test_a_sweep_in_shards_is_the_sweep(fake, tmp_path):
     assert fake("sweep", *WORDS, "whole", *grid) == 0
     for number in range(4):
         assert fake("sweep", *WORDS, "parts", *grid, "--shard", f"{number}/4") == 0
+        other = ["--grid", "hypers.model_lr=1e-3", "--seeds", "2", "--shard", f"{number + 1}/4"]
+        assert number == 3 or fake("sweep", *WORDS, "parts", *other) == cli.USAGE
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
 

@@ -1,5 +1,6 @@
 """A signal that comes while nothing can be interrupted: the run stops at the next safe point and says what it did."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.running import signals
 from r2i_jit.checkpoint import Checkpoints
 from tests.host.test_kill import lines, wait_for
 
@@ -96,3 +98,18 @@ def test_a_full_disk_under_a_redirected_output_does_not_stop_a_run(tmp_path):
         variables = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=variables, stdout=full, stderr=full, timeout=60, check=False)
     assert done.returncode == 0 and (tmp_path / "run" / "evaluation.json").is_file()
+
+
+def test_a_ctrl_c_that_was_lost_in_a_callback_counts_where_it_can_be_answered(capsys):
+    """What a callback of the garbage collector raises is printed and forgotten, as while JAX is imported."""
+    before = signal.signal(signal.SIGINT, signals.interrupt)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with signals.StopSignal() as stop:
+            assert stop.number == signal.SIGINT and stop.exit_code == 130
+        with signals.StopSignal() as stop:
+            assert stop.number is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "SIGINT: stopping" in capsys.readouterr().err
