@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import sweep
-from experiments.running import cli, display, memory, rundir
+from experiments.running import cli, display, memory, starting
 from r2i_jit.config import Config
 
 ENTRY_POINTS = ("train", "sweep", "search", "suite", "launch", "compare", "evaluate", "plot", "play", "record", "smoke")
@@ -256,15 +256,14 @@ def test_resuming_what_was_never_started_starts_it(fake, capsys):
 
 
 def test_a_run_that_another_process_begins_meanwhile_is_in_use(fake, capsys, monkeypatch):
-    claim = rundir.claim
+    new_run = starting._new_run
 
-    def late(path):
-        monkeypatch.setattr(rundir, "claim", claim)
+    def late(*asked):
+        monkeypatch.setattr(starting, "_new_run", new_run)
         assert fake("fake", "--run-dir", "new", "--steps", 200) == 0
-        capsys.readouterr()
-        claim(path)
+        return new_run(*asked)
 
-    monkeypatch.setattr(rundir, "claim", late)
+    monkeypatch.setattr(starting, "_new_run", late)
     assert fake("fake", "--run-dir", "new", "--resume", "--steps", 200) == cli.LOCKED
     assert "another process has just begun new; the same command goes on with it" in capsys.readouterr().err
 
