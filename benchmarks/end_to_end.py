@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--agent", default="r2i", choices=cli.AGENTS, help="what learns (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8], help="numbers of seeds (%(default)s)")
     parser.add_argument("--devices-per-seed", type=int, nargs="+", default=[1], help="likewise (%(default)s)")
-    parser.add_argument("--train-ratio", type=float, default=64.0, help="replayed steps per step (%(default)s)")
+    parser.add_argument("--train-ratio", type=float, help="replayed steps per step (default: the preset's)")
     parser.add_argument("--seconds", type=float, default=15.0, help="time to measure each row for (%(default)s)")
     parser.add_argument("--vmap", action="store_true", help="compute seeds together on a processor, too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
@@ -79,14 +79,14 @@ def main(argv: list[str] | None = None) -> None:
     from experiments.presets import preset  # not before: it imports gymnax, which starts JAX
 
     print(machine.describe())
-    ratio = "" if args.agent.startswith("ppo") else f", train ratio {args.train_ratio:g}"  # it has no replay
-    print(f"{args.agent}, size {args.size}{ratio} {' '.join(args.set)}\n")
+    ratio = [] if args.train_ratio is None else [f"replay.train_ratio={args.train_ratio}"]
+    print(" ".join([f"{args.agent}, size {args.size}", *ratio, *args.set]) + "\n")
     print("| environment | seeds | devices | compile (s) | env steps/s, all seeds | per seed | per CPU-second "
           "| time / N single runs | updates/s | collecting | env steps/s, collecting | peak memory (MB) |")  # fmt: skip
     print("|---" + "|--:" * 11 + "|", flush=True)
     for env in args.env:
         config = preset(env.partition("/")[0], args.size, env, args.agent)
-        config = config.override([f"replay.train_ratio={args.train_ratio}", "replay.capacity=100000", *args.set])
+        config = config.override([*ratio, "replay.capacity=100000", *args.set])
         single = None
         for seeds, each in itertools.product(args.seeds, args.devices_per_seed):
             r = measure(config, seeds, args.seconds, each, args.vmap)
