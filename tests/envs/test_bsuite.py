@@ -128,6 +128,7 @@ def test_shapes_and_dtypes_are_those_promised(experiment):
     assert jax.tree.map(lambda leaf: leaf.dtype, wide) == jax.tree.map(lambda leaf: leaf.dtype, ((obs, state), stepped))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_one_key_one_episode_with_64_bits_too(experiment):
     env, params = make(CHOSEN[experiment])
@@ -185,6 +186,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("experiment", SETTINGS)
 def test_the_settings_of_an_experiment_are_one_vmap(experiment):
     play = _program(experiment)[0]

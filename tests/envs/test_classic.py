@@ -95,6 +95,7 @@ def key_bits(leaf):
     return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("game", [old_style.Walk, old_style.Bare])
 def test_one_row_equals_the_same_row_of_many(game):
     many, _ = stepped(game)

@@ -139,6 +139,7 @@ def test_shapes_and_types_are_the_same_after_a_reset_and_a_step(env_id):
     assert jax.tree.map(lambda leaf: leaf.dtype, wide) == jax.tree.map(lambda leaf: leaf.dtype, (fresh, stepped))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", ["Pendulum-v1-Masked", "UmbrellaChain-bsuite", "MetaMaze-misc", "FrozenLake-misc"])
 def test_one_key_one_episode_with_64_bits_too(env_id):
     env, params = make(env_id)

@@ -105,6 +105,7 @@ def test_random_play_returns_what_it_does_in_the_original(env_id):
     assert abs(np.mean(returns) - references(env_id)["random"]["mean"]) < 4 * error + 5e-5
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", BY_LEVEL)
 def test_one_key_one_episode_in_a_batch_or_alone(env_id):
     env, params = make(env_id)

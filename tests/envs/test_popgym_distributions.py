@@ -29,6 +29,7 @@ def homogeneity(ours: np.ndarray, theirs: np.ndarray) -> float:
     return 1.0 if table.shape[1] == 1 else float(stats.chi2_contingency(table, correction=False).pvalue)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("env_id", [one for one in BY_LEVEL if one.values[0] in GOLDEN["counts"]])
 def test_resets_are_distributed_as_in_the_original(env_id):
     (family, _), (env, params) = family_of(env_id), make(env_id)

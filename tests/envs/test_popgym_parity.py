@@ -34,7 +34,13 @@ ENOUGH = 30_000  # steps; the originals take most of the time, those of 1,000 st
 TOGETHER = 1e-3  # how far two rollouts may be apart and still count as the same
 
 
-@pytest.mark.parametrize("env_id", BY_LEVEL)
+SLOW = [one.values[0] for one in BY_LEVEL if "Labyrinth" in one.values[0]]  # the originals
+WHOLE = [
+    pytest.param(*one.values, marks=[*one.marks, *[pytest.mark.heavy] * (one.values[0] in SLOW)]) for one in BY_LEVEL
+]
+
+
+@pytest.mark.parametrize("env_id", WHOLE)
 def test_whole_episodes_equal_the_original(env_id):
     (family, level), (env, _) = family_of(env_id), make(env_id)
     recorder = originals.Recorder(family, level, seed=7)

@@ -107,6 +107,7 @@ def test_long_sequences_stay_accurate(method):
     np.testing.assert_allclose(got / scale, expected / scale, atol=2e-5)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("length", "width"), [(1, 3), (7, 40), (33, 64)])
 def test_the_kernels_for_gpus_compute_the_recurrence(length, width, reverse):

@@ -146,7 +146,13 @@ def damage_delete(path: Path, rng: random.Random) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_truncate, damage_zero, damage_flip, damage_delete])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_flip,
+        *(pytest.param(one, marks=pytest.mark.heavy) for one in (damage_truncate, damage_zero, damage_delete)),
+    ],
+)
 def test_damage_to_any_file_costs_one_checkpoint_at_most(saved, shapes, tmp_path, damage, caplog):
     """Every file of the newest step in turn. What is restored is always what was saved at that step."""
     folder, contents = saved

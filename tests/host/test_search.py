@@ -284,6 +284,7 @@ def test_killed_searches_end_as_if_they_had_not_been(launch, undisturbed, tmp_pa
     assert kills >= 5
 
 
+@pytest.mark.heavy
 def test_what_a_kill_leaves_in_the_journal_is_mended(undisturbed, fake, tmp_path):
     shutil.copytree(undisturbed, "s")
     file = Path("s/journal.log")

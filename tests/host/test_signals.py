@@ -35,10 +35,8 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("phase", "texts"),
-    [pytest.param(*item, id=item[0], marks=[pytest.mark.heavy] * (item[0] != "EVALUATE")) for item in PHASES.items()],
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize(("phase", "texts"), PHASES.items(), ids=list(PHASES))
 def test_what_cannot_be_interrupted_is_left_and_taken_up_again(tmp_path, phase, texts):
     doing, answer, outcome = texts
     said = lambda: (tmp_path / "stderr").read_text()

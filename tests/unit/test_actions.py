@@ -60,6 +60,7 @@ def test_stored_actions_come_back(lead):
     np.testing.assert_allclose(BOX.from_env(BOX.to_env(stored)), stored, atol=1e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["box", "choice", "joint", "independent", "half-bounded", "integers"])
 def test_dtypes_do_not_depend_on_the_settings(kind):
     spec = action_spec(Acting(SPACES[kind]), None)

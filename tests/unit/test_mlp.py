@@ -61,7 +61,9 @@ def test_kernels_are_cast_once_for_many_steps():
     np.testing.assert_array_equal(Two().apply({"params": cast}, x), Two().apply({"params": params}, x))
 
 
-@pytest.mark.parametrize("layer", [Dense(5), Dense(5, use_bias=False), MLP(2, 6, 5), MLP(0, 6, 5)])
+@pytest.mark.parametrize(
+    "layer", [Dense(5), Dense(5, use_bias=False), pytest.param(MLP(2, 6, 5), marks=pytest.mark.heavy), MLP(0, 6, 5)]
+)
 def test_several_inputs_are_as_one(layer):
     rng = np.random.default_rng(1)
     inputs = [jnp.asarray(rng.normal(size=(2, 3, width)), jnp.float32) for width in (4, 1, 6)]

@@ -73,6 +73,7 @@ def test_with_all_steps_as_context_it_is_the_decoded_posterior(built, episodes):
     assert found.prediction.shape == obs.shape and found.prediction.dtype == jnp.float32
 
 
+@pytest.mark.heavy
 def test_the_action_at_the_contexts_end_leads_to_the_first_predicted_latent(built, episodes):
     key = jax.random.key(3)
     found = open_loop(*built, *episodes, C, key)

@@ -138,6 +138,7 @@ def pieces(agent, state, played):
     return agent._policy(state.actor, output), agent._value(state.critic, output)
 
 
+@pytest.mark.heavy
 def test_before_the_first_update_its_slope_is_the_policy_gradient(built):
     """The ratio is 1 there, and nothing is cut off: -E[advantage grad log p], of actions that lead somewhere."""
     agent, state, played = built

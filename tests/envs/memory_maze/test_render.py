@@ -119,6 +119,7 @@ def random_surveys(good_visibility: bool) -> tuple[np.ndarray, ...]:
     return *poses, *(np.asarray(x).reshape(500, -1) for x in seen)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("good_visibility", [False, True])
 def test_rays_end_where_small_steps_end(good_visibility):
     position, yaw, kinds, depth = (x[:20] for x in random_surveys(good_visibility))
