@@ -18,7 +18,8 @@ Observations are given part by part: `n` is a one-hot group of n entries, `k x n
 times a group of n and one of m, `R^n` are n real numbers. Length is the number of steps of the longest episode. Random
 is the mean return of uniformly random play, best known that of the player named beside it; the letters say where a
 figure comes from. A row of bsuite is an experiment: from its first number to its last one. Some of these have a second
-id that says the setting, such as `bsuite/memory_len_100`. brax, DM Control, Atari and Craftax have pages of their own.
+id that says the setting, such as `bsuite/memory_len_100`. [brax](brax.md), [DM Control](dmc.md),
+[Atari](atari.md) and [Craftax](craftax.md) have pages of their own.
 """
 SUITES = ("popgym", "memory_maze", "bsuite", "gymnax", "xminigrid")
 
