@@ -60,9 +60,9 @@ def _of(args: Any, agent: str) -> Namespace:
 
 def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
     """Train what is not finished yet and return the exit code: 0, or that of the signal that stopped it."""
-    failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
     from experiments.running import rundir
 
+    failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
     for agent in failures:
         rundir.make(out / agent)
     tasks = [

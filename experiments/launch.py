@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     rundir.make(out)
     go_on = shlex.join([*cli.program("launch").split(), *(sys.argv[1:] if argv is None else argv)])
     with rundir.lock(out):
-        _write(found, _check(found))  # again, now that no other launch can fill it
+        if before := _check(found):  # again, now that no other launch can fill it
+            plan.begin_anew(before, found)
+        plan.refresh(found)
         return _run(found, engine, engines.Options(args.jobs, args.retries, args.max_time), go_on, asked.suite)
 
 
@@ -91,7 +93,7 @@ def _check(wanted: plan.Plan) -> plan.Plan | None:
             before = plan.read(wanted.folder)
             if difference := plan.difference(before, wanted):
                 cli.fail(f"{wanted.folder} was launched otherwise ({difference}); choose another --out-dir")
-        elif wanted.folder.exists() and {entry.name for entry in wanted.folder.iterdir()} - rundir.LOCKS:
+        elif wanted.folder.exists() and any(map(_is_others, wanted.folder.iterdir())):
             cli.fail(f"{wanted.folder} is not empty and has no {plan.NAME}; choose another --out-dir")
     except RunFileError as error:
         cli.fail(error)
@@ -113,11 +115,11 @@ def _check(wanted: plan.Plan) -> plan.Plan | None:
     return before
 
 
-def _write(wanted: plan.Plan, before: plan.Plan | None) -> None:
-    """Write the plan into its folder, in which there was another, or None."""
-    if before is not None:
-        plan.begin_anew(before, wanted)
-    plan.refresh(wanted)
+def _is_others(entry: Path) -> bool:
+    """Return whether a file is none that a launch leaves which is killed before it has a plan."""
+    from experiments.running import rundir
+
+    return entry.name not in rundir.LOCKS and not entry.match(f"{plan.NAME}.*.tmp")
 
 
 def _run(found: plan.Plan, engine: engines.Engine, options: engines.Options, go_on: str, suite: str | None) -> int:

@@ -193,7 +193,7 @@ def reason(log: Path, code: int) -> str:
         lines = []
     began = max((place for place, line in enumerate(lines) if line.startswith(_BEGUN)), default=0)
     said = [line.removeprefix("error: ") for line in lines[began:] if line.startswith("error: ")]
-    text = said[-1] if said else f"what it said is in {log}"
+    text = said[-1] if said and code <= 128 else f"what it said is in {log}"
     if code > 128:
-        text = f"killed by signal {code - 128}; what it said is in {log}"
+        text = f"killed by signal {code - 128}; {text}"
     return f"failed (exit {code}: {text})"

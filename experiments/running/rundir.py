@@ -32,8 +32,8 @@ RUNS = Path("runs")
 NEEDED: dict[str, Any] = {"wall_seconds": (int, float), "config": dict, "members": list}
 _LEASE = "run.lease"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a network file system, for example
-# What a kill before the first commit of run.json can leave behind.
 LOCKS = {"run.lock", _LEASE}  # of any folder that a process has for itself
+# What a kill before the first commit of run.json can leave behind.
 _UNBORN = {*LOCKS, "config.json", "config.json.tmp", "run.json.tmp"}
 
 

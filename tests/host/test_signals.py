@@ -111,3 +111,6 @@ def test_a_ctrl_c_that_was_lost_in_a_callback_counts_where_it_can_be_answered(ca
     finally:
         signal.signal(signal.SIGINT, before)
     assert "SIGINT: stopping" in capsys.readouterr().err
+    code = "from experiments.running import process, signals as s; from signal import getsignal; "
+    code += "process.run(lambda: int(getsignal(2) is not s.interrupt))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0  # every command does so
