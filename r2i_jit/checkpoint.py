@@ -4,7 +4,7 @@ Orbax writes a step to a temporary folder and renames it, which survives a kill 
 Orbax leaves open: a checksum per leaf (a flipped bit in an array is otherwise restored without a word), a fall-back to
 the step before a damaged one, errors of an asynchronous save that reach the caller, a refusal to cast dtypes, and files
 flushed to the disk before anything older is deleted. Nothing is ever unpickled. One process writes at a time
-(`experiments.running.rundir.lock` sees to that).
+(`experiments.running.rundir.lock` sees to that); of several that train one agent, the first, which then has it whole.
 
 Here is which steps are saved, kept, restored and fallen back to; `r2i_jit.checkpoint_files` has what a step is on the
 disk, `r2i_jit.checkpoint_reading` how its arrays are read.
@@ -151,7 +151,10 @@ class Checkpoints:
                 raise CheckpointNotFinite(f"the state at step {step} is not saved: {path} is not finite")
         record = files.make_record(step, state, metadata, score)
         self._size = sum(leaf.nbytes for _, leaf in files.leaves(state))
-        arguments = {STATE: ocp.args.StandardSave(files.without(state, ())), RECORD: ocp.args.JsonSave(record)}
+        arguments = {
+            STATE: ocp.args.StandardSave(files.stored(state, (), files.FORMAT)),
+            RECORD: ocp.args.JsonSave(record),
+        }
         with self._save_errors(step):
             if not self._opened().save(step, args=ocp.args.Composite(**arguments), force=True):
                 raise OSError("the checkpoint manager declined to write it")
@@ -202,7 +205,7 @@ class Checkpoints:
 
         Args:
           shapes: a pytree of `jax.ShapeDtypeStruct` of the state, from `Trainer.state_shapes`; leaves without a
-            sharding are read onto the first device.
+            sharding are read onto the first device, those of which other processes have a part onto the host.
           step: a certain step; no other is tried.
           defaults: path of a leaf -> the value of its entries where a checkpoint lacks it, being older than the leaf.
 
@@ -264,10 +267,9 @@ class Checkpoints:
         reading.refuse_other(folder, record, shapes, defaults)
         lacking = {path: value for path, value in defaults.items() if path not in record.leaves}
         first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        target = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or first), shapes
-        )
-        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(files.without(target, lacking))})
+        target = jax.tree.map(lambda leaf: leaf.update(sharding=leaf.sharding or first), shapes)
+        wanted = reading.readable(files.stored(target, lacking, record.format))
+        arguments = ocp.args.Composite(**{STATE: ocp.args.StandardRestore(wanted)})
         with reading.read_errors(folder):
             state = files.with_defaults(self._opened().restore(step, args=arguments)[STATE], target, lacking)
         reading.check_sums(state, record)
@@ -300,7 +302,7 @@ class Checkpoints:
     def _read(self, step: int) -> Record:
         """Return the record of `step`; raise Damaged if it is not sound."""
         record = files.read_record(self._directory / str(step), step)
-        for name, kinds in self._needed.items() if record.format == files.FORMAT else ():
+        for name, kinds in () if record.is_foreign else self._needed.items():
             value = record.metadata.get(name)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise Damaged(f"its metadata have no sound {name}")
@@ -315,14 +317,19 @@ class Checkpoints:
     def _opened(self) -> ocp.CheckpointManager:
         """Return the manager, made at first use: a run that is only looked at needs none."""
         if self._manager is None:
+            processes = _this_one_alone()
             options = ocp.CheckpointManagerOptions(
-                create=not self._read_only,
+                create=False,
                 read_only=self._read_only,
                 enable_async_checkpointing=not self._read_only,
                 save_root_metadata=False,
                 enable_should_save_is_saving_in_progress_check=False,
+                multiprocessing_options=processes,
             )
-            handlers = {STATE: ocp.StandardCheckpointHandler(), RECORD: ocp.JsonCheckpointHandler()}
+            handlers = {
+                STATE: ocp.StandardCheckpointHandler(multiprocessing_options=processes),
+                RECORD: ocp.JsonCheckpointHandler(multiprocessing_options=processes),
+            }
             self._manager = ocp.CheckpointManager(self._directory, options=options, item_handlers=handlers)
         return self._manager
 
@@ -403,3 +410,13 @@ class Checkpoints:
         if self._manager is not None:
             with files.quiet():
                 self._manager.reload()
+
+
+def _this_one_alone() -> ocp.options.MultiprocessingOptions:
+    """Return what keeps Orbax from waiting for the other processes, where there are several."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"r2i-{own}"
+    )

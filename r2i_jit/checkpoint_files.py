@@ -23,7 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-FORMAT = 1
+from r2i_jit.spreading import is_key
+
+FORMAT = 2  # typed PRNG keys are stored as their data; in format 1 as Orbax has them
+_FORMATS = (1, FORMAT)  # that are read
 STATE, RECORD = "state", "record"
 # What JAX calls the types of keys, and the values of JAX_DEFAULT_PRNG_IMPL that make them.
 _KEY_TYPES = {"key<fry>": "threefry2x32", "key<rbg>": "rbg", "key<urbg>": "unsafe_rbg"}
@@ -38,7 +41,7 @@ class Record:
     """What is known of a step without its arrays.
 
     Attributes:
-      format: of the record itself; where it is not `FORMAT`, leaves and metadata are empty.
+      format: of the record itself; where it `is_foreign`, leaves and metadata are empty.
       package: version of r2i-jit that wrote it, "" if that was not noted.
       leaves: path in the state -> [shape, dtype, CRC-32].
     """
@@ -48,6 +51,11 @@ class Record:
     score: float | None
     leaves: dict[str, list[Any]]
     metadata: dict[str, Any]
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another version of this package wrote it in a way that this one does not read."""
+        return self.format not in _FORMATS
 
 
 def entries(directory: Path) -> tuple[list[int], list[str]]:
@@ -130,14 +138,14 @@ def _checked(record: dict[str, Any]) -> Record:
         raise ValueError
     if score is not None and (type(score) not in (int, float) or not math.isfinite(score)):
         raise ValueError
-    if record["format"] != FORMAT:
+    if record["format"] not in _FORMATS:
         return Record(record["format"], package, score, {}, {})
     for shape, dtype, crc in record["leaves"].values():
         if type(dtype) is not str or type(crc) is not int or any(type(size) is not int for size in shape):
             raise ValueError
     if not isinstance(record["metadata"], dict):
         raise ValueError
-    return Record(FORMAT, package, score, record["leaves"], record["metadata"])
+    return Record(record["format"], package, score, record["leaves"], record["metadata"])
 
 
 def package_version() -> str:
@@ -148,36 +156,39 @@ def package_version() -> str:
         return ""
 
 
-def without(tree: Any, lacking: Collection[str], at: str = "") -> Any:
+def stored(tree: Any, lacking: Collection[str], format: int, at: str = "") -> Any:
     """Return a pytree of what orbax has of it: without arrays of no entries, of which it saves none, and some leaves.
 
     Args:
       tree: of arrays or shapes.
       lacking: paths of the leaves to leave out. What they are in becomes dictionaries, which orbax reads alike.
+      format: of the record.
       at: path of `tree` itself.
     """
     if not _any_below(lacking, at):
-        return jax.tree.map(lambda leaf: None if math.prod(leaf.shape) == 0 else leaf, tree)
+        return jax.tree.map(lambda leaf: None if math.prod(leaf.shape) == 0 else _stored(leaf, format), tree)
     children, _ = _children(tree)
     return {
-        key.name: without(child, lacking, path)
+        key.name: stored(child, lacking, format, path)
         for key, child in children
         if (path := at + jax.tree_util.keystr((key,))) not in lacking
     }
 
 
 def with_defaults(tree: Any, like: Any, defaults: Mapping[str, float], at: str = "") -> Any:
-    """Return a pytree with the leaves that `without` has left out.
+    """Return a pytree as it was before `stored`, with the leaves that were left out.
 
     Args:
-      tree: what `without` has made of it, with arrays.
+      tree: what `stored` has made of it, with arrays.
       like: the whole tree, of shapes with shardings.
       defaults: path -> value of every entry of a leaf that was left out; arrays of no entries need none.
       at: path of `tree` itself.
     """
     if not _any_below(defaults, at):
         found = iter(jax.tree.leaves(tree))
-        leaves = [next(found) if math.prod(leaf.shape) else _full(leaf, 0) for leaf in jax.tree.leaves(like)]
+        leaves = [
+            _typed(next(found), leaf) if math.prod(leaf.shape) else _full(leaf, 0) for leaf in jax.tree.leaves(like)
+        ]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
     children, structure = _children(like)
     paths = [at + jax.tree_util.keystr((key,)) for key, _ in children]
@@ -185,6 +196,22 @@ def with_defaults(tree: Any, like: Any, defaults: Mapping[str, float], at: str =
         _full(child, defaults[path]) if path in defaults else with_defaults(tree[key.name], child, defaults, path)
         for path, (key, child) in zip(paths, children, strict=True)
     )
+
+
+def _stored(leaf: Any, format: int) -> Any:
+    """Return an array, or what stands for one, as orbax has it."""
+    if format < 2 or not is_key(leaf):
+        return leaf
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.eval_shape(jax.random.key_data, leaf).update(sharding=leaf.sharding)
+    return np.asarray(jax.random.key_data(leaf))
+
+
+def _typed(leaf: Any, like: jax.ShapeDtypeStruct) -> Any:
+    """Return an array that was stored with the type that it had."""
+    if is_key(like) and not is_key(leaf):
+        return jax.random.wrap_key_data(leaf, impl=_KEY_TYPES[str(like.dtype)])
+    return leaf
 
 
 def _any_below(paths: Collection[str], at: str) -> bool:
@@ -197,7 +224,9 @@ def _children(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
     return [(path[0], child) for path, child in found], structure
 
 
-def _full(leaf: jax.ShapeDtypeStruct, value: float) -> jax.Array:
+def _full(leaf: jax.ShapeDtypeStruct, value: float) -> jax.Array | np.ndarray:
+    if leaf.sharding is not None and not leaf.sharding.is_fully_addressable:
+        return np.full(leaf.shape, value, leaf.dtype)
     return jnp.full(leaf.shape, value, leaf.dtype, device=leaf.sharding)
 
 
@@ -221,8 +250,7 @@ def is_finite(leaf: jax.Array, without: tuple[int, ...] = ()) -> bool:
 
 
 def _host(leaf: jax.Array | np.ndarray) -> np.ndarray:
-    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def mismatch(record: Record, shapes: Any, optional: Collection[str] = ()) -> str | None:
@@ -235,7 +263,7 @@ def mismatch(record: Record, shapes: Any, optional: Collection[str] = ()) -> str
       shapes: pytree of what is wanted.
       optional: paths of leaves that may be missing in it.
     """
-    if record.format != FORMAT:
+    if record.is_foreign:
         return f"was written by another version of this package ({_writer(record)}): it has format {record.format}"
     saved, wanted = record.leaves, dict(leaves(shapes))
     wanted = {path: leaf for path, leaf in wanted.items() if path in saved or path not in optional}

@@ -38,13 +38,12 @@ def refuse_other(folder: Path, record: Record, shapes: Any, optional: Collection
       CheckpointMismatch: if they differ, or another version of this package wrote it.
     """
     if (difference := files.mismatch(record, shapes, optional)) is not None:
-        metadata = record.metadata if record.format == files.FORMAT else {}
-        raise CheckpointMismatch(f"{folder} {difference}", int(folder.name), metadata)
+        raise CheckpointMismatch(f"{folder} {difference}", int(folder.name), record.metadata)
 
 
 def refuse_other_format(folder: Path, record: Record) -> None:
     """Raise CheckpointMismatch if another version of this package wrote the record."""
-    if record.format != files.FORMAT:
+    if record.is_foreign:
         refuse_other(folder, record, None)
 
 
@@ -56,6 +55,13 @@ def below(record: Record, prefix: str) -> Record:
         path.removeprefix(prefix): leaf for path, leaf in inside.items() if path[len(prefix) :][:1] in ("", ".", "[")
     }
     return dataclasses.replace(record, leaves=leaves)
+
+
+def readable(shapes: Any) -> Any:
+    """Return what Orbax is to read shapes into: where they lie, or onto the host if other processes have a part."""
+    return jax.tree.map(
+        lambda leaf: leaf if leaf.sharding.is_fully_addressable else np.empty(leaf.shape, leaf.dtype), shapes
+    )
 
 
 @contextlib.contextmanager

@@ -39,16 +39,21 @@ def spread(function: Callable, mesh: Mesh | None, given: Any, returned: Any) -> 
     return jax.shard_map(function, mesh=mesh, in_specs=given, out_specs=returned, check_vma=False)
 
 
+def is_key(leaf: Any) -> bool:
+    """Return whether an array, or what stands for one, is of typed PRNG keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def put(tree: Any, sharding: NamedSharding) -> Any:
     """Return arrays, which every process has, on the devices of a sharding, of whatever processes these are."""
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
     def one(leaf: Any) -> jax.Array:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        whole = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        keys = is_key(leaf)
+        whole = np.asarray(jax.random.key_data(leaf) if keys else leaf)
         array = jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
-        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if is_key else array
+        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if keys else array
 
     return jax.tree.map(one, tree)
 
@@ -96,8 +101,7 @@ def _apart(function: Callable) -> Callable:
 
     def apart(*arguments: Any) -> Any:
         first = jax.tree.leaves(arguments)[0]
-        is_key = jnp.issubdtype(first.dtype, jax.dtypes.prng_key)
-        word = (jax.random.key_data(first) if is_key else first).reshape(-1)[0].astype(jnp.int32)
+        word = (jax.random.key_data(first) if is_key(first) else first).reshape(-1)[0].astype(jnp.int32)
         shapes = jax.eval_shape(traced, *arguments)
         nothing = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         return jax.lax.cond(word == (word ^ 1), nothing, traced, *arguments)

@@ -49,6 +49,7 @@ class Filmer:
         import numpy as np
 
         from experiments.drawing import film, pictures, scene
+        from experiments.running import distributed
         from experiments.running.evaluation import FILMED, evaluation_key
         from r2i_jit import recording
         from r2i_jit.metrics import STEP, identity
@@ -57,7 +58,8 @@ class Filmer:
         number = trainer.settings.number(row.get("env"))
         params = trainer.settings.params[number]
         # By way of the host, so that the programs are for one device wherever the members are.
-        agent_state = jax.tree.map(np.asarray, self._member(state.seeds.agent, np.int32(member)))
+        agents = distributed.fetched(trainer, state, "seeds.agent")
+        agent_state = jax.tree.map(np.asarray, self._member(agents, np.int32(member)))
         key = jax.random.fold_in(evaluation_key(self._seed, FILMED, row[STEP]), member)
         if number not in self._plays:
             greedy = trainer.config.loop.evaluation_greedy

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
 AGAIN = 75  # saved and left because the time was over: the same command goes on. EX_TEMPFAIL of sysexits.h
@@ -156,6 +156,26 @@ def shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+class Place(NamedTuple):
+    """Which of several processes this is, and where the first one listens; of 0 processes the queue has to say."""
+
+    number: int = 0
+    processes: int = 0
+    address: str = ""
+
+
+def place(text: str) -> Place:
+    """Argument type: a process as I/N@HOST:PORT, or auto."""
+    if text == "auto":
+        return Place()
+    which, _, address = text.partition("@")
+    number, _, count = which.partition("/")
+    host, _, port = address.rpartition(":")
+    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count) and host and port.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor I/N@HOST:PORT, such as 0/2@node1:7000")
+    return Place(int(number), int(count), address)
+
+
 def add_max_time_argument(parser: Parser) -> None:
     """Add the option that limits the time of this process."""
     parser.add_argument(
@@ -199,6 +219,11 @@ def add_run_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--devices-per-seed", type=whole(1, 4096), metavar="D",
         help="spread each seed over D devices: environments, replay and batches (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--distributed", type=place, nargs="?", const=Place(), metavar="I/N@HOST:PORT",
+        help="this is one process of several that do the run together, with --devices-per-seed over the devices of all "
+        "of them: as Slurm, MPI or a pod says, or the one numbered I of N, of which number 0 listens at HOST:PORT",
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"

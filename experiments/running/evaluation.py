@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.running import runinfo
+from experiments.running import distributed, runinfo
 from experiments.running.cli import note
 from experiments.running.display import table
 from experiments.running.references import references, summary
@@ -45,7 +45,7 @@ def evaluate(
     """
     played = trainer.evaluate(state, key, episodes, forget=forget, max_steps=max_steps, rows=rows)
     returns, lengths = (np.asarray(played[name], np.float64) for name in ("episode_return", "episode_length"))
-    cut, lost = np.asarray(played["episode_cut"]), np.asarray(state.seeds.diverged)
+    cut, lost = np.asarray(played["episode_cut"]), np.asarray(distributed.fetched(trainer, state, "seeds.diverged"))
     own = [
         {**member, "diverged": True, "mean": None, "stderr": None, "quantiles": None, "length": None}
         if lost[i]

@@ -47,7 +47,8 @@ def put(weights: Any, state: Any) -> Any:
     import jax.numpy as jnp
 
     def placed(new, old):
-        return jax.device_put(jnp.broadcast_to(jnp.array(new), old.shape), old.sharding)
+        whole = jnp.broadcast_to(jnp.array(new), old.shape)
+        return jax.device_put(whole, old.sharding) if isinstance(old, jax.Array) else whole
 
     agent = state.seeds.agent
     parts = {name: jax.tree.map(placed, getattr(weights, name), getattr(agent, name)) for name in weights._fields}

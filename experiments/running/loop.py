@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.running import cli, evaluation, initial, memory, rundir, runinfo
+from experiments.running import cli, distributed, evaluation, initial, memory, rundir, runinfo
 from experiments.running.cli import BAD_CHECKPOINT, NOT_FINITE, SAVE_FAILED, fail, note
 from experiments.running.display import Display, Rates, clock, display
 from experiments.running.episodes import EpisodeLog
@@ -127,7 +127,8 @@ def _say_stopped(run: Run, when: str = "") -> None:
     """Say where a signal has stopped a run, and how it goes on."""
     where = f"stopped at step {run.step:,}" if run.saved >= 0 else "stopped before anything was learned"
     suite = f" {run.info.suite}" if run.info.suite else ""
-    command = f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume"
+    together = " --distributed (in each process, as before)" if jax.process_count() > 1 else ""
+    command = f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume{together}"
     note(f"{where}{' ' * bool(when)}{when}; go on with: {run.go_on or command}")
 
 
@@ -188,7 +189,7 @@ def _initial(run: Run, keys: Any, hypers: Any, weights: Any) -> Any:
     """
     state, ended = run.trainer.begin(keys) if hypers is None else run.trainer.begin(keys, hypers)
     if weights is not None:
-        state = initial.put(weights, state)
+        state = distributed.placed(run.trainer, initial.put(weights, distributed.fetched(run.trainer, state)))
     return jax.block_until_ready((state, ended))
 
 
@@ -208,9 +209,9 @@ def _restore(run: Run) -> None:
                 BAD_CHECKPOINT,
             )
         return
-    run.state, run.step, run.saved = restored.state, restored.step, restored.step
+    run.state, run.step, run.saved = distributed.placed(run.trainer, restored.state), restored.step, restored.step
     run.wall = restored.metadata["wall_seconds"]
-    run.diverged = frozenset(np.flatnonzero(jax.device_get(run.state.seeds.diverged)).tolist())
+    run.diverged = frozenset(np.flatnonzero(jax.device_get(restored.state.seeds.diverged)).tolist())
     if (best := run.checkpoints.best_step()) is not None:
         run.best = run.checkpoints.score(best)
     note(f"resumed {run.path} at step {run.step:,}")
@@ -306,7 +307,8 @@ def _save(run: Run, score: float | None = None) -> None:
         sink.flush()
     if run.episodes is not None:
         run.episodes.flush()
-    run.checkpoints.save(run.step, run.state, run.metadata(), score, without=sorted(run.diverged))
+    state = distributed.fetched(run.trainer, run.state)
+    run.checkpoints.save(run.step, state, run.metadata(), score, without=sorted(run.diverged))
     run.saved = run.step
     if score is not None:
         run.best = max(run.best, score)

@@ -34,10 +34,19 @@ def start(
     Returns:
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
-    startup.prepare(all_cores=True)
-    from experiments.running import films, importing, loop, rundir, sharding
+    startup.prepare(all_cores=True, among=args.distributed)
+    from experiments.running import distributed, importing
 
     importing.prepare(args.imports)
+    lead = lambda: _start(args, stop, kind, members_of, filmer)
+    return lead() if args.distributed is None else distributed.run(lead, _rows, stop)
+
+
+def _start(
+    args: Any, stop: signals.StopSignal, kind: str, members_of: MembersOf, filmer: Filmer
+) -> tuple[int, Path, Any]:
+    """As `start`, in the first process of a run, or its only one."""
+    from experiments.running import distributed, films, loop, rundir, sharding
 
     wandb = importlib.util.find_spec("wandb")
     if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
@@ -74,6 +83,7 @@ def start(
                 f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
                 "(replay.prefill); --steps should be more"
             )
+        trainer = distributed.leading(trainer, config, info, stop)
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result
@@ -104,7 +114,7 @@ def _each_shard(
             continue
         try:
             own = Namespace(**{**vars(args), "run_dir": path, "shard": (number, info.shards)})
-            code = start(own, stop, kind, members_of, filmer)[0]
+            code = _start(own, stop, kind, members_of, filmer)[0]
         except SystemExit as error:
             failed = code = error.code if isinstance(error.code, int) else 1
             cli.note(f"{folder}: failed (exit {code})")
@@ -245,7 +255,7 @@ def make_trainer(config: Any, args: Any, num_seeds: int, *, tallied: bool = Fals
     """
     import jax
 
-    from experiments.running import memory
+    from experiments.running import distributed, memory
     from r2i_jit import Trainer
     from r2i_jit.config import ConfigError
 
@@ -258,8 +268,9 @@ def make_trainer(config: Any, args: Any, num_seeds: int, *, tallied: bool = Fals
         if not (new and args.assignments):
             raise
         _blame(args, num_seeds, error)
-    # On CPU all devices have one memory.
-    sharing = 1 if jax.default_backend() == "cpu" else trainer.devices_for(num_seeds)
+    distributed.refuse_idle(trainer, num_seeds)
+    # On CPU all devices of a process have one memory.
+    sharing = jax.process_count() if jax.default_backend() == "cpu" else trainer.devices_for(num_seeds)
     if new and not any(word.startswith("replay.capacity=") for word in args.assignments):
         fitting = memory.fit_replay(config, num_seeds / sharing, trainer.replay_bytes_per_step)
         if fitting != config:

@@ -371,8 +371,26 @@ def test_a_record_of_another_step_does_not_count(copy):
     assert Checkpoints(copy, read_only=True).steps() == [120, 160, 200]
 
 
+def test_keys_are_read_as_they_were_stored_before(trainer, shapes, tmp_path, monkeypatch):
+    """Format 1 left typed keys to Orbax, and the run of one goes on with checkpoints of format 2."""
+    state = fresh(trainer)
+    with Checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(files, "FORMAT", 1)
+        checkpoints.save(1, state, {})
+        checkpoints.wait()
+        monkeypatch.undo()
+        checkpoints.save(2, state, {})
+        checkpoints.wait()
+        for step, own in ((1, 1), (2, 2)):
+            text = (tmp_path / str(step) / "record" / "metadata").read_text()
+            assert json.loads(text)["format"] == own
+            restored = checkpoints.restore(shapes, step=step)
+            assert_holds(restored, {step: arrays(state)})
+            assert jax.tree.map(lambda leaf: leaf.dtype, restored.state) == jax.tree.map(lambda x: x.dtype, shapes)
+
+
 def test_a_checkpoint_of_a_later_format_is_no_damage(copy, shapes, monkeypatch):
-    monkeypatch.setattr(files, "FORMAT", 0)
+    monkeypatch.setattr(files, "_FORMATS", (0, 1))
     with Checkpoints(copy) as checkpoints, pytest.raises(CheckpointMismatch, match="another version"):
         checkpoints.restore(shapes)
     assert sorted(os.listdir(copy)) == ["120", "160", "200"]

@@ -1,0 +1,88 @@
+"""One run over two processes on this machine: the run of one process with as many devices, whatever happens to it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.running import cli
+from r2i_jit import compiling
+from tests.host.test_kill import lines, record
+
+STEPS = 480
+ARGUMENTS = [
+    "--env", "popgym/RepeatFirstEasy", "--size", "tiny", "--steps", str(STEPS), "--eval-every", "240",
+    "--checkpoint-every", "0", "--log-episodes", "20", "--devices-per-seed", "2", "--set", "model.units=16",
+    "model.ssm_layers=1", "loop.num_envs=8", "loop.chunk_updates=2",
+    "loop.evaluation_episodes=2", "replay.batch_size=4", "replay.sequence_length=8", "replay.prefill=64",
+    "replay.train_ratio=1", "behavior.imagination_starts=8", "behavior.horizon=4",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """A folder for compiled programs."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start(run_dir: Path, cache: Path, devices: int, *more: str) -> subprocess.Popen:
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
+    environment["XLA_FLAGS"] = " ".join(f"--{name}={value}".lower() for name, value in compiling.quick().items())
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.train", *ARGUMENTS, "--run-dir", str(run_dir), *more],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+
+def start_two(run_dir: Path, cache: Path, *more: str) -> list[subprocess.Popen]:
+    """Return two processes that meet, the first of them first."""
+    port = free_port()
+    return [start(run_dir, cache, 1, "--distributed", f"{i}/2@127.0.0.1:{port}", *more) for i in range(2)]
+
+
+def outputs(processes: list[subprocess.Popen], code: int) -> list[str]:
+    texts = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [code] * len(processes), texts
+    return texts
+
+
+@pytest.mark.heavy
+def test_two_processes_write_the_run_of_one(cache, tmp_path):
+    """The second one gets a signal halfway: the first one saves, both leave, and both go on to the same end."""
+    outputs([start(tmp_path / "one", cache, 2)], 0)
+    processes = start_two(tmp_path / "two", cache)
+    log = tmp_path / "two" / "metrics.jsonl"
+    while not log.exists() or len(log.read_text().splitlines()) < 3:
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGUSR1)
+    first, second = outputs(processes, cli.AGAIN)
+    assert re.search(r"stopped at step \d+; go on with: .* --resume --distributed", first)
+    assert "SIGUSR1: told to the first process" in second and "compiled" not in second
+    stopped = len(lines(tmp_path / "two"))
+    first, _ = outputs(start_two(tmp_path / "two", cache, "--resume"), 0)
+    assert "mean return" in first
+
+    assert 3 <= stopped < len(lines(tmp_path / "two"))
+    assert lines(tmp_path / "two") == lines(tmp_path / "one")
+    last = lines(tmp_path / "one")[-1]["env_steps"]
+    assert record(tmp_path / "two", last) == record(tmp_path / "one", last)
+    for name in ("evaluation.json", "episodes.jsonl"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    # What two processes have saved one goes on with, on one device.
+    arguments = ("--resume", "--steps", str(last + 1), "--devices-per-seed", "1")
+    outputs([start(tmp_path / "two", cache, 1, *arguments)], 0)
+    assert lines(tmp_path / "two")[-1]["env_steps"] > last
