@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     _refuse_others(parser, args)
     args.asked = asked = expanding.parse(args.command, args.words, f"{parser.prog} {args.command}")
+    if asked.distributed and args.on != "slurm":
+        cli.fail(f"--distributed: with --on {args.on} a job is one process; --on slurm starts several for one")
     engine = ENGINES[args.on].make(args)
     engine.check()
     startup.prepare(all_cores=True, leave_memory=True)

@@ -37,6 +37,8 @@ def parse(command: str, words: Sequence[str], prog: str) -> Namespace:
     for name, instead in _OURS.items():
         if getattr(args, name):
             cli.fail(f"--{name.replace('_', '-')} is not for launch: {instead}")
+    if args.distributed is not None and args.distributed.processes:
+        cli.fail("--distributed takes no I/N@HOST:PORT in a launch: the queue says which process is which")
     if command == "suite" and (args.suite is None or args.env):
         cli.fail("launch suite takes the name of a suite, and --only for some of its environments")
     if args.suite is None and args.env is None:
@@ -125,6 +127,7 @@ def _words(command: str, args: Namespace, traced: Sequence[str], env_id: str) ->
     for option, value in {**vars(args), "log_episodes": log}.items():
         if option in _OF_A_RUN and value is not None:
             words += [f"--{option.replace('_', '-')}", str(value)]
+    words += ["--distributed"] if args.distributed else []
     words += ["--wandb"] if args.wandb else []
     words += ["--import", *args.imports] if args.imports else []
     words += ["--set", *args.assignments] if args.assignments else []

@@ -84,7 +84,8 @@ def make(args: Any) -> "Slurm":
     if asked and args.time is not None and asked[-1] >= args.time:
         cli.fail(f"--sbatch=--signal=B:USR1@{asked[-1]}: that is all of --time, {args.time:g} seconds")
     options += [(option, value) for option, value in others if option != "signal"]
-    return Slurm(script.Wishes(tuple(options), args.time, asked[-1] if asked else None), args.print)
+    together = args.asked.distributed is not None
+    return Slurm(script.Wishes(tuple(options), args.time, asked[-1] if asked else None, together), args.print)
 
 
 def limit(text: str) -> float:

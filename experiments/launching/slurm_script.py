@@ -27,11 +27,13 @@ class Wishes:
       options: for sbatch, such as ("partition", "gpu"); one without a value has "".
       seconds: that a job may take; None for as long as the partition has it.
       asked_notice: how many seconds before the limit Slurm is to say that it comes; None for the rule below.
+      together: whether the tasks that a job has, such as one a card, train together (`--distributed`).
     """
 
     options: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
     asked_notice: int | None = None
+    together: bool = False
 
     @property
     def notice(self) -> int:
@@ -76,7 +78,7 @@ def text(plan: Plan, numbers: Sequence[int], first: int, wishes: Wishes, options
         directives="\n".join(_directive(*one) for one in asked),
         folder=shlex.quote(folder),
         first=first,
-        run=shlex.join(words),
+        run=_TOGETHER * wishes.together + shlex.join(words),
         own=shlex.join(own),
         again=cli.AGAIN,
         for_good=" | ".join(map(str, (0, *pool.FOR_GOOD))),
@@ -116,6 +118,8 @@ def _directive(option: str, value: str) -> str:
     return f"#SBATCH --{option}=" + (value if re.fullmatch(r"[\w./:@%,=+-]+", value) else f'"{escaped}"')
 
 
+# Each ends by itself, where another one has: the exit code is to be the first one's, which is the highest then.
+_TOGETHER = "srun --kill-on-bad-exit=0 ${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} "
 _TEXT = """#!/bin/bash
 {directives}
 

@@ -75,7 +75,13 @@ def _wait_for(path: Path) -> None:
 
 
 def run(found: plan.Plan, number: int, max_seconds: float | None, must_learn: bool = False) -> int:
-    """Run a job, from the folder in which it was launched if that is there, and return its exit code."""
+    """Run a job, from the folder in which it was launched if that is there, and return its exit code.
+
+    Of several processes that do a job together the first one notes how it goes, and its exit code is what counts.
+    """
+    if "--distributed" in found.jobs[number].command and int(os.environ.get("SLURM_PROCID", "0")):
+        _command(found, number, max_seconds)
+        return 0
     attempt = plan.begin(found, number)
     before = found.checkpoint(number)
     code = 1  # of an error that is nobody's word

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments import status
-from experiments.launching import engines, plan, slurm, slurm_script
+from experiments.launching import engines, plan, slurm, slurm_script, work
 from experiments.running import cli, rundir
 from r2i_jit import metrics
 from tests.host import stand_in_slurm
@@ -265,6 +265,26 @@ def test_without_slurm_the_script_is_printed(fakes, tmp_path, capsys, monkeypatc
     }  # fmt: skip
     assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
     assert fakes(*words, "--print", *rest) == 0 and not (tmp_path / "o" / "slurm" / "2.sh").exists()
+    assert "srun" not in shown.out
+    capsys.readouterr()
+    tasks = ["--sbatch=--ntasks=2", "--out-dir", "o2"]
+    assert fakes("launch", "--on", "slurm", "--print", *tasks, "train", "fake", "--distributed") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "experiments.launching.work" in line]
+    assert line.startswith("srun --kill-on-bad-exit=0 ${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} ")
+    (job,) = plan.read(tmp_path / "o2").jobs
+    assert job.command[-1] == "--distributed"
+
+
+def test_of_a_job_of_several_tasks_the_first_one_keeps_the_notes(fakes, tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(work, "_command", lambda found, number, seconds: called.append(number) or 75)
+    job = plan.Job("a", ("train", "fake", "--distributed"), "a")
+    found = plan.Plan(tmp_path, str(tmp_path), (job,))
+    plan.refresh(found)
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert work.run(found, 0, None) == 0 and called == [0] and plan.attempts(found)[0].attempt == 0
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert work.run(found, 0, None) == 75 and called == [0, 0] and plan.attempts(found)[0].attempt == 1
 
 
 @pytest.mark.parametrize(
@@ -284,6 +304,19 @@ def test_without_slurm_the_script_is_printed(fakes, tmp_path, capsys, monkeypatc
 )
 def test_mistakes_are_said_before_anything_is_written(fakes, tmp_path, capsys, words, said):
     assert fakes("launch", *words, "train", "fake") == 2
+    assert said in error_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("engine", "words", "said"),
+    [
+        ("local", [], "--distributed: with --on local a job is one process"),
+        ("slurm", ["0/2@here:7000"], "--distributed takes no I/N@HOST:PORT in a launch"),
+    ],
+)
+def test_only_a_queue_starts_several_processes_for_a_job(fakes, tmp_path, capsys, engine, words, said):
+    assert fakes("launch", "--on", engine, "train", "fake", "--distributed", *words) == 2
     assert said in error_line(capsys)
     assert not list(tmp_path.iterdir())
 
