@@ -201,7 +201,14 @@ def cache(doctor: Doctor) -> Facts:
 def extras(doctor: Doctor) -> Facts:
     """Find which extras are installed: all of what they ask for, in versions that they take."""
     names = metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
-    return {name: not any(map(_unmet, _requirements(name))) for name in names}
+    found: Facts = {}
+    for name in names:
+        found[name] = not any(map(_unmet, _requirements(name)))
+        if name == "atari" and found[name]:
+            from envs import atari
+
+            found["atari_sprites"] = atari.installed()
+    return found
 
 
 def variables(doctor: Doctor) -> Facts:

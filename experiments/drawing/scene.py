@@ -1,8 +1,9 @@
 """How a person sees an environment: its state as text, its actions by name, its observations with their parts.
 
-`experiments.play` and `experiments.record` share this. An environment may help with three things that gymnax lacks:
-`render(state, params, hidden=False)` returns lines of text, `action_names` names the actions of a `Discrete` space, and
-`board(state, params)` returns rows of short texts for what is hidden, which `experiments.record` draws.
+`experiments.play` and `experiments.record` share this. An environment may help with four things that gymnax lacks:
+`render(state, params, hidden=False)` returns lines of text, `action_names` names the actions of a `Discrete` space,
+`number_names` the numbers of an observation, and `board(state, params)` returns rows of short texts for what is hidden,
+which `experiments.record` draws.
 """
 
 import itertools
@@ -236,11 +237,14 @@ def observation_text(env: Any, params: Any, obs: Any) -> str:
     members = split(observation_parts(env, params), obs)
     inner = env.env if isinstance(env, ArrangeObservations) else env
     names = [shown(leaf.path) for leaf in observation_leaves(inner, params)]
-    texts = (_array_text(name, parts, np.asarray(leaf)) for name, (parts, leaf) in zip(names, members, strict=True))
+    numbers = tuple(getattr(env, "number_names", ()))
+    texts = (
+        _array_text(name, parts, np.asarray(leaf), numbers) for name, (parts, leaf) in zip(names, members, strict=True)
+    )
     return "\n".join(texts)
 
 
-def _array_text(name: str, parts: tuple[Any, ...], obs: np.ndarray) -> str:
+def _array_text(name: str, parts: tuple[Any, ...], obs: np.ndarray, numbers: tuple[str, ...]) -> str:
     lines, start = [f"observation{name}: {obs.dtype} {obs.shape}"], 0
     vector = obs.ravel()
     if any(part.entries != part.size for part in parts):  # The agent one-hots the numbers of classes.
@@ -252,7 +256,10 @@ def _array_text(name: str, parts: tuple[Any, ...], obs: np.ndarray) -> str:
         if isinstance(part, Image):
             lines.append(image_text(as_bytes(values.reshape(part.shape))))
             continue
-        rows = _classes(values.reshape(-1, part.classes)) if isinstance(part, Categorical) else [_numbers(values)]
+        if isinstance(part, Categorical):
+            rows = _classes(values.reshape(-1, part.classes))
+        else:
+            rows = [_numbers(values, numbers if len(numbers) == len(vector) == len(values) else ())]
         lines += [line for row in rows for line in _wrapped(row)]
     return "\n".join(lines)
 
@@ -267,8 +274,9 @@ def _classes(groups: np.ndarray) -> list[str]:
     return [f"classes {' '.join(marks)}", f"one-hot {' '.join(one_hot)}"]
 
 
-def _numbers(values: np.ndarray) -> str:
-    return " ".join(f"{value:.6g}" for value in values)
+def _numbers(values: np.ndarray, names: tuple[str, ...]) -> str:
+    texts = [f"{value:.6g}" for value in values]
+    return ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True)) if names else " ".join(texts)
 
 
 def image_text(image: np.ndarray) -> str:

@@ -57,7 +57,7 @@ class Run:
             "members": self.info.members,
             "seed": self.info.seed,
             "log_episodes": self.info.log_episodes,
-            "versions": runinfo.versions(),
+            "versions": runinfo.versions(self.config),
             "wall_seconds": self.wall,
         }
 

@@ -1,17 +1,30 @@
 """What a run is besides its Config: `run.json`, checked on reading, and what bit-exactness depends on."""
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import platform
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.running import machine
 from experiments.running.cli import note
 
+if TYPE_CHECKING:  # to import it takes JAX
+    from r2i_jit.config import Config
+
 KINDS = ("train", "sweep")
+# The distributions that step the environments of a suite, where it is not this one.
+_OF_SUITES = {
+    "gymnax": ("gymnax",),
+    "brax": ("brax", "mujoco", "mujoco-mjx"),
+    "dmc": ("playground", "brax", "mujoco", "mujoco-mjx"),
+    "atari": ("jaxtari",),
+    "craftax": ("craftax",),
+    "xminigrid": ("xminigrid",),
+}
 EXAMPLE = "example"  # names an agent, as in `r2i_jit.trained`, which would import JAX
 
 
@@ -181,8 +194,8 @@ def read(path: Path) -> RunInfo:
     return RunInfo(**found)
 
 
-def versions() -> dict[str, str]:
-    """Return what bit-exactness depends on besides the config."""
+def versions(config: "Config") -> dict[str, str]:
+    """Return what bit-exactness depends on besides the config: the machine's part, and packages that it names."""
     import jax
     import jaxlib
 
@@ -198,7 +211,23 @@ def versions() -> dict[str, str]:
         "prng": setting("jax_default_prng_impl") + ("" if setting("jax_threefry_partitionable") else ", unpartitioned"),
         "x64": str(setting("jax_enable_x64")).lower(),
         "matmul_precision": str(setting("jax_default_matmul_precision") or "default"),
+        **{name: _version(name) for name in _packages(config)},
     }
+
+
+def _packages(config: "Config") -> list[str]:
+    """Return the distributions that a config's numbers are made by, beside JAX."""
+    from r2i_jit.config import MEMAX
+
+    suite = config.env.partition("/")[0]
+    return ["flax", "optax", *_OF_SUITES.get(suite, ()), *(["memax"] if config.model.sequence in MEMAX else [])]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # it was put on the path by hand
+        return ""
 
 
 def warn_versions(then: dict[str, str], now: dict[str, str]) -> None:

@@ -188,7 +188,7 @@ def _asked(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     steps = args.steps or default_steps(config, size)
     eval_every = args.eval_every or max(1, steps // 20)
     members = _members(members_of, config, args.seeds or 1)
-    versions = runinfo.versions()
+    versions = runinfo.versions(config)
     return config, runinfo.RunInfo(
         kind, suite_of(config.env) or "", size, args.seed or 0, members, steps, eval_every, time.time(), versions,
         imports=args.imports, folder=os.getcwd(), record_every=args.record_every or None,
@@ -220,7 +220,7 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
     devices = args.devices_per_seed or info.devices_per_seed
     spread = {"devices per seed": str(info.devices_per_seed)}, {"devices per seed": str(devices)}
-    runinfo.warn_versions(info.versions | spread[0], runinfo.versions() | spread[1])
+    runinfo.warn_versions(info.versions | spread[0], runinfo.versions(saved) | spread[1])
     steps, eval_every = args.steps or info.steps, args.eval_every or info.eval_every
     record_every = info.record_every if args.record_every is None else args.record_every or None
     minutes = args.minutes or info.minutes

@@ -72,7 +72,7 @@ def new(args: Any, size: str, config: Config, suite: str, steps: int) -> Setting
     return Settings(
         suite=suite, size=size, agent=args.agent or "r2i", config=config.to_dict(), params=params, steps=steps,
         assignments=list(args.assignments), imports=list(args.imports), folder=os.getcwd(),
-        versions=runinfo.versions(), **{**own, "batch": min(own["batch"], own["trials"])},
+        versions=runinfo.versions(config), **{**own, "batch": min(own["batch"], own["trials"])},
     )  # fmt: skip
 
 

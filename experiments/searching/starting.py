@@ -39,7 +39,7 @@ def start(args: Any, stop: StopSignal) -> tuple[int, Path, str | None]:
         found, config = settings.read(path)
         importing.prepare(found.imports, found.folder)
         settings.refuse_others(path, args, found, config)
-        runinfo.warn_versions(found.versions, runinfo.versions())
+        runinfo.warn_versions(found.versions, runinfo.versions(config))
     samplers.make(found.sampler, found.seed, 0)
     trainer = starting.make_trainer(config, args, found.batch * found.seeds, new=not resumed)
     ends = _ends(found, trainer)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from envs import atari
 from experiments import doctor
 from experiments.running import startup
 
@@ -156,13 +157,21 @@ def test_a_probe_that_fails_is_a_problem_and_stops_nothing(capsys, monkeypatch):
 def test_an_extra_is_installed_where_all_that_it_asks_for_is(monkeypatch):
     pytest.importorskip("packaging")
     requires = {
-        doctor.PACKAGE: ["numpy>=2", "jax[gpu]>=0.1; extra == 'cuda'", "pytest; extra == 'dev'"],
+        doctor.PACKAGE: [
+            "numpy>=2",
+            "jax[gpu]>=0.1; extra == 'cuda'",
+            "pytest; extra == 'dev'",
+            "jaxtari; extra == 'atari'",
+        ],
         "jax": ["jaxlib", "no-such-plugin; extra == 'gpu'"],
     }
     monkeypatch.setattr(metadata, "distribution", lambda name: SimpleNamespace(requires=requires[name]))
     monkeypatch.setattr(doctor, "_version", lambda name: None if name.startswith("no-such") else "9")
-    monkeypatch.setattr(metadata, "metadata", lambda name: SimpleNamespace(get_all=lambda key: ["cuda", "dev"]))
-    assert doctor.extras(doctor.Doctor()) == {"cuda": False, "dev": True}
+    monkeypatch.setattr(
+        metadata, "metadata", lambda name: SimpleNamespace(get_all=lambda key: ["cuda", "atari", "dev"])
+    )
+    monkeypatch.setattr(atari, "installed", lambda: False)
+    assert doctor.extras(doctor.Doctor()) == {"cuda": False, "atari": True, "atari_sprites": False, "dev": True}
     assert [requirement.name for requirement in doctor._requirements("")] == ["numpy"]
 
 

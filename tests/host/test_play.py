@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+import jax
 import numpy as np
 import pytest
 
@@ -377,3 +378,14 @@ def test_a_maze_can_be_walked_through(typed):
     names = ["forward", "left", "forward-left", "forward-right", "nothing", "forward-right"]
     assert labels == [f"action {name}" for name in names]
     assert out.count("find green, step") == 7 and out.count("█" * 11) == 14
+
+
+def test_numbers_have_the_names_that_an_environment_gives_them():
+    env, params = envs.make("gymnax/CartPole-v1")
+    obs, _ = env.reset_env(jax.random.key(0), params)
+    assert scene.observation_text(env, params, obs).splitlines()[-1].split() == [f"{number:.6g}" for number in obs]
+    env.number_names = ("place", "speed", "tilt", "spin")
+    named = [f"{name} {number:.6g}" for name, number in zip(env.number_names, obs, strict=True)]
+    assert scene.observation_text(env, params, obs).splitlines()[-1].strip() == ", ".join(named)
+    env.number_names = ("place",)  # of another observation
+    assert "place" not in scene.observation_text(env, params, obs)

@@ -1,5 +1,6 @@
 """Where a command is called and on what machine: shadowing folders, no home, no GPU, limits, just. About 60 s."""
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from experiments.presets import SUITES
 from experiments.running import machine, runinfo, startup
+from r2i_jit.config import Config, ModelConfig
 from tests.host.test_cli import last_error
 
 ROOT = Path(__file__).parents[2]
@@ -145,10 +147,12 @@ def test_a_resume_under_other_conditions_is_said(fake, capsys, monkeypatch):
     capsys.readouterr()
     assert fake("fake", "--steps", 160, "--run-dir", "run", "--resume") == 0
     assert "not bit-exact" not in capsys.readouterr().err
-    now = runinfo.versions()
+    now = runinfo.versions(Config())
     other = {**now, "cores": "64", "prng": "rbg", "xla_flags": ""}
-    assert {"devices", "cores", "prng", "x64"} <= now.keys()
-    monkeypatch.setattr(runinfo, "versions", lambda: other)
+    assert {"devices", "cores", "prng", "x64", "flax", "optax"} <= now.keys() and not {"gymnax", "brax"} & now.keys()
+    made_by = runinfo.versions(Config(env="gymnax/CartPole-v1", model=ModelConfig(sequence="lru")))
+    assert made_by["gymnax"] == importlib.metadata.version("gymnax") and "memax" in made_by
+    monkeypatch.setattr(runinfo, "versions", lambda config: other)
     assert fake("fake", "--steps", 200, "--run-dir", "run", "--resume") == 0
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "not bit-exact" in line)
     assert f"cores {now['cores']} -> 64" in line and "prng threefry2x32 -> rbg" in line and "jaxlib" not in line
