@@ -158,9 +158,7 @@ def test_an_extra_is_installed_where_all_that_it_asks_for_is(monkeypatch):
     pytest.importorskip("packaging")
     requires = {
         doctor.PACKAGE: [
-            "numpy>=2",
-            "jax[gpu]>=0.1; extra == 'cuda'",
-            "pytest; extra == 'dev'",
+            *["numpy>=2", "jax[gpu]>=0.1; extra == 'cuda'", "pytest; extra == 'dev'"],
             "jaxtari; extra == 'atari'",
         ],
         "jax": ["jaxlib", "no-such-plugin; extra == 'gpu'"],
