@@ -317,7 +317,7 @@ class Checkpoints:
     def _opened(self) -> ocp.CheckpointManager:
         """Return the manager, made at first use: a run that is only looked at needs none."""
         if self._manager is None:
-            processes = _this_one_alone()
+            processes = reading.this_one_alone()
             options = ocp.CheckpointManagerOptions(
                 create=False,
                 read_only=self._read_only,
@@ -348,16 +348,13 @@ class Checkpoints:
             end = time.monotonic() + 1
             while self._clear_leftovers() and time.monotonic() < end:
                 time.sleep(0.05)  # Orbax may still be writing other files of it
-            free, kept = 0, list[int]()
-            with contextlib.suppress(OSError, CheckpointError):
-                kept = self.steps()
-                free = shutil.disk_usage(self._directory).free
-            last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
+            known = f"state {self._size / 1e6:.1f} MB"
+            with contextlib.suppress(OSError, CheckpointError):  # else it cannot be looked at
+                free, kept = shutil.disk_usage(self._directory).free, self.steps()
+                known += f", free {free / 1e6:.1f} MB; "
+                known += f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise CheckpointSaveError(
-                f"could not save step {step} in {self._directory}: {reason} "
-                f"(state {self._size / 1e6:.1f} MB, free {free / 1e6:.1f} MB; {last})"
-            ) from error
+            raise CheckpointSaveError(f"could not save step {step} in {self._directory}: {reason} ({known})") from error
 
     def _prune(self) -> None:
         """Delete the steps that are no longer kept; each is renamed first, so that none is left half there."""
@@ -410,13 +407,3 @@ class Checkpoints:
         if self._manager is not None:
             with files.quiet():
                 self._manager.reload()
-
-
-def _this_one_alone() -> ocp.options.MultiprocessingOptions:
-    """Return what keeps Orbax from waiting for the other processes, where there are several."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    own = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"r2i-{own}"
-    )

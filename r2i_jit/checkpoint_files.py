@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -320,7 +321,10 @@ def flush_tree(folder: Path) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what Orbax and its threads print about a failure; the user gets our own one-line error."""
+    """Hold back what Orbax and its threads print about a failure; the user gets our own one-line error.
+
+    After a failure they stay silent: threads of theirs go on for a while.
+    """
     loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
     if getattr(before, "func", None) is not _report_unraisable:
         sys.unraisablehook = functools.partial(_report_unraisable, before)
@@ -328,10 +332,12 @@ def quiet() -> Iterator[None]:
         logger.disabled = True
     try:
         yield
-        sys.unraisablehook = before  # not after a failure: late reads go on for a while
-    finally:
-        for logger in loggers:
-            logger.disabled = False
+    except Exception:
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        raise
+    sys.unraisablehook = before
+    for logger in loggers:
+        logger.disabled = False
 
 
 def _report_unraisable(report: Callable[[Any], Any], event: Any) -> None:

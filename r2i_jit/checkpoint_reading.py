@@ -57,6 +57,16 @@ def below(record: Record, prefix: str) -> Record:
     return dataclasses.replace(record, leaves=leaves)
 
 
+def this_one_alone() -> ocp.options.MultiprocessingOptions:
+    """Return what keeps Orbax from waiting for the other processes, where there are several."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"r2i-{own}"
+    )
+
+
 def readable(shapes: Any) -> Any:
     """Return what Orbax is to read shapes into: where they lie, or onto the host if other processes have a part."""
     return jax.tree.map(
@@ -102,7 +112,9 @@ def read_part(folder: Path, prefix: str, shapes: Any) -> Any:
     for name in reversed(names):
         template, arguments = {name: template}, {name: arguments}
     wanted = ocp.args.PyTreeRestore(item=template, restore_args=arguments, partial_restore=True)
-    with read_errors(folder), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    alone = this_one_alone()
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    with read_errors(folder), ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
         found = checkpointer.restore(folder / STATE, args=wanted)
     for name in names:
         found = found[name]

@@ -85,6 +85,8 @@ def make(args: Any) -> "Slurm":
         cli.fail(f"--sbatch=--signal=B:USR1@{asked[-1]}: that is all of --time, {args.time:g} seconds")
     options += [(option, value) for option, value in others if option != "signal"]
     together = args.asked.distributed is not None
+    if together and not {"ntasks", "ntasks-per-node", "nodes"} & {option for option, _ in options}:
+        cli.fail("--distributed: say how many tasks a job has, such as --sbatch=--ntasks=2")
     return Slurm(script.Wishes(tuple(options), args.time, asked[-1] if asked else None, together), args.print)
 
 

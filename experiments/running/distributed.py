@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiments.running import cli, signals
+from experiments.running.waiting import Stopped, wait_for
 
 _LOOKS = 200  # milliseconds between two looks at whether there is something new
+_MEETS = 300  # seconds to wait for all processes at the beginning
 _FAILED = 1
 _OVER, _ORDERS, _DONE, _ASKED = "r2i/over", "r2i/orders", "r2i/done", "r2i/asked"
 _TRAINER, _WHOLE = "trainer", "whole"  # orders, beside the names of what is done together
@@ -31,21 +34,41 @@ Lead = Callable[[], tuple[int, Path, Any]]
 Rows = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def begin(place: cli.Place) -> None:
-    """Meet the other processes; exit 2 if they do not come. Call it before JAX has any devices."""
+def begin(place: cli.Place, stop: signals.StopSignal) -> None:
+    """Meet the other processes; call it before JAX has any devices.
+
+    Exits 2 if they do not come within minutes, or as a signal says.
+    """
     import jax
 
     jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from our handler
+    given: dict[str, Any] = {}
+    if place.processes:
+        given = {
+            "coordinator_address": place.address, "num_processes": place.processes, "process_id": place.number,
+        }  # fmt: skip
+    # JAX would wait without an ear for signals, and abort in the end.
+    meet = lambda: jax.distributed.initialize(**given, initialization_timeout=2 * _MEETS)
+    where = f" at {place.address}" if given else ""
     try:
-        if place.processes:
-            jax.distributed.initialize(place.address, place.processes, place.number)
-        else:
-            jax.distributed.initialize()
+        wait_for(meet, f"waiting for the other processes{where}", stop, "stopping; nothing has begun yet", _MEETS)
+    except Stopped:
+        raise SystemExit(stop.exit_code) from None
+    except TimeoutError:
+        cli.fail(f"--distributed: not all processes came{where} within {_MEETS // 60} minutes")
     except ValueError:
         cli.fail("--distributed: no queue, MPI or pod says which processes there are; give --distributed I/N@HOST:PORT")
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         cli.fail(f"--distributed: the processes did not meet ({reason[:300]})")
+    _words().again = "--distributed" + (f" I/{place.processes}@{place.address}" if given else "")
+
+
+def again() -> str:
+    """Return what a command line needs to go on with as many processes, with a space in front; nothing for one."""
+    import jax
+
+    return f" {_words().again}" if jax.process_count() > 1 else ""
 
 
 def run(lead: Lead, rows: Rows, stop: signals.StopSignal) -> tuple[int, Path, Any]:
@@ -63,6 +86,7 @@ def run(lead: Lead, rows: Rows, stop: signals.StopSignal) -> tuple[int, Path, An
 
     if jax.process_index():
         return _follow(rows, stop), Path(), None
+    threading.Thread(target=_pass_on_signals, args=(stop,), daemon=True).start()
     try:
         found = lead()
     except SystemExit as error:
@@ -98,18 +122,17 @@ def refuse_idle(trainer: Any, num_seeds: int) -> None:
         )
 
 
-def leading(trainer: Any, config: Any, info: Any, stop: signals.StopSignal) -> Any:
+def leading(trainer: Any, config: Any, info: Any) -> Any:
     """Return the Trainer of a run, which has those of the other processes do what it does, if there are others.
 
     Args:
       trainer: the first process's.
       config: the run's.
       info: what else the run is.
-      stop: says when to stop; told of signals that came to other processes alone.
     """
     import jax
 
-    return trainer if jax.process_count() == 1 else _Leading(trainer, config, info, stop)
+    return trainer if jax.process_count() == 1 else _Leading(trainer, config, info)
 
 
 def fetched(trainer: Any, state: Any, part: str = "") -> Any:
@@ -130,6 +153,7 @@ class _Words:
 
         self._client: Any = distributed.global_state.client
         self._orders = 0
+        self.again = ""
 
     def say(self, name: str, value: Any) -> None:
         """Say a value; a name is used once."""
@@ -233,8 +257,8 @@ class _Together:
 class _Leading:
     """The first process's Trainer: before it does what takes all of them, the others are told."""
 
-    def __init__(self, trainer: Any, config: Any, info: Any, stop: signals.StopSignal) -> None:
-        self._trainer, self._stop = trainer, stop
+    def __init__(self, trainer: Any, config: Any, info: Any) -> None:
+        self._trainer = trainer
         _words().order(_TRAINER, {"config": config.to_dict(), "info": dataclasses.asdict(info)})
 
     def __getattr__(self, name: str) -> Any:
@@ -250,11 +274,7 @@ class _Leading:
 
     def train_chunk(self, state: Any) -> tuple[Any, Any]:
         """As of the Trainer, in all processes."""
-        found = self._all("train_chunk", state)
-        for number in _words().all(_ASKED)[:1]:
-            if self._stop.number is None:
-                os.kill(os.getpid(), number)
-        return found
+        return self._all("train_chunk", state)
 
     def evaluate(self, state: Any, key: Any, episodes: int | None = None, **settings: Any) -> Any:
         """As of the Trainer, in all processes."""
@@ -291,16 +311,21 @@ def _part(state: Any, part: str) -> Any:
 def _follow(rows: Rows, stop: signals.StopSignal) -> int:
     """Do what the first process says until it says that the run is over; return the exit code that it says."""
     stop.consequence = "told to the first process"
+    sys.stdout.flush()
+    os.dup2(2, 1)  # results are the first process's; what is printed here is gloo's
     words, over = _words(), threading.Event()
     thread = threading.Thread(target=_obey, args=(rows, over), daemon=True)
     thread.start()
     told = False
-    while (code := words.heard(_OVER)) is None:
+    while (said := words.heard(_OVER)) is None:
         if not thread.is_alive():
             _end(_FAILED)  # what went wrong was said; the first process notices that this one has gone
         if stop.number is not None and not told:
             told = True
             words.say(f"{_ASKED}/{os.getpid()}-{stop.number}", stop.number)
+    code, together = said
+    if not together:
+        _end(code)
     over.set()
     thread.join(10 * _LOOKS / 1000)
     _leave()
@@ -347,16 +372,27 @@ def _obey(rows: Rows, over: threading.Event) -> None:
             traceback.print_exc()
 
 
+def _pass_on_signals(stop: signals.StopSignal) -> None:
+    """Have signals that came to other processes alone answered here, wherever this one is; for a thread."""
+    with contextlib.suppress(Exception):  # the others are gone, which others notice
+        while stop.number is None:
+            time.sleep(_LOOKS / 1000)
+            for number in _words().all(_ASKED)[:1]:
+                # The end of the other's --max-time: this one may have no such limit.
+                os.kill(os.getpid(), signal.SIGUSR1 if number == signal.SIGALRM else number)
+                return
+
+
 def _part_ways(code: int) -> None:
     """Tell the other processes that the run is over, and wait for them to leave."""
-    _words().say(_OVER, code)
+    _words().say(_OVER, (code, True))
     _leave()
 
 
 def _abandon(code: int) -> NoReturn:
     """Tell the other processes that the run is over, those that still hear it, and end."""
     with contextlib.suppress(Exception):
-        _words().say(_OVER, code)
+        _words().say(_OVER, (code, False))
         time.sleep(10 * _LOOKS / 1000)
     _end(code)
 

@@ -51,7 +51,11 @@ def put(weights: Any, state: Any) -> Any:
         return jax.device_put(whole, old.sharding) if isinstance(old, jax.Array) else whole
 
     agent = state.seeds.agent
-    parts = {name: jax.tree.map(placed, getattr(weights, name), getattr(agent, name)) for name in weights._fields}
+    parts = {}
+    for name in weights._fields:  # what has no parameters may be another empty thing in a file
+        old, structure = jax.tree.flatten(getattr(agent, name))
+        new = jax.tree.leaves(getattr(weights, name))
+        parts[name] = jax.tree.unflatten(structure, [placed(*pair) for pair in zip(new, old, strict=True)])
     return state.replace(seeds=state.seeds.replace(agent=agent._replace(**parts)))
 
 

@@ -127,8 +127,9 @@ def _say_stopped(run: Run, when: str = "") -> None:
     """Say where a signal has stopped a run, and how it goes on."""
     where = f"stopped at step {run.step:,}" if run.saved >= 0 else "stopped before anything was learned"
     suite = f" {run.info.suite}" if run.info.suite else ""
-    together = " --distributed (in each process, as before)" if jax.process_count() > 1 else ""
-    command = f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume{together}"
+    command = (
+        f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume{distributed.again()}"
+    )
     note(f"{where}{' ' * bool(when)}{when}; go on with: {run.go_on or command}")
 
 

@@ -34,8 +34,11 @@ def start(
     Returns:
       The exit code, the run directory and the final evaluation (None if stopped by a signal).
     """
-    startup.prepare(all_cores=True, among=args.distributed)
-    from experiments.running import distributed, importing
+    from experiments.running import distributed
+
+    meet = lambda: distributed.begin(args.distributed, stop)
+    startup.prepare(all_cores=True, meet=meet if args.distributed else None)
+    from experiments.running import importing
 
     importing.prepare(args.imports)
     lead = lambda: _start(args, stop, kind, members_of, filmer)
@@ -83,7 +86,7 @@ def _start(
                 f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
                 "(replay.prefill); --steps should be more"
             )
-        trainer = distributed.leading(trainer, config, info, stop)
+        trainer = distributed.leading(trainer, config, info)
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
     return code, path, result

@@ -2,22 +2,23 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from experiments.running import cli, compiled, distributed, machine
+from experiments.running import compiled, machine
 from experiments.running.cli import fail, note
 
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 _leaving_memory = False  # to processes that this one starts
 
 
-def prepare(*, all_cores: bool = False, leave_memory: bool = False, among: cli.Place | None = None) -> None:
+def prepare(*, all_cores: bool = False, leave_memory: bool = False, meet: Callable[[], None] | None = None) -> None:
     """Set JAX up; call it before JAX runs, which importing gymnax makes it do.
 
     Args:
       all_cores: make a device of every core that this process may use, for seeds to be spread over.
       leave_memory: take none of a card's memory in advance, as the processes that this one starts will.
-      among: which of several processes this is, if it is one.
+      meet: waits for the other processes of a run, where there are some.
     """
     global _leaving_memory
     if leave_memory and _PREALLOCATE not in os.environ:
@@ -25,8 +26,8 @@ def prepare(*, all_cores: bool = False, leave_memory: bool = False, among: cli.P
     use_compilation_cache()
     if all_cores:
         use_all_cores()
-    if among is not None:
-        distributed.begin(among)
+    if meet is not None:
+        meet()
     refuse_missing_platform()
 
 

@@ -1,5 +1,6 @@
 """Work that takes long and cannot be interrupted: the screen says how long it takes, and a signal is answered."""
 
+import math
 import sys
 import threading
 import time
@@ -29,7 +30,13 @@ def anything_given_up() -> bool:
     return any(thread.is_alive() for thread in _given_up)
 
 
-def wait_for(work: Callable[[], T], doing: str, stop: StopSignal | None = None, consequence: str = "") -> T:
+def wait_for(
+    work: Callable[[], T],
+    doing: str,
+    stop: StopSignal | None = None,
+    consequence: str = "",
+    most: float = math.inf,
+) -> T:
     """Do `work` in a thread of its own and return its result or raise what it raises.
 
     Args:
@@ -37,9 +44,11 @@ def wait_for(work: Callable[[], T], doing: str, stop: StopSignal | None = None, 
       doing: what is done, such as "compiling".
       stop: if given, a signal ends the wait.
       consequence: what a signal leads to, for the line that answers it.
+      most: seconds to wait for it.
 
     Raises:
       Stopped: if a signal came, before or meanwhile.
+      TimeoutError: if it took too long.
     """
     outcome: dict[str, Any] = {}
 
@@ -53,13 +62,15 @@ def wait_for(work: Callable[[], T], doing: str, stop: StopSignal | None = None, 
     if stop is not None:
         stop.consequence = consequence
     thread = threading.Thread(target=run, daemon=True)
-    progress = _Progress(doing)
+    progress, until = _Progress(doing), time.monotonic() + most
     thread.start()
     try:
         while thread.is_alive():
             thread.join(_POLL)
             if stop is not None and stop.number is not None:
                 raise Stopped
+            if time.monotonic() > until:
+                raise TimeoutError
             progress.show()
     except BaseException:
         _given_up.append(thread)

@@ -18,6 +18,7 @@ import r2i_jit
 from experiments import evaluate, record, train
 from experiments.running import cli, initial, loop, rundir, runinfo
 from r2i_jit import Trainer, trained
+from r2i_jit.agent import AgentState
 from tests.agents import small_config
 from tests.host import agents_on_disk
 from tests.host.test_cli import error_line
@@ -90,6 +91,15 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
 
 
 @pytest.mark.heavy
+def test_parts_without_parameters_are_empty_in_their_own_way():
+    """PPO has one module; a file has no other for its critics than an empty dictionary."""
+    seeds = types.SimpleNamespace(agent=AgentState({"w": np.zeros((2, 3), np.float32)}, (), (), (), *[()] * 5))
+    seeds.replace = lambda agent: types.SimpleNamespace(agent=agent)
+    state = types.SimpleNamespace(seeds=seeds, replace=lambda seeds: seeds)
+    started = initial.put(trained.Weights({"w": np.ones(3, np.float32)}, {}, {}, {}), state).agent
+    assert started.critic == () and np.array_equal(started.model["w"], np.ones((2, 3)))
+
+
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)
     parser = cli.Parser("train", None)

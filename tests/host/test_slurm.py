@@ -313,6 +313,7 @@ def test_mistakes_are_said_before_anything_is_written(fakes, tmp_path, capsys, w
     [
         ("local", [], "--distributed: with --on local a job is one process"),
         ("slurm", ["0/2@here:7000"], "--distributed takes no I/N@HOST:PORT in a launch"),
+        ("slurm", [], "say how many tasks a job has, such as --sbatch=--ntasks=2"),
     ],
 )
 def test_only_a_queue_starts_several_processes_for_a_job(fakes, tmp_path, capsys, engine, words, said):
