@@ -39,6 +39,7 @@ def uninterrupted(launch, tmp_path_factory) -> Path:
     return run_dir
 
 
+@pytest.mark.heavy
 def test_killed_runs_end_as_if_they_had_not_been(launch, uninterrupted, tmp_path):
     """Ten SIGKILLs at random moments; every chunk is followed by a save, so most of them fall into one.
 

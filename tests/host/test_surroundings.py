@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 from experiments.presets import SUITES
 from experiments.running import machine, runinfo, startup
-from r2i_jit.config import Config, ModelConfig
+from r2i_jit.config import Config
 from tests.host.test_cli import last_error
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,8 @@ def test_a_resume_under_other_conditions_is_said(fake, capsys, monkeypatch):
     now = runinfo.versions(Config())
     other = {**now, "cores": "64", "prng": "rbg", "xla_flags": ""}
     assert {"devices", "cores", "prng", "x64", "flax", "optax"} <= now.keys() and not {"gymnax", "brax"} & now.keys()
-    made_by = runinfo.versions(Config(env="gymnax/CartPole-v1", model=ModelConfig(sequence="lru")))
+    memax = types.SimpleNamespace(env="gymnax/CartPole-v1", model=types.SimpleNamespace(sequence="lru"))
+    made_by = runinfo.versions(memax)  # a Config of it takes the package
     assert made_by["gymnax"] == importlib.metadata.version("gymnax") and "memax" in made_by
     monkeypatch.setattr(runinfo, "versions", lambda config: other)
     assert fake("fake", "--steps", 200, "--run-dir", "run", "--resume") == 0

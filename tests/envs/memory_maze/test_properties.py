@@ -90,6 +90,7 @@ def test_no_one_gets_into_a_wall(seed):
 # The same again, and otherwise
 
 
+@pytest.mark.heavy
 def test_one_key_is_one_episode_and_another_is_another():
     one, again, other = (jax.device_get(player()(jax.random.key(seed))) for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, one, again)
