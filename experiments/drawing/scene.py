@@ -21,6 +21,7 @@ from envs.observation import Categorical, Image, observation_leaves, observation
 from envs.spaces import MultiDiscrete
 from envs.wrappers import ArrangeObservations, Wrapper
 from r2i_jit.observations import flatten_observation, images, split
+from r2i_jit.spreading import is_key
 
 _WIDTH = 100  # columns of an observation
 _BRIGHTNESS = " .:-=+*#%@"
@@ -133,7 +134,6 @@ def innermost(env: Any) -> Any:
 
 def on_host(tree: Any) -> Any:
     """Return a pytree with NumPy arrays in the place of JAX's; typed PRNG keys stay as they are."""
-    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.tree.map(lambda leaf: leaf if is_key(leaf) else np.asarray(leaf), tree)
 
 

@@ -2,13 +2,12 @@
 
 The first process does all that a run does: it reads what is there, writes the run directory, decides when to evaluate,
 to save and to stop. The others have a Trainer like its own, and no file: they are told what the first one's is asked
-for, and do the same, by the store of words that `jax.distributed` keeps for its processes.
+for (`words`), and do the same.
 """
 
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import re
 import signal
@@ -21,13 +20,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.running import cli, signals
+from experiments.running import cli, signals, words
 from experiments.running.waiting import Stopped, wait_for
 
-_LOOKS = 200  # milliseconds between two looks at whether there is something new
+_LOOKS = 0.2  # seconds between two looks at whether there is something new
 _MEETS = 300  # seconds to wait for all processes at the beginning
 _FAILED = 1
-_OVER, _ORDERS, _DONE, _ASKED = "r2i/over", "r2i/orders", "r2i/done", "r2i/asked"
+_OVER, _ASKED = "r2i/over", "r2i/asked"
 _TRAINER, _WHOLE = "trainer", "whole"  # orders, beside the names of what is done together
 _LOSS = re.compile("gloo|nccl|connection|unavailable|coordination|heartbeat", re.IGNORECASE)
 Lead = Callable[[], tuple[int, Path, Any]]
@@ -61,14 +60,14 @@ def begin(place: cli.Place, stop: signals.StopSignal) -> None:
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         cli.fail(f"--distributed: the processes did not meet ({reason[:300]})")
-    _words().again = "--distributed" + (f" I/{place.processes}@{place.address}" if given else "")
+    words.ours().again = "--distributed" + (f" I/{place.processes}@{place.address}" if given else "")
 
 
 def again() -> str:
     """Return what a command line needs to go on with as many processes, with a space in front; nothing for one."""
     import jax
 
-    return f" {_words().again}" if jax.process_count() > 1 else ""
+    return f" {words.ours().again}" if jax.process_count() > 1 else ""
 
 
 def run(lead: Lead, rows: Rows, stop: signals.StopSignal) -> tuple[int, Path, Any]:
@@ -145,66 +144,6 @@ def placed(trainer: Any, state: Any) -> Any:
     return trainer.placed(state) if isinstance(trainer, _Leading) else state
 
 
-class _Words:
-    """What the processes say to each other: JSON values under names, in the store of `jax.distributed`."""
-
-    def __init__(self) -> None:
-        from jax._src import distributed  # no public name has the store
-
-        self._client: Any = distributed.global_state.client
-        self._orders = 0
-        self.again = ""
-
-    def say(self, name: str, value: Any) -> None:
-        """Say a value; a name is used once."""
-        self._client.key_value_set(name, json.dumps(value))
-
-    def heard(self, name: str) -> Any:
-        """Return what was said under a name, having waited for a moment; None if nothing was."""
-        import jax
-
-        try:
-            return json.loads(self._client.blocking_key_value_get(name, _LOOKS))
-        except jax.errors.JaxRuntimeError as error:
-            if "DEADLINE_EXCEEDED" in str(error):
-                return None
-            raise
-
-    def all(self, name: str) -> list[Any]:
-        """Return what was said under all names below one."""
-        return [json.loads(text) for _, text in self._client.key_value_dir_get(name)]
-
-    def order(self, what: str, given: dict[str, Any]) -> None:
-        """Tell the other processes what to do, once all have done what they were told before.
-
-        So they do it at the same time: who exchanges something on processors waits half a minute for the others, and
-        one may compile what another has in its cache.
-        """
-        import jax
-
-        for other in range(1, jax.process_count()) if self._orders else ():
-            while self.heard(f"{_DONE}/{self._orders - 1}/{other}") is None:
-                pass
-        self.say(f"{_ORDERS}/{self._orders}", [what, given])
-        self._orders += 1
-
-    def next_order(self) -> Any:
-        """Return what to do next, [what, given], having waited for a moment; None if nothing is to be done yet."""
-        return self.heard(f"{_ORDERS}/{self._orders}")
-
-    def done(self) -> None:
-        """Say that this process has done what it was told."""
-        import jax
-
-        self.say(f"{_DONE}/{self._orders}/{jax.process_index()}", True)
-        self._orders += 1
-
-
-@functools.cache
-def _words() -> _Words:
-    return _Words()
-
-
 class _Together:
     """What all processes do at the same time with their Trainers and their parts of the state, by its name.
 
@@ -259,7 +198,7 @@ class _Leading:
 
     def __init__(self, trainer: Any, config: Any, info: Any) -> None:
         self._trainer = trainer
-        _words().order(_TRAINER, {"config": config.to_dict(), "info": dataclasses.asdict(info)})
+        words.ours().order(_TRAINER, {"config": config.to_dict(), "info": dataclasses.asdict(info)})
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trainer, name)
@@ -296,11 +235,11 @@ class _Leading:
         looked at.
         """
         together = _Together(self._trainer, lambda: rows)
-        _words().order(what, given)
+        words.ours().order(what, given)
         state = together.do(what, state, given)
         if not whole:
             return state, together.found
-        _words().order(_WHOLE, {})
+        words.ours().order(_WHOLE, {})
         return state, together.whole()
 
 
@@ -313,21 +252,21 @@ def _follow(rows: Rows, stop: signals.StopSignal) -> int:
     stop.consequence = "told to the first process"
     sys.stdout.flush()
     os.dup2(2, 1)  # results are the first process's; what is printed here is gloo's
-    words, over = _words(), threading.Event()
+    over = threading.Event()
     thread = threading.Thread(target=_obey, args=(rows, over), daemon=True)
     thread.start()
     told = False
-    while (said := words.heard(_OVER)) is None:
+    while (said := words.ours().heard(_OVER)) is None:
         if not thread.is_alive():
             _end(_FAILED)  # what went wrong was said; the first process notices that this one has gone
         if stop.number is not None and not told:
             told = True
-            words.say(f"{_ASKED}/{os.getpid()}-{stop.number}", stop.number)
+            words.ours().say(f"{_ASKED}/{os.getpid()}-{stop.number}", stop.number)
     code, together = said
     if not together:
         _end(code)
     over.set()
-    thread.join(10 * _LOOKS / 1000)
+    thread.join(10 * _LOOKS)
     _leave()
     if thread.is_alive():  # in the middle of what the first process has given up
         _end(code)
@@ -346,7 +285,7 @@ def _obey(rows: Rows, over: threading.Event) -> None:
     state = None
     try:
         while not over.is_set():
-            order = _words().next_order()
+            order = words.ours().next_order()
             if order is None:
                 continue
             what, given = order
@@ -364,7 +303,7 @@ def _obey(rows: Rows, over: threading.Event) -> None:
                 together.whole()
             else:
                 state = together.do(what, state, given)
-            _words().done()
+            words.ours().done()
     except SystemExit:
         return  # and why was said
     except Exception as error:
@@ -376,8 +315,8 @@ def _pass_on_signals(stop: signals.StopSignal) -> None:
     """Have signals that came to other processes alone answered here, wherever this one is; for a thread."""
     with contextlib.suppress(Exception):  # the others are gone, which others notice
         while stop.number is None:
-            time.sleep(_LOOKS / 1000)
-            for number in _words().all(_ASKED)[:1]:
+            time.sleep(_LOOKS)
+            for number in words.ours().all(_ASKED)[:1]:
                 # The end of the other's --max-time: this one may have no such limit.
                 os.kill(os.getpid(), signal.SIGUSR1 if number == signal.SIGALRM else number)
                 return
@@ -385,15 +324,15 @@ def _pass_on_signals(stop: signals.StopSignal) -> None:
 
 def _part_ways(code: int) -> None:
     """Tell the other processes that the run is over, and wait for them to leave."""
-    _words().say(_OVER, (code, True))
+    words.ours().say(_OVER, (code, True))
     _leave()
 
 
 def _abandon(code: int) -> NoReturn:
     """Tell the other processes that the run is over, those that still hear it, and end."""
     with contextlib.suppress(Exception):
-        _words().say(_OVER, (code, False))
-        time.sleep(10 * _LOOKS / 1000)
+        words.ours().say(_OVER, (code, False))
+        time.sleep(10 * _LOOKS)
     _end(code)
 
 

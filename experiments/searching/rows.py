@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2i_jit.spreading import is_key
+
 _ROWS = ".seeds"  # path of what has the axis of rows
 
 
@@ -86,18 +88,14 @@ def _has_rows(path: Any) -> bool:
     return jax.tree_util.keystr(path[:1]) == _ROWS
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _host(leaf: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def _placed(values: np.ndarray, shape: Any) -> jax.Array:
     """Return an array of its own, as the next chunk takes its memory, where the state's lies."""
     array = jnp.array(values)
-    if _is_key(shape):
+    if is_key(shape):
         array = jax.random.wrap_key_data(array)  # of JAX's default kind, as all keys here are made
     assert array.shape == shape.shape and array.dtype == shape.dtype, (array.shape, array.dtype, shape)
     return array if shape.sharding is None else jax.device_put(array, shape.sharding)

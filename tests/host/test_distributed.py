@@ -15,6 +15,7 @@ from experiments.running import cli
 from r2i_jit import compiling
 from tests.host.test_kill import lines, record
 
+ROOT = Path(__file__).parents[2]
 STEPS = 480
 ARGUMENTS = [
     "--env", "popgym/RepeatFirstEasy", "--size", "tiny", "--steps", str(STEPS), "--eval-every", "240",
@@ -43,7 +44,7 @@ def start(run_dir: Path, cache: Path, devices: int, *more: str) -> subprocess.Po
     environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.train", *ARGUMENTS, "--run-dir", str(run_dir), *more],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT,
     )  # fmt: skip
 
 
@@ -57,6 +58,43 @@ def outputs(processes: list[subprocess.Popen], code: int) -> list[str]:
     texts = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [code] * len(processes), texts
     return texts
+
+
+def test_the_first_of_two_reads_puts_and_saves_arrays_of_both_to_the_bit(tmp_path):
+    port, folder = free_port(), tmp_path / "checkpoints"
+    command = [sys.executable, "-m", "tests.host.one_of_two"]
+    processes = [
+        subprocess.Popen(
+            [*command, str(i), str(port), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}, cwd=ROOT,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    assert "the same" in outputs(processes, 0)[0]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_that_waits_for_the_others_hears_a_signal(cache, tmp_path, number):
+    process = start(tmp_path / "run", cache, 1, "--distributed", f"{number}/2@127.0.0.1:{free_port()}")
+    assert process.stdout is not None
+    assert "waiting for the other processes at 127.0.0.1:" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert "SIGTERM: stopping; nothing has begun yet" in outputs([process], 143)[0]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--devices-per-seed", "1"], "2 processes have 2 devices and this run takes 1; give --devices-per-seed 2"),
+        (["--set", "model.unit=3"], "did you mean model.units"),
+    ],
+)
+def test_a_mistake_is_said_once_and_all_leave(cache, tmp_path, more, said):
+    first, second = outputs(start_two(tmp_path / "run", cache, *more), 2)
+    assert first.startswith("error: ") and said in first and first.count("\n") == 1 and second == ""
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.heavy

@@ -90,7 +90,6 @@ def test_what_it_starts_from_is_noted_and_must_stay_what_it_was(trainer, file, r
             runinfo.read(tmp_path / "run.json")
 
 
-@pytest.mark.heavy
 def test_parts_without_parameters_are_empty_in_their_own_way():
     """PPO has one module; a file has no other for its critics than an empty dictionary."""
     seeds = types.SimpleNamespace(agent=AgentState({"w": np.zeros((2, 3), np.float32)}, (), (), (), *[()] * 5))
@@ -100,6 +99,7 @@ def test_parts_without_parameters_are_empty_in_their_own_way():
     assert started.critic == () and np.array_equal(started.model["w"], np.ones((2, 3)))
 
 
+@pytest.mark.heavy
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)
     parser = cli.Parser("train", None)

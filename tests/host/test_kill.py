@@ -1,6 +1,7 @@
 """A run that is killed anywhere and resumed leaves what a run leaves that never stopped. About 40 s."""
 
 import json
+import multiprocessing.process
 import os
 import random
 import signal
@@ -45,6 +46,13 @@ def test_killed_runs_end_as_if_they_had_not_been(launch, uninterrupted, tmp_path
 
     The slow test of test_train.py kills the real trainer twenty times.
     """
+
+    def begin(run_dir: Path) -> multiprocessing.process.BaseProcess:
+        return launch(*ARGUMENTS, "--run-dir", run_dir, "--resume", FAKE_CHUNK_SECONDS=0.02)
+
+    began = time.monotonic()
+    begin(tmp_path / "timed").join(120)
+    takes = time.monotonic() - began
     rng = random.Random(0)
     kills, resumed, run_dirs = 0, 0, []
     while kills < KILLS:
@@ -52,8 +60,8 @@ def test_killed_runs_end_as_if_they_had_not_been(launch, uninterrupted, tmp_path
         run_dirs.append(run_dir)
         exit_code = None
         while exit_code is None:
-            process = launch(*ARGUMENTS, "--run-dir", run_dir, "--resume", FAKE_CHUNK_SECONDS=0.02)
-            process.join(rng.uniform(0.2, 4.0) if kills < KILLS else 120)
+            process = begin(run_dir)
+            process.join(rng.uniform(0.1, 0.9) * takes if kills < KILLS else 120)
             if process.exitcode is None and kills < KILLS:
                 process.kill()
                 process.join()

@@ -18,6 +18,8 @@ def test_the_result_or_the_error_of_the_work_is_what_comes_back(capsys):
         wait_for(lambda: 1 / 0, "dividing")
     with pytest.raises(SystemExit):
         wait_for(lambda: sys.exit(2), "leaving")
+    with pytest.raises(TimeoutError):
+        wait_for(lambda: time.sleep(30), "sleeping", most=0.2)
     assert capsys.readouterr().err == ""  # what is done at once is not said
 
 
