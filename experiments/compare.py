@@ -3,15 +3,17 @@
 Every agent has a folder of runs of its own below --out-dir, as `suite` makes it (its table is there too). One game is
 trained by all agents before the next one, with the same seeds and the same --steps or --minutes, so that what there is
 can be compared at any time. The same command again goes on where it was stopped; more --minutes, --steps, games or
-agents add to it. One that fails is named, and the rest go on (exit code 1 at the end). --jobs trains several at a time,
-as `suite` does.
+agents add to it. What is not typed then is as it was typed before (compare.json). One that fails is named, and the rest
+go on (exit code 1 at the end). --jobs trains several at a time, as `suite` does.
 
-The comparison, written anew after each game into the folder `report`, is that of `report`: a table with intervals,
-scores over steps and over minutes, and the numbers of each seed. Minutes are of training and of the evaluations in it,
-without compilation: other work on the same cores makes a comparison over minutes an unfair one.
+The comparison, written anew after each game into the folder `report`, is that of `report`, of all agents that have runs
+in the folder: a table with intervals, scores over steps and over minutes, and the numbers of each seed. Minutes are of
+training and of the evaluations in it, without compilation and what is played before the first update: other work on the
+same cores makes a comparison over minutes an unfair one.
 """
 
 import collections
+import json
 import shlex
 import sys
 from argparse import Namespace
@@ -23,11 +25,19 @@ from experiments import suite
 from experiments.launching import results
 from experiments.running import cli, folders, process, startup
 
+# What all runs of a comparison have in common, by the options' names; the last three may grow.
+_COMMON = "size", "seeds", "seed", "assignments", "eval_every", "steps", "minutes"
+_FIXED = _COMMON[:4]
+_OPTIONS = {"assignments": "set", "eval_every": "eval-every"}  # what one is called, where that differs
+_FILE = "compare.json"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser(cli.program("compare"), __doc__)
-    parser.add_argument("suite", help="a suite of environments, such as popgym")
+    parser.add_argument("suite", nargs="?", help="a suite of environments, such as popgym; not needed with --env")
+    parser.add_argument("--env", nargs="+", metavar="ID|MODULE:NAME", help="these environments, such as your own")
+    cli.add_import_argument(parser)
     parser.add_argument("--out-dir", type=cli.path, metavar="DIR", help="default: runs/<suite>-<size>-compare")
     parser.add_argument(
         "--agents", nargs="+", choices=cli.AGENTS, default=list(cli.AGENTS), metavar="AGENT",
@@ -35,27 +45,106 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     suite.add_game_arguments(parser)
     args = parser.parse_args(argv)
+    if (args.suite is None) == (args.env is None):
+        parser.error("give a suite, such as popgym, or environments by --env")
     args.go_on = shlex.join([*cli.program("compare").split(), *(sys.argv[1:] if argv is None else argv)])
     startup.prepare(all_cores=True, leave_memory=args.jobs > 1)
-    from experiments.running import asking, rundir
+    from experiments.running import asking, importing, rundir
 
-    asked = asking.environments(args.suite, args.only)
+    importing.prepare(args.imports)
+    asked = _canonical(args.env) if args.env else asking.environments(args.suite, args.only)
     size = asking.resolved_size(args.size)
-    out = args.out_dir or rundir.RUNS / f"{args.suite}-{size}-compare"
+    out = args.out_dir or rundir.RUNS / f"{args.suite or 'own'}-{size}-compare"
+    recalled = _recall(args, out, size)
+    args.size = asking.resolved_size(args.size)
     games: dict[str, list[str]] = {}  # game, or what stands for several settings -> agents
     for agent in dict.fromkeys(args.agents):
         own = _of(args, agent)
-        env_ids = results.units(args.suite, out / agent, asked)
+        env_ids = results.units(args.suite, out / agent, asked) if args.suite else asked
         for env_id in env_ids:
-            asking.asked_config(own, size, env_id)
+            asking.asked_config(own, args.size, env_id)
             games.setdefault(env_id, []).append(agent)
         suite.refuse_others(own, env_ids, out / agent)
+    _refuse_unequal(args, games, [*args.agents, *_there(out)])
+    if recalled:
+        cli.note(f"as before: {' '.join(recalled)}")
     return _train_all(args, games, out)
+
+
+def _canonical(env_ids: Sequence[str]) -> list[str]:
+    """Return environments, each by one name and once."""
+    from envs import registry
+
+    return list(dict.fromkeys(map(registry.canonical, env_ids)))
 
 
 def _of(args: Any, agent: str) -> Namespace:
     """Return the options as `suite` has them for one agent."""
     return Namespace(**{**vars(args), "agent": agent})
+
+
+def _there(out: Path) -> list[str]:
+    """Return the agents that have runs in the folder of a comparison."""
+    return [agent for agent in cli.AGENTS if any((out / agent).glob("*/run.json"))]
+
+
+def _recall(args: Any, out: Path, size: str) -> list[str]:
+    """Take what is not typed from what was typed before for this folder; exit 2 if they do not agree.
+
+    Returned is what was taken, other than a size that would be this one anyway.
+    """
+    from experiments.running.runinfo import RunFileError, read_object
+
+    if not (out / _FILE).is_file() or not _there(out):
+        return []
+    try:
+        before = read_object(out / _FILE)
+    except RunFileError as error:
+        cli.fail(error)
+    if unknown := before.keys() - set(_COMMON):
+        cli.fail(f"{out / _FILE}: unknown key {min(unknown)!r}")
+    taken = []
+    for name in _COMMON:
+        typed, old = getattr(args, name), before.get(name)
+        if typed in (None, [], "auto") and old not in (None, []):
+            setattr(args, name, old)
+            if (name, old) != ("size", size):
+                taken.append(
+                    f"--{_OPTIONS.get(name, name)} {' '.join(map(str, old)) if isinstance(old, list) else old}"
+                )
+        elif name in _FIXED and typed not in (None, [], "auto", old):
+            option = _OPTIONS.get(name, name)
+            words = f"--{option}: {_shown(old)} -> {_shown(typed)}"
+            cli.fail(f"{out} was started otherwise ({words}); choose another --out-dir")
+    return taken
+
+
+def _shown(value: Any) -> str:
+    return "the default" if value in (None, []) else " ".join(value) if isinstance(value, list) else str(value)
+
+
+def _refuse_unequal(args: Any, games: dict[str, list[str]], agents: Sequence[str]) -> None:
+    """Exit 2 naming a size that is set for all, though the agents' presets differ in it so as to be equally large."""
+    from experiments.running import asking
+    from r2i_jit.config import flatten
+
+    keys = [key for word in args.assignments if (key := word.partition("=")[0].strip()).startswith("model.")]
+    for env_id in games if keys else ():
+        own = {
+            agent: flatten(
+                asking.asked_config(
+                    Namespace(**{**vars(args), "agent": agent, "assignments": []}), args.size, env_id
+                ).to_dict()
+            )
+            for agent in dict.fromkeys(agents)
+        }
+        for key in keys:
+            if len({json.dumps(config[key]) for config in own.values()}) > 1:
+                values = ", ".join(f"{agent} {config[key]}" for agent, config in own.items())
+                cli.fail(
+                    f"--set {key}: one value for all would make the agents unequal in size ({values}); train sets by "
+                    f"`{cli.program('suite')} --set ... --out-dir ...` and compare them by `{cli.program('report')}`"
+                )
 
 
 def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
@@ -65,6 +154,7 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
     failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
     for agent in failures:
         rundir.make(out / agent)
+    rundir.replace_text(out / _FILE, json.dumps({name: getattr(args, name) for name in _COMMON}, indent=2) + "\n")
     tasks = [
         suite.Task(f"[{number}/{len(games)}] {env_id}, {agent}", _of(args, agent), env_id, out / agent)
         for number, (env_id, agents) in enumerate(games.items(), 1)
@@ -78,26 +168,27 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
         stopped = code if by_signal else stopped
         if code and not by_signal:
             failures[agent][task.env_id] = code
-        results.write(args.suite, out / agent, [game for game in games if agent in games[game]], failures[agent])
+        own = [game for game in games if agent in games[game]]
+        results.write(args.suite or "", out / agent, own, failures[agent])
         left[task.env_id] -= 1
         if not left[task.env_id] and not stopped:
-            text = _report(list(failures), out)
+            text = _report(out)
     if stopped:
         return stopped
-    print(text or _report(list(failures), out), end="")
+    print(text or _report(out), end="")
     for agent, failed in failures.items():
         for env_id, code in failed.items():
             cli.note(f"{env_id}, {agent}: failed (exit {code})")
     return 1 if any(failures.values()) else 0
 
 
-def _report(agents: Sequence[str], out: Path) -> str:
+def _report(out: Path) -> str:
     """Write the comparison of the agents that have runs, and return its text."""
     from experiments.comparing import document, sets
     from experiments.running.runinfo import RunFileError
 
     try:
-        found = [sets.read(out / agent, agent) for agent in agents if any((out / agent).glob("*/run.json"))]
+        found = [sets.read(out / agent, agent) for agent in _there(out)]
         return document.write(found, out / "report", None) if found else ""
     except (OSError, RunFileError) as error:
         cli.fail(f"no report: {error}")

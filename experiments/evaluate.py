@@ -58,7 +58,7 @@ def _played(path: Path, args: Any) -> tuple[str, int, list[int], dict[str, Any]]
     trainer, info, step, state = restoring.restore(path, args.step)
     key = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step)
     play = lambda: evaluation.evaluate(
-        trainer, state, key, info.members, args.episodes, args.forget, args.max_steps, info.rows
+        trainer, state, key, info.members, args.episodes, args.forget, args.max_steps, evaluation.draws(info)
     )
     return trainer.config.env, step, info.rows, wait_for(play, "compiling and playing")
 

@@ -51,7 +51,7 @@ def _add_arguments(parser: cli.Parser) -> None:
     parser.add_argument("--batch", type=whole(1, 4096), metavar="B", help="trials in one program (default: 16)")
     parser.add_argument("--seeds", type=whole(1, 4096), metavar="N", help="of each trial, a row each (default: 1)")
     parser.add_argument(
-        "--steps", type=whole(1, 2 * 10**9), metavar="N",
+        "--steps", type=whole(1, cli.MOST_STEPS), metavar="N",
         help="env steps per seed of a trial that goes through all rounds (default: the preset's)",
     )  # fmt: skip
     cli.add_max_time_argument(parser)

@@ -157,7 +157,11 @@ def _of_run(path: Path, failure: int | None, planned: str | None = None) -> Stan
     else:
         state = planned or ("stopped" if rows else "waiting")
     members = f"{len(info.members)}" + (f", {lost} diverged" if lost else "")
-    goal = f"{step:,} of {info.steps:,}" + (f", {minutes:.1f} of {info.minutes:g} min" if info.minutes else "")
+    goal = (
+        f"{step:,}"
+        + ("" if info.is_timed else f" of {info.steps:,}")
+        + (f", {minutes:.1f} of {info.minutes:g} min" if info.minutes else "")
+    )
     return Standing(path, state, members, goal, "-" if returned is None else f"{returned:.3f}")
 
 

@@ -69,7 +69,10 @@ def add_game_arguments(parser: cli.Parser) -> None:
     parser.add_argument("--seeds", type=cli.whole(1, 4096), metavar="N", help="default: 1")
     parser.add_argument("--seed", type=cli.whole(0, 2**32 - 1), metavar="S", help="default: 0")
     parser.add_argument(
-        "--steps", type=cli.whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's, per env)"
+        "--steps",
+        type=cli.whole(1, cli.MOST_STEPS),
+        metavar="N",
+        help="env steps per seed (default: the preset's, per env)",
     )
     cli.add_minutes_argument(parser)
     cli.add_max_time_argument(parser)
@@ -180,13 +183,14 @@ def words_of(task: Task) -> list[str]:
     from experiments.running import rundir
 
     args, path = task.args, folder(task.out, task.env_id)
-    words = [args.suite, "--env", task.env_id, "--run-dir", path]
+    words = [*([args.suite] if args.suite else []), "--env", task.env_id, "--run-dir", path]
     words += ["--resume"] if rundir.is_run(path) or args.jobs > 1 else []
     for option in ("size", "agent", "seeds", "seed", "steps", "minutes", "eval_every"):
         value = getattr(args, option)
         words += [] if value is None else [f"--{option.replace('_', '-')}", value]
     words += ["--log-episodes", log] if (log := presets.log_episodes(task.env_id)) else []
     words += ["--set", *args.assignments] if args.assignments else []
+    words += ["--import", *args.imports] if getattr(args, "imports", None) else []
     return [str(word) for word in words]
 
 

@@ -2,7 +2,7 @@
 
 Every combination of the given values times every seed is one row of one vmapped program: it compiles once and runs
 together. Only `hypers.*` keys can be swept so; a key that shapes the program needs a run of its own. Seed s has the
-same PRNG key under every combination, so settings are compared on equal draws.
+same PRNG key under every combination, and is evaluated on the same episodes, so settings are compared on equal draws.
 """
 
 import itertools
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def members(config: Any, grid: Sequence[str], seeds: int) -> list[dict[str, Any]]:
     """Return every combination of the grid's values times every seed, seeds innermost; exit 2 on a bad grid."""
+    from experiments.running import asking
     from r2i_jit.config import ConfigError, flatten
 
     axes: dict[str, list[float]] = {}
@@ -50,6 +51,7 @@ def members(config: Any, grid: Sequence[str], seeds: int) -> list[dict[str, Any]
             settings = [flatten(config.override([f"{key}={value}"]).to_dict())[key] for value in values.split(",")]
         except ConfigError as error:
             cli.fail(f"--grid: {error}")
+        asking.refuse_unread(config, [key], "--grid")
         if not key.startswith("hypers."):
             cli.fail(f"--grid {key}: it shapes the compiled program; start separate runs with --set {key}=... instead")
         if key in axes or len(set(settings)) < len(settings):

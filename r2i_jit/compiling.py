@@ -42,14 +42,15 @@ def loop(config: Config, images: bool, latent: int) -> Options:
     Args:
       config: its batch, model and imagination sizes.
       images: whether observations are images.
-      latent: numbers in a latent z.
+      latent: numbers in a latent z; 0 without a world model.
     """
     if jax.default_backend() != "cpu":
         return _on_gpu()
     model, starts = config.model, config.behavior.imagination_starts
     tokens = config.replay.batch_size * config.replay.sequence_length
     imagined = (starts or tokens) * latent
-    small = not images and max(model.units, model.deter) < _WIDE and imagined < _MANY_IMAGINED
+    width = max(model.units, model.deter_size) if latent else model.units
+    small = not images and width < _WIDE and imagined < _MANY_IMAGINED
     return _known(_OWN_PRODUCTS) if small else {}
 
 

@@ -24,7 +24,8 @@ class Memory(NamedTuple):
     """What an agent carries from step to step; leading axis: the batch.
 
     Attributes:
-      latent: what the world model knows: stoch z, deter h, hidden x (the state of the state space model).
+      latent: what the world model knows: stoch z, deter h, hidden x (the state of the state space model). Of PPO, which
+        has none: output and hidden of the recurrence.
       prev_action: what was chosen, as the agent stores it.
       begun: (batch,) bool, False before the first step.
       key: typed PRNG key of the samples, () for the whole batch.

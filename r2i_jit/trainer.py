@@ -105,9 +105,9 @@ class Trainer:
         self.config = config
         plan = schedule(config)
         self.turn_steps, self.turn_updates, self.turns, self.prefill_turns, self.capacity = plan
-        if spec.discrete and config.behavior.actor_gradient == "backprop":
-            raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.agent = make_agent(config, self.parts, spec, obs)
+        if spec.discrete and not self.agent.on_policy and config.behavior.actor_gradient == "backprop":
+            raise ConfigError("behavior.actor_gradient='backprop' needs continuous actions; give auto or reinforce")
         self.trace_counts = {"init": 0, "prefill": 0, "train_chunk": 0, "evaluate": 0}
         devices = devices or jax.devices()[:1]
         if not 1 <= devices_per_seed <= len(devices):
@@ -118,7 +118,7 @@ class Trainer:
         # On a processor one seed fills a core; together they take longer, and their bits hang on how many there are.
         self._one_by_one = devices[0].platform == "cpu"
         self._quick = compiling.quick()
-        latent = math.prod(latent_groups(config.model, self.parts))
+        latent = 0 if self.agent.on_policy else math.prod(latent_groups(config.model, self.parts))
         self._options = self._quick if quick_compile else compiling.loop(config, bool(images(self.parts)), latent)
         self._shapes: dict[int, TrainState] = {}
 
@@ -249,7 +249,7 @@ class Trainer:
           forget: if given, the agent's memory is emptied every so many steps: how much of the return hangs on it?
           max_steps: an episode that has not ended after so many steps is cut there; by default
             config.loop.evaluation_steps, or more where the environment says that its episodes are longer.
-          rows: of a part of a run, the seeds' places in the whole; by default 0, 1, ...
+          rows: one number for each seed, equal ones for equal keys; by default 0, 1, ...
 
         Returns:
           {"episode_return": (seeds, episodes), "episode_length": (seeds, episodes), "episode_cut": (seeds, episodes)},

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.comparing import figure, settings
+from experiments.comparing import figure, returns_figure, settings
 from experiments.comparing.statistics import aggregates, improvement
 from experiments.running.display import table
 from experiments.running.references import references
 from experiments.running.rundir import replace_text
+
+# What is said of a set that falls short of its own end, or of the steps after which the sets are compared.
+_UNFINISHED = "unfinished", "not trained to its end yet"
+_SHORTER = "shorter", "not trained for so many steps"
 
 
 def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
@@ -22,9 +26,14 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
     scores = [one.scores(steps) for one in found]
     games = sorted(set.intersection(*(set(own) for own in scores)))
     common = [{game: own[game] for game in games} for own in scores]
+    all_common = sorted(set.intersection(*(set(own) for own in returns)))
     names = [one.name for one in found]
     parts = [table(["game", *names, "random", "best known"], _rows(found, returns))]
-    parts += ["Trained for:", table(["game", *names], _lengths(found, steps))]
+    lengths = _lengths(found, steps)
+    parts += ["Trained for:", table(["game", *names], lengths)]
+    word, means = _UNFINISHED if steps is None else _SHORTER
+    if any(cell.endswith(f", {word}") for row in lengths for cell in row):
+        parts.append(f"{word}: {means}; what it has reached counts.")
     document: dict[str, Any] = {"steps": steps, "sets": names, "games": games, "returns": _listed(names, returns)}
     if games:
         estimates = [aggregates(own) for own in common]
@@ -34,8 +43,11 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
         parts.append(table(["", *names], body))
         document["scores"] = _listed(names, common)
         document["aggregates"] = {name: _plain(own) for name, own in zip(names, estimates, strict=True)}
+    else:
+        parts.append("No scores: there is no game in all sets of which random play and the best are known.")
+    if all_common:
         pairs = list(itertools.combinations(range(len(found)), 2))
-        chances = {(a, b): improvement(common[a], common[b]) for a, b in pairs}
+        chances = {(a, b): improvement(returns[a], returns[b]) for a, b in pairs}
         parts += [
             f"A run of {names[a]} is better than one of {names[b]} in a game with probability {_shown(chance)}."
             for (a, b), chance in chances.items()
@@ -43,10 +55,13 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
         document["improvement"] = [
             {"of": names[a], "over": names[b], **_plain({"": chance})[""]} for (a, b), chance in chances.items()
         ]
-        parts.append(f"figure: {figure.draw(found, estimates, games, steps, out / 'report.png')}")
+    path = out / "report.png"
+    if games:
+        parts.append(f"figure: {figure.draw(found, estimates, games, steps, path)}")
+    elif all_common:
+        parts.append(f"figure: {returns_figure.draw(found, all_common, steps, path)}")
     else:
-        (out / "report.png").unlink(missing_ok=True)  # of an earlier report
-        parts.append("No scores: there is no game in all sets of which random play and the best are known.")
+        path.unlink(missing_ok=True)  # of an earlier report
     parts += settings.write(found, steps, out)
     text = "\n\n".join(parts) + "\n"
     replace_text(out / "report.md", text)
@@ -74,7 +89,9 @@ def _lengths(found: Sequence[Any], steps: int | None) -> list[list[str]]:
             return "-"
         (shortest, _), (longest, minutes) = min(ends), max(ends)
         span = f"{shortest:,.0f} to " * (shortest < longest)
-        return f"{span}{longest:,.0f} steps" + (f", {minutes:.1f} min" if minutes == minutes else "")
+        word, _ = _UNFINISHED if steps is None else _SHORTER
+        short = f", {word}" if any(one.falls_short(steps) for one in members) else ""
+        return f"{span}{longest:,.0f} steps" + (f", {minutes:.1f} min" if minutes == minutes else "") + short
 
     games = sorted(set().union(*(one.games for one in found)))
     return [[game, *(cell(one.games.get(game, [])) for one in found)] for game in games]

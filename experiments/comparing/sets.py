@@ -26,16 +26,24 @@ class Member:
       steps: environment steps of its evaluations, (evaluations,), rising.
       minutes: since the run began, the same; NaN where it is not known.
       returns: of them, NaN where it had diverged.
+      trained: environment steps that it has been trained for, as far as is known.
+      is_over: whether that is as long as it is to be.
     """
 
     steps: np.ndarray
     minutes: np.ndarray
     returns: np.ndarray
+    trained: float
+    is_over: bool = True
 
     def at(self, steps: float | None) -> float:
         """Return the last evaluation's return, or the last one's after at most so many steps; NaN if there is none."""
         kept = self.returns if steps is None else self.returns[self.steps <= steps]
         return float(kept[-1]) if len(kept) else float("nan")
+
+    def falls_short(self, steps: float | None) -> bool:
+        """Return whether it has not been trained for so many steps, or to its end if that is None."""
+        return not self.is_over if steps is None else self.trained < steps
 
     def end(self, steps: float | None) -> tuple[float, float] | None:
         """Return steps and minutes of the evaluation that `at` takes; None if there is none."""
@@ -95,6 +103,15 @@ def read(path: Path, name: str) -> RunSet:
     return RunSet(name, games)
 
 
+def folders(path: Path) -> list[Path]:
+    """Return the sets of runs at a path: of what `compare` made one for each agent, else the path itself."""
+    if rundir.is_run(path) or any(path.glob("*/run.json")):
+        return [path]
+    inside = sorted({found.parents[1] for found in path.glob("*/*/run.json")})
+    place = {agent: number for number, agent in enumerate(cli.AGENTS)}
+    return sorted(inside, key=lambda folder: place.get(folder.name, len(place))) or [path]
+
+
 def _canonical(game: str) -> str:
     try:
         return registry.canonical(game)
@@ -117,6 +134,7 @@ def _of_run(folder: Path) -> list[tuple[str, Member]]:
 def _of_part(folder: Path) -> list[tuple[str, Member]]:
     """Return (game, member) of a run, or of one shard: each is as far as it is."""
     from experiments.running import evaluation
+    from experiments.running.folders import is_over
     from r2i_jit import metrics
     from r2i_jit.metrics import identity
 
@@ -126,6 +144,8 @@ def _of_part(folder: Path) -> list[tuple[str, Member]]:
     except OSError as error:
         raise RunFileError(f"cannot read {folder / 'metrics.jsonl'}: {error.strerror or error}") from None
     last = evaluation.read_document(folder / "evaluation.json")
+    trained = float(max((row["env_steps"] for row in rows), default=0))
+    over = is_over(last, rows, info.steps, info.minutes)
     found = []
     for member in info.members:
         own = [row for row in rows if identity(row) == identity(member) and "eval_return" in row]
@@ -135,7 +155,7 @@ def _of_part(folder: Path) -> list[tuple[str, Member]]:
             minutes = max((row["wall_seconds"] for row in rows if row.get("wall_seconds") is not None), default=None)
             points = [point for point in points if point[0] < last["env_steps"]]
             points.append((last["env_steps"], minutes, final[0]["mean"]))
-        found.append((member.get("env", config.env), _member(points)))
+        found.append((member.get("env", config.env), _member(points, trained, over)))
     return found
 
 
@@ -164,8 +184,8 @@ def _of_file(path: Path) -> list[tuple[str, Member]]:
     return found
 
 
-def _member(points: Sequence[tuple[Any, Any, Any]]) -> Member:
+def _member(points: Sequence[tuple[Any, Any, Any]], trained: float = 0.0, is_over: bool = True) -> Member:
     """Return a member of (steps, seconds, return) of its evaluations; null is not known."""
     numbers = np.array([[np.nan if value is None else float(value) for value in point] for point in points])
     steps, seconds, returns = numbers.reshape(-1, 3).T
-    return Member(steps, seconds / 60.0, returns)
+    return Member(steps, seconds / 60.0, returns, max(trained, steps.max(initial=0.0)), is_over)

@@ -10,7 +10,7 @@ import envs
 from envs.wrappers import arranged
 from experiments.oracles import Oracle, oracles
 from experiments.running import cli, restoring
-from experiments.running.evaluation import SEPARATE, evaluation_key
+from experiments.running.evaluation import SEPARATE, draws, evaluation_key
 from r2i_jit.agent import Agent, AgentState
 from r2i_jit.recording import Policy, agent_policy, random_policy
 
@@ -69,7 +69,7 @@ def of_run(run_dir: Path, step: int | str, member: int, player: str, seed: int) 
         greedy = trainer.config.loop.evaluation_greedy
         title, policy = env_id, agent_policy(agent, env, params, agent_state, greedy=greedy)
         # As Trainer.evaluate derives it.
-        key = jax.random.fold_in(evaluation_key(seed, SEPARATE, step), info.rows[member])
+        key = jax.random.fold_in(evaluation_key(seed, SEPARATE, step), draws(info)[member])
     else:
         title, policy = _policy(env_id, env, params, player)
         key = evaluation_key(seed, SEPARATE, 0)

@@ -140,7 +140,8 @@ def _command(config: Config, info: runinfo.RunInfo) -> str | None:
     words = ["just", info.kind, info.suite, "--env", config.env, "--size", info.size, "--seeds", str(info.num_seeds)]
     words += ["--agent", info.agent] if info.agent != "r2i" else []
     words += ["--seed", str(info.seed)] if info.seed else []
-    words += ["--steps", str(info.steps), "--eval-every", str(info.eval_every)]
+    words += [] if info.is_timed else ["--steps", str(info.steps)]
+    words += ["--eval-every", str(info.eval_every)]
     words += [] if info.minutes is None else ["--minutes", f"{info.minutes:g}"]
     swept = [key for key in info.members[0] if key.startswith("hypers.")]
     grid = {key: dict.fromkeys(json.dumps(member[key]) for member in info.members) for key in swept}

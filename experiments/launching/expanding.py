@@ -67,6 +67,7 @@ def jobs(command: str, args: Namespace, parts: int | None) -> list[Job]:
         for assignments in _combinations(fixed):
             own = Namespace(**{**vars(args), "assignments": [*args.assignments, *assignments]})
             config = asking.asked_config(own, size, env_id)
+            asking.refuse_unread(config, [text.partition("=")[0].strip() for text in traced], "--grid")
             folder = folders.folder(Path(",".join(assignments)), env_id)
             words = tuple(_words("sweep" if traced else "train", own, traced, env_id))
             count = _parts(parts, config, args)
@@ -89,7 +90,7 @@ def _environments(command: str, args: Namespace, size: str) -> list[str]:
     from experiments.running import asking
 
     if command != "suite":
-        return [asking.asked_config(args, size, args.env).env]
+        return [asking.asked_config(args, size, args.env, new=False).env]
     from envs import registry
 
     return registry.together(asking.environments(args.suite, args.only))

@@ -9,7 +9,8 @@ from envs import registry
 from experiments.running import cli
 from experiments.running.cli import fail
 from experiments.running.runinfo import RunInfo
-from r2i_jit.config import Config, ConfigError
+from r2i_jit import relevance
+from r2i_jit.config import Config, ConfigError, flatten
 
 
 def config(suite: str | None, size: str, env: str | None, assignments: Sequence[str], agent: str | None) -> Config:
@@ -23,24 +24,67 @@ def config(suite: str | None, size: str, env: str | None, assignments: Sequence[
     return preset(suite, size=size, env=env, agent=agent or "r2i").override(list(assignments))
 
 
-def asked_config(args: Any, size: str, env: str | None) -> Config:
-    """Return the Config that the command line asks for; exit 2 with one line if it is wrong."""
+def asked_config(args: Any, size: str, env: str | None, *, new: bool = True) -> Config:
+    """Return the Config that the command line asks for; exit 2 with one line if it is wrong.
+
+    Args:
+      args: the command line.
+      size: the preset's.
+      env: as of `config`.
+      new: whether something is to start with it. Of a run that is there its own Config says what it reads.
+    """
+    typed = _keys(args.assignments)
+    if new and "algorithm" in typed:
+        _refuse_algorithm()
     try:
-        return config(args.suite, size, env, args.assignments, args.agent)
+        found = config(args.suite, size, env, args.assignments, args.agent)
     except ConfigError as error:
         fail(error)
+    if new:
+        refuse_unread(found, typed)
+    return found
 
 
 def typed_config(args: Any, saved: Config, info: RunInfo) -> Config:
     """Return a saved run's Config with what the command line says of it; exit 2 with one line if that is wrong."""
     env = args.env
     if env is None and args.suite not in (None, info.suite):  # another suite was typed, and with it another environment
-        env = asked_config(args, resolved_size(args.size), None).env
+        env = asked_config(args, resolved_size(args.size), None, new=False).env
     env = saved.env if env is None or registry.same(env, saved.env) else env
     try:
-        return dataclasses.replace(saved, env=env).override(args.assignments)
+        found = dataclasses.replace(saved, env=env).override(args.assignments)
     except ConfigError as error:
         fail(error)
+    # What the run has anyway may be said: it may be of before this was refused, and be resumed by its old words.
+    before, after = flatten(saved.to_dict()), flatten(found.to_dict())
+    refuse_unread(found, [key for key in _keys(args.assignments) if before[key] != after[key]])
+    return found
+
+
+def refuse_unread(config: Config, keys: Sequence[str], option: str = "") -> None:
+    """Exit 2 naming the first of some keys that nothing reads in this Config, and what is read in its place.
+
+    Args:
+      config: in which all that was typed is in place.
+      keys: those that were typed.
+      option: what they were typed after, if they are no assignments.
+    """
+    reasons = relevance.unread(config)
+    for key in keys:
+        if key == "algorithm":
+            _refuse_algorithm()
+        if key in reasons:
+            fail(f"{option}{' ' * bool(option)}{key} has no effect: {reasons[key]}")
+
+
+def _refuse_algorithm() -> NoReturn:
+    """Exit 2: what else an agent is follows from the algorithm, and its runs are called by the agent."""
+    fail("algorithm is chosen by --agent: ppo-gru and ppo-s5 are PPO, r2i and dreamerv3 learn in a world model")
+
+
+def _keys(assignments: Sequence[str]) -> list[str]:
+    """Return the keys of assignments."""
+    return [word.partition("=")[0].strip() for word in assignments]
 
 
 def resolved_size(size: str | None) -> str:

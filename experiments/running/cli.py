@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 USAGE, BAD_CHECKPOINT, SAVE_FAILED, NOT_FINITE, LOCKED = 2, 3, 4, 5, 6
 AGAIN = 75  # saved and left because the time was over: the same command goes on. EX_TEMPFAIL of sysexits.h
+MOST_STEPS = 2 * 10**9  # of a run; it has no other limit than time if it has that and minutes
 SIZES = ("auto", "tiny", "small", "paper")
 AGENTS = ("r2i", "dreamerv3", "ppo-gru", "ppo-s5")  # those of `presets`, which would import JAX
 
@@ -144,7 +145,8 @@ def add_minutes_argument(parser: Parser) -> None:
     """Add the option that limits the time of training."""
     parser.add_argument(
         "--minutes", type=minutes, metavar="M",
-        help="end after so many minutes of training, over all resumes, if that is before --steps (default: no limit)",
+        help="end after so many minutes of training, over all resumes, if that is before --steps; without --steps "
+        "nothing else ends it (default: no limit)",
     )  # fmt: skip
 
 
@@ -226,7 +228,7 @@ def add_run_arguments(parser: Parser) -> None:
         "of them: as Slurm, MPI or a pod says, or the one numbered I of N, of which number 0 listens at HOST:PORT",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=whole(1, 2 * 10**9), metavar="N", help="env steps per seed (default: the preset's)"
+        "--steps", type=whole(1, MOST_STEPS), metavar="N", help="env steps per seed (default: the preset's)"
     )
     add_minutes_argument(parser)
     add_max_time_argument(parser)

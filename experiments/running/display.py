@@ -31,24 +31,25 @@ class Display(Protocol):
         """Leave the last state on the screen."""
 
 
-def display(total: int, start: int) -> Display:
-    """Return a bar if stderr is a terminal, else plain lines."""
+def display(total: int | None, start: int) -> Display:
+    """Return a bar if stderr is a terminal, else plain lines; `total` steps end the run, or None, the time alone."""
     return Bar(total, start) if sys.stderr.isatty() else Lines(total)
 
 
 class Lines:
     """Plain lines: one per evaluation, and otherwise one at most every `interval` seconds."""
 
-    def __init__(self, total: int, interval: float = 5.0) -> None:
+    def __init__(self, total: int | None, interval: float = 5.0) -> None:
         self._total, self._interval, self._shown = total, interval, -math.inf
 
     def update(self, step: int, rates: Rates, returns: list[float], evaluation: float | None) -> None:
         """Print a line if it is time for one."""
         now = time.monotonic()
-        if evaluation is None and now - self._shown < self._interval and step < self._total:
+        if evaluation is None and now - self._shown < self._interval and (self._total is None or step < self._total):
             return
         self._shown = now
-        note(f"step {step:,}/{self._total:,}  {_text(rates, returns, evaluation)}  ETA {clock(rates.remaining)}")
+        goal = "" if self._total is None else f"/{self._total:,}"
+        note(f"step {step:,}{goal}  {_text(rates, returns, evaluation)}  ETA {clock(rates.remaining)}")
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -57,8 +58,11 @@ class Lines:
 class Bar:
     """A progress bar, and below it the rates and the latest returns."""
 
-    def __init__(self, total: int, start: int) -> None:
-        columns = (BarColumn(None), TaskProgressColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    def __init__(self, total: int | None, start: int) -> None:
+        steps: tuple[Any, ...] = (TaskProgressColumn(), MofNCompleteColumn())
+        if total is None:
+            steps = (TextColumn("step {task.completed:,}"),)
+        columns = (BarColumn(None), *steps, TimeElapsedColumn())
         self._progress = Progress(*columns, TextColumn("ETA {task.fields[remaining]}"))
         self._task = self._progress.add_task("train", total=total, completed=start, remaining="–")
         self._returns: list[float] = []

@@ -28,6 +28,18 @@ def evaluation_key(seed: int, stream: int, step: int) -> Any:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)
 
 
+def draws(info: runinfo.RunInfo) -> list[int]:
+    """Return, for each member, the number that says which episodes it is evaluated on: the `rows` of `evaluate`.
+
+    In a sweep it is the same for a seed under all hyper-parameters, so that these are compared on the same episodes.
+    """
+    if info.kind != "sweep":
+        return info.rows
+    envs = [member.get("env") for member in info.members]
+    places = {env: place for place, env in enumerate(dict.fromkeys(envs))}
+    return [places[env] * info.num_seeds + member["seed"] for env, member in zip(envs, info.members, strict=True)]
+
+
 def evaluate(
     trainer: Any,
     state: Any,

@@ -9,12 +9,16 @@ import dataclasses
 import json
 import shlex
 import zlib
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from experiments.running import cli, restoring, rundir, runinfo
 from experiments.running.runinfo import RunInfo
 from r2i_jit.metrics_file import identity
+
+# What makes an agent another one, whatever its sizes.
+_KINDS = {"algorithm": attrgetter("algorithm"), "model.sequence": attrgetter("model.sequence")}
 
 
 def noted(info: RunInfo, source: Path | None, trainer: Any) -> RunInfo:
@@ -75,6 +79,9 @@ def _say_which(source: Path, found: Any) -> None:
 def _refuse_mismatch(source: Path, found: Any, trainer: Any) -> None:
     from r2i_jit import trained
 
+    for key, get in _KINDS.items():
+        if (has := get(found.config)) != (wanted := get(trainer.config)):
+            cli.fail(f"--init-from {source}: it is another kind of agent: {key} is {has}, and this run's {wanted}")
     if (difference := trained.mismatch(found.weights, trainer.agent)) is not None:
         cli.fail(f"--init-from {source}: its sizes are not this run's: {difference}")
 

@@ -126,6 +126,7 @@ def execute(
 def _say_stopped(run: Run, when: str = "") -> None:
     """Say where a signal has stopped a run, and how it goes on."""
     where = f"stopped at step {run.step:,}" if run.saved >= 0 else "stopped before anything was learned"
+    where = f"{run.config.env} ({run.info.label}): {where}" if run.go_on else where
     suite = f" {run.info.suite}" if run.info.suite else ""
     command = (
         f"{cli.program(run.info.kind)}{suite} --run-dir {shlex.quote(str(run.path))} --resume{distributed.again()}"
@@ -221,7 +222,7 @@ def _restore(run: Run) -> None:
 def _train(run: Run) -> None:
     """Run chunks until the length is reached or a signal came."""
     run.stop.consequence = "saving after the running chunk"
-    screen = display(run.info.steps, run.step)
+    screen = display(None if run.info.is_timed else run.info.steps, run.step)
     start, first, wall = time.monotonic(), run.step, run.wall
     last_save, training = start, 0.0
     try:
@@ -267,7 +268,7 @@ def _evaluate_if_due(run: Run, before: int) -> np.ndarray | None:
     if run.step // run.info.eval_every == before // run.info.eval_every:
         return None
     key = evaluation.evaluation_key(run.info.seed, evaluation.DURING, run.step)
-    played = run.trainer.evaluate(run.state, key, rows=run.info.rows)
+    played = run.trainer.evaluate(run.state, key, rows=evaluation.draws(run.info))
     return np.asarray(played["episode_return"], np.float64).mean(axis=1)
 
 
@@ -342,7 +343,7 @@ def _finish(run: Run) -> dict[str, Any]:
     """Evaluate the finished run, print the result and write evaluation.json."""
     key = evaluation.evaluation_key(run.info.seed, evaluation.FINAL, run.step)
     play = lambda: evaluation.evaluate(
-        run.trainer, run.state, key, run.info.members, evaluation.FINAL_EPISODES, rows=run.info.rows
+        run.trainer, run.state, key, run.info.members, evaluation.FINAL_EPISODES, rows=evaluation.draws(run.info)
     )
     result = wait_for(play, "final evaluation", run.stop, "stopping; the state is saved")
     print(evaluation.report(run.config.env, result), flush=True)

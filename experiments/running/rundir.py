@@ -251,7 +251,7 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config) -> list[str]
     if args.seed is not None and args.seed != info.seed:
         changed.append(f"seed: {info.seed} -> {args.seed}")
     if args.steps is not None and args.steps < info.steps:
-        changed.append(f"steps: {info.steps} -> {args.steps}, which is fewer")
+        changed.append(f"steps: {'no limit' if info.is_timed else info.steps} -> {args.steps}, which is fewer")
     if args.minutes is not None and info.minutes is not None and args.minutes < info.minutes:
         changed.append(f"minutes: {info.minutes:g} -> {args.minutes:g}, which is fewer")
     log_episodes = getattr(args, "log_episodes", None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.running import machine
-from experiments.running.cli import note
+from experiments.running.cli import MOST_STEPS, note
 
 if TYPE_CHECKING:  # to import it takes JAX
     from r2i_jit.config import Config
@@ -41,7 +41,7 @@ class RunInfo:
       suite: of the environment; empty if it is in none.
       members: one per row of the vmapped state; `{"seed": 0}`, in a sweep with its `hypers.*` values, and with its
         `env` where the environment stands for several settings.
-      steps: environment steps per seed to reach.
+      steps: environment steps per seed to reach; `cli.MOST_STEPS` where only time ends it.
       eval_every: steps between evaluations.
       created: seconds since 1970.
       versions: what bit-exactness depends on.
@@ -88,7 +88,14 @@ class RunInfo:
     @property
     def length(self) -> str:
         """How long each member is trained, in words."""
-        return f"{self.steps:,} steps each" + (f" or {self.minutes:g} minutes" if self.minutes else "")
+        steps = "" if self.is_timed else f"{self.steps:,} steps each"
+        minutes = f"{self.minutes:g} minutes" if self.minutes else ""
+        return " or ".join(filter(None, (steps, minutes)))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether nothing but `minutes` ends it."""
+        return self.minutes is not None and self.steps == MOST_STEPS
 
     @property
     def num_seeds(self) -> int:

@@ -86,6 +86,10 @@ def _start(
                 f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
                 "(replay.prefill); --steps should be more"
             )
+        if info.steps < trainer.steps_per_chunk:
+            cli.note(
+                f"a chunk is {trainer.steps_per_chunk:,} steps, after which it ends; loop.chunk_updates makes it less"
+            )
         trainer = distributed.leading(trainer, config, info)
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)
@@ -188,8 +192,9 @@ def _asked(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
 
     size = asking.resolved_size(args.size)
     config = asking.asked_config(args, size, args.env)
-    steps = args.steps or default_steps(config, size)
-    eval_every = args.eval_every or max(1, steps // 20)
+    usual = default_steps(config, size)
+    steps = args.steps or (cli.MOST_STEPS if args.minutes else usual)
+    eval_every = args.eval_every or max(1, (args.steps or usual) // 20)
     members = _members(members_of, config, args.seeds or 1)
     versions = runinfo.versions(config)
     return config, runinfo.RunInfo(
@@ -217,7 +222,7 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
         rundir.load_playable(args.run_dir)  # What --env names may lie where the run was started.
     if args.run_dir is None or args.suite or args.env:
         # Checks the suite, --env, --size and --set before any run is looked at.
-        asked = asking.asked_config(args, asking.resolved_size(args.size), args.env)
+        asked = asking.asked_config(args, asking.resolved_size(args.size), args.env, new=False)
     path = args.run_dir or rundir.newest(asked.env, kind, args.agent)
     saved, info = rundir.load_playable(path)
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)

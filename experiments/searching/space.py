@@ -32,6 +32,7 @@ def parse(texts: Sequence[str], config: Any) -> list[Param]:
 
 
 def _parse(text: str, config: Any) -> Param:
+    from experiments.running import asking
     from r2i_jit.config import ConfigError, flatten
 
     key, equals, words = (part.strip() for part in text.partition("="))
@@ -44,6 +45,7 @@ def _parse(text: str, config: Any) -> Param:
         low, high = (flatten(config.override([f"{key}={end}"]).to_dict())[key] for end in ends)
     except ConfigError as error:
         cli.fail(f"--param: {error}")
+    asking.refuse_unread(config, [key], "--param")
     if not key.startswith("hypers."):
         cli.fail(f"--param {key}: it shapes the compiled program; search hypers.* keys, and give this one by --set")
     if not low < high:

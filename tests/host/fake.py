@@ -222,7 +222,8 @@ def preset(suite: str | None, size: str = "tiny", env: str | None = None, agent:
         make(env)
     elif env not in (None, "fake/A", "fake/B"):
         raise ConfigError(f"unknown environment {env!r}; did you mean fake/A?")
-    return Config(env=env or "fake/A").override(["model.units=64"] if size == "tiny" else [])
+    units = 64 if agent == "r2i" else 32
+    return Config(env=env or "fake/A").override([f"model.units={units}"] if size == "tiny" else [])
 
 
 def install() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from experiments import sweep
 from experiments.running import cli, display, memory, starting
+from r2i_jit import relevance
 from r2i_jit.config import Config
 
 ENTRY_POINTS = ("train", "sweep", "search", "suite", "launch", "compare", "evaluate", "plot", "play", "record", "smoke")
@@ -80,11 +81,25 @@ assert not {{"jax", "flax", "matplotlib", "orbax"}} & set(sys.modules)
         (["fake", "--set", "model.unit=3"], "did you mean model.units"),
         (["fake", "--set", "model.units=x"], "expected a whole number"),
         (["fake", "--set", "loop.num_envs=0"], "loop.num_envs=0"),
+        (
+            ["fake", "--set", "ppo.steps=64"],
+            "ppo.steps has no effect: it is PPO's, and this agent learns from its replay",
+        ),
+        (
+            ["fake", "--set", "model.deter=8", "model.block=bare"],
+            "model.deter has no effect: with model.block=bare h is",
+        ),
+        (["fake", "--set", "algorithm=ppo", "ppo.minibatches=3"], "algorithm is chosen by --agent: ppo-gru and ppo-s5"),
         (["fake", "--resume"], "there is no train run of fake/A under runs/"),
         (["fake", "--run-dir", "/dev/null/run"], "cannot write to run directory /dev/null/run"),
         (["fake", "--run-dir", "/dev/null"], "run directory /dev/null is a file"),
         (["sweep", "fake"], "give at least one --grid"),
         (["sweep", "fake", "--grid", "model.units=32,64"], "start separate runs with --set model.units=..."),
+        (
+            ["sweep", "fake", "--grid", "hypers.clip_range=0.1,0.2"],
+            "--grid hypers.clip_range has no effect: it is PPO's",
+        ),
+        (["sweep", "fake", "--grid", "algorithm=ppo"], "algorithm is chosen by --agent"),
         (["sweep", "fake", "--grid", "hypers.model_l=1"], "did you mean hypers.model_lr"),
         (["sweep", "fake", "--grid", "hypers.model_lr"], "expected key=value,value"),
         (["sweep", "fake", "--grid", "hypers.model_lr=1,x"], "expected a finite number"),
@@ -200,6 +215,30 @@ def test_a_run_directory_in_use_is_left_alone(finished, fake, capsys):
 def test_resuming_with_another_config_names_every_difference(finished, fake, capsys, words, expected):
     assert fake("fake", "--run-dir", finished, "--resume", *words) == 2
     assert f"was started otherwise ({expected})" in error_line(capsys)
+
+
+def test_a_run_that_was_started_with_what_it_does_not_read_goes_on(fake, capsys, monkeypatch):
+    """With the words that it was started with, as a queue has them; another value is refused."""
+    words = ("fake", "--run-dir", "old", "--set", "ppo.steps=64")
+    with monkeypatch.context() as before:
+        before.setattr(relevance, "unread", lambda config: {})
+        assert fake(*words, "--steps", 200) == 0
+    assert fake(*words, "--steps", 240, "--resume") == 0
+    assert read("old")[-1]["env_steps"] == 240
+    capsys.readouterr()
+    assert fake("fake", "--run-dir", "old", "--resume", "--set", "ppo.steps=32") == 2
+    assert "ppo.steps has no effect" in error_line(capsys)
+
+
+def test_keys_of_a_run_that_is_looked_for_are_its_agents(fake, capsys, monkeypatch):
+    """Not those of R2I, which a command line without --agent stands for otherwise."""
+    with monkeypatch.context() as ppo:
+        ppo.setattr("tests.host.fake.preset", lambda *_, **__: Config(env="fake/A", algorithm="ppo"))
+        assert fake("fake", "--agent", "ppo-s5", "--set", "ppo.steps=64", "--steps", 200, "--run-dir", "runs/ppo") == 0
+    assert fake("fake", "--resume", "--set", "ppo.steps=64", "--steps", 240) == 0
+    assert os.listdir("runs") == ["ppo"] and read("runs/ppo")[-1]["env_steps"] == 240
+    assert fake("fake", "--resume", "--set", "ppo.steps=64", "--run-dir", "runs/new") == 2  # nothing is to be resumed
+    assert "ppo.steps has no effect" in last_error(capsys)
 
 
 def test_resuming_as_another_kind_is_refused(finished, fake, capsys):
@@ -419,6 +458,17 @@ def test_a_sweeps_member_equals_a_run_of_its_own(fake):
     swept = [row["loss/model"] for row in rows if row["hypers.model_lr"] == 0.5]
     alone = [row["loss/model"] for row in read("alone")]
     np.testing.assert_allclose(swept, alone, rtol=1e-5)
+
+
+def test_a_seed_is_evaluated_on_the_same_episodes_under_every_setting(fake, capsys):
+    """The stand-in makes no use of `critic_lr`: its agents are the same, and so is what they do where they play."""
+    grid = ("--grid", "hypers.critic_lr=0.1,0.5", "--seeds", 2)
+    assert fake("sweep", "fake", *grid, "--steps", 200, "--run-dir", "sweep") == 0
+    capsys.readouterr()
+    assert fake("evaluate", "sweep", "--episodes", 5) == 0
+    found = {line.split("|")[1].strip(): line.split("|")[2:] for line in capsys.readouterr().out.splitlines()[3:]}
+    one, two, three, four = found.values()
+    assert one == three != two == four and "critic_lr=0.5,seed1" in found
 
 
 def test_grid_order_puts_seeds_innermost():

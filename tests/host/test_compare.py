@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from experiments import compare
+from experiments import compare, report
 from r2i_jit import metrics
 from tests.host.fake import FakeTrainer
-from tests.host.test_cli import error_line
+from tests.host.test_cli import error_line, last_error
 
 WORDS = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "ppo-gru", "--seeds", "2", "--eval-every", "80")
 
@@ -32,6 +32,21 @@ def test_agents_are_compared_on_the_same_games_and_more_is_added(fakes, tmp_path
         name: [2, 2] for name in first
     }
     assert "200 steps" in (out / "report" / "report.md").read_text()
+    capsys.readouterr()
+    words = [word if word != "r2i" else "ppo-s5" for word in WORDS[:-4] if word != "ppo-gru"]
+    assert fakes(*words, "--only", "A") == 0  # one agent more, as long as the others, and with as many seeds
+    assert "as before: --seeds 2 --eval-every 80 --steps 200" in capsys.readouterr().err
+    added = json.loads((out / "ppo-s5" / "A" / "run.json").read_text())
+    assert (added["steps"], added["eval_every"], len(added["members"])) == (200, 80, 2)
+    assert json.loads((out / "report" / "report.json").read_text())["sets"] == ["r2i", "ppo-gru", "ppo-s5"]
+    for more, said in (
+        (["--seeds", "3"], "--seeds: 2 -> 3"),
+        (["--set", "hypers.discount=0.9"], "--set: the default -> hypers.discount=0.9"),
+    ):
+        assert fakes(*words, *more) == 2
+        assert f"out was started otherwise ({said}); choose another --out-dir" in error_line(capsys)
+    assert report.main(["out", "--out", "again"]) == 0  # the folder of a comparison is as many sets
+    assert json.loads((tmp_path / "again" / "report.json").read_text())["sets"] == ["r2i", "ppo-gru", "ppo-s5"]
 
 
 @pytest.mark.heavy
@@ -50,6 +65,10 @@ def test_mistakes_exit_2_before_anything_runs(fakes, tmp_path, capsys):
     assert "invalid choice: 'ppo'" in error_line(capsys)
     assert fakes("compare", "fake", "--set", "model.unit=3") == 2
     assert "did you mean model.units" in error_line(capsys)
+    assert fakes("compare", "fake", "--set", "model.units=8") == 2
+    assert "model.units: one value for all would make the agents unequal in size (r2i " in error_line(capsys)
+    assert fakes("compare") == 2
+    assert "give a suite, such as popgym, or environments by --env" in error_line(capsys)
     assert fakes("compare", "fake", "--minutes", "0") == 2
     assert "0 is no number of minutes above 0" in error_line(capsys)
     assert not list(tmp_path.iterdir())
@@ -66,14 +85,16 @@ def test_what_is_stopped_says_how_it_goes_on(fakes, tmp_path, capsys, monkeypatc
         patch.setattr(FakeTrainer, "train_chunk", lambda *asked: signal.raise_signal(signal.SIGINT) or train(*asked))
         assert fakes(*WORDS, "--steps", "200") == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "stopped at step 120; go on with: python -m experiments.compare " + " ".join(WORDS[1:]) + " --steps 200"
+        "fake/A (tiny): stopped at step 120; go on with: python -m experiments.compare "
+        + " ".join(WORDS[1:])
+        + " --steps 200"
     )
     assert fakes(*WORDS, "--steps", "200") == 0
 
 
 @pytest.mark.heavy
 def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monkeypatch):
-    """A chunk takes a tenth of a second here: half a second is some five of them, far from 2,000 steps."""
+    """A chunk takes a tenth of a second here. Nothing else ends it: the preset's 2,000 steps do not."""
     monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0.1")
     words = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "--only", "A")
     log = tmp_path / "out" / "r2i" / "A" / "metrics.jsonl"
@@ -83,21 +104,31 @@ def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monke
         return row["env_steps"], row["wall_seconds"]
 
     assert fakes(*words, "--minutes", "0.01") == 0
-    assert "2,000 steps each or 0.01 minutes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "0.01 minutes ->" in said and "steps each" not in said and "/" not in said[said.index("step ") :].split()[1]
     steps, seconds = reached()
     assert seconds >= 0.6 and steps < 2000
     assert json.loads((log.parent / "evaluation.json").read_text())["env_steps"] == steps
     assert fakes(*words, "--minutes", "0.01") == 0 and fakes(*words) == 0
     assert reached() == (steps, seconds)  # it is done
     assert fakes(*words, "--minutes", "0.005") == 2
-    assert "minutes: 0.01 -> 0.005, which is fewer" in error_line(capsys)
+    assert "minutes: 0.01 -> 0.005, which is fewer" in last_error(capsys)
     more = seconds / 60 + 0.01
     assert fakes(*words, "--minutes", more) == 0
     assert reached()[0] > steps and reached()[1] >= 60 * more
-    assert fakes(*words, "--minutes", more, "--steps", "80") == 2  # it was to have 2,000
-    assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", "9") == 0  # `train` itself
-    assert reached()[0] == 2000
+    assert fakes(*words, "--minutes", more, "--steps", "80") == 2
+    assert "steps: no limit -> 80, which is fewer" in last_error(capsys)
+    monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0")
+    assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", seconds / 60 + 0.02) == 0  # `train` itself
+    assert reached()[0] > 2000
+
+
+def test_with_steps_the_first_limit_ends_it(fakes, tmp_path, capsys):
+    words = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "--only", "A", "--minutes", "9")
+    assert fakes(*words, "--steps", "120") == 0
+    assert "120 steps each or 9 minutes" in capsys.readouterr().err
+    assert metrics.read(tmp_path / "out" / "r2i" / "A" / "metrics.jsonl")[-1]["env_steps"] == 120
 
 
 def test_nothing_compares_nothing(tmp_path):
-    assert compare._report(["r2i"], tmp_path) == ""
+    assert compare._report(tmp_path) == ""

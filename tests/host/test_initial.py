@@ -99,6 +99,14 @@ def test_parts_without_parameters_are_empty_in_their_own_way():
     assert started.critic == () and np.array_equal(started.model["w"], np.ones((2, 3)))
 
 
+def test_another_kind_of_agent_is_refused_by_its_kind(trainer, file, capsys):
+    other = dataclasses.replace(trainer.config, model=dataclasses.replace(trainer.config.model, sequence="gru"))
+    with pytest.raises(SystemExit) as error:
+        initial.noted(INFO, file, types.SimpleNamespace(config=other))
+    assert error.value.code == 2
+    assert "it is another kind of agent: model.sequence is s3m, and this run's gru" in error_line(capsys)
+
+
 @pytest.mark.heavy
 def test_a_resume_need_not_name_it_and_may_not_name_another(trainer, file):
     info = initial.noted(INFO, file, trainer)

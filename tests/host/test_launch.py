@@ -47,6 +47,11 @@ def test_sizes_are_a_program_each_and_hyper_parameters_share_one():
     assert all(words.startswith("train ") for words in alone.values()) and len(alone) == 2
 
 
+def test_a_key_is_judged_beside_the_sizes_of_its_own_run():
+    grid = ["--agent", "ppo-gru", "--set", "model.ssm_state=64", "--grid", "model.sequence=s3m"]
+    assert list(expanded("train", "popgym", *grid)) == ["model.sequence=s3m/RepeatPreviousEasy"]
+
+
 def test_environments_are_a_run_each_and_settings_are_one():
     assert list(expanded("suite", "popgym", "--only", "Repeat*Easy")) == ["RepeatFirstEasy", "RepeatPreviousEasy"]
     found = expanded("suite", "bsuite", "--only", "bsuite/catch/*", "bsuite/memory_len/2", "bsuite/memory_len/3")
@@ -80,6 +85,19 @@ def test_as_many_seeds_share_a_device_as_its_memory_takes(monkeypatch):
         (["sweep", "popgym", "--grid", "model.units"], "expected key=value,value"),
         (["sweep", "popgym", "--grid", "model.units=64,64"], "model.units is given a value twice"),
         (["train", "popgym", "--grid", "model.unit=64,128"], "model.units"),
+        (
+            ["sweep", "popgym", "--agent", "ppo-gru", "--grid", "hypers.actor_lr=1e-4,1e-3"],
+            "--grid hypers.actor_lr has no effect: PPO has one learning rate, hypers.model_lr",
+        ),
+        (
+            ["train", "popgym", "--agent", "ppo-gru", "--grid", "model.ssm_state=64,128"],
+            "model.ssm_state has no effect: it is for model.sequence=s3m, and this is model.sequence=gru",
+        ),
+        (
+            ["suite", "popgym", "--set", "model.stoch=8"],
+            "model.stoch has no effect: the latent of popgym/ConcentrationEasy is the observation itself",
+        ),
+        (["train", "popgym", "--grid", "algorithm=world_model,ppo"], "algorithm is chosen by --agent"),
         (["train", "popgym", "--seeds", "2"], "--shards 3: there are 2 agents to share out"),
     ],
 )

@@ -120,6 +120,17 @@ def test_a_run_is_started_resumed_and_evaluated_from_anywhere(fakes, home, moved
     assert Path("game.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.heavy
+def test_agents_are_compared_on_it(fakes, home, capsys):
+    words = ("compare", "--out-dir", "out", "--agents", "r2i", "ppo-gru", "--steps", "120", "--env")
+    assert fakes(*words, "corridor:Corridor", "mine/Corridor", "--import", "my_module") == 0
+    text = capsys.readouterr().out
+    assert "| corridor:Corridor |" in text and "| mine/Corridor" in text and "No scores" in text
+    assert "A run of r2i is better than one of ppo-gru in a game with probability" in text
+    assert (home / "out" / "report" / "report.png").exists()
+    assert {path.parent.name for path in home.glob("out/*/*/run.json")} == {"Corridor", "corridor-Corridor"}
+
+
 def test_a_run_is_found_by_its_environment_and_a_sweep_takes_one(fakes, moved, capsys):
     assert fakes(*NAMED, "--steps", 200) == 0
     assert fakes(*NAMED, "--resume", "--steps", 240) == 0

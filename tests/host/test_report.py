@@ -1,14 +1,16 @@
 """`report`: sets of runs read from folders and files, compared, written; what it refuses."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments import report
-from experiments.comparing import figure, sets
+from experiments.comparing import figure, returns_figure, sets
 from experiments.drawing import scores
+from tests.host.fake import FakeTrainer
 
 GAMES = ("popgym/RepeatPreviousEasy", "popgym/RepeatFirstEasy")  # random play has -0.5 in both, the best 1
 
@@ -109,8 +111,36 @@ def test_runs_of_a_folder(fake, tmp_path, capsys):
     assert len(members) == 4 and members[0].steps[-1] == final["env_steps"]
     assert members[0].at(None) == final["members"][0]["mean"] and np.isfinite(members[0].minutes).all()
     assert report.main(["runs", "runs/a", "--out", "out"]) == 0
-    assert "No scores: there is no game" in capsys.readouterr().out
-    assert not Path("out/report.png").exists()
+    text = capsys.readouterr().out
+    assert "No scores: there is no game" in text and Path("out/report.png").exists()
+    assert "A run of runs is better than one of a in a game with probability 0." in text
+    steps, mean, width = returns_figure.curve(members)
+    assert steps[0] == members[0].steps[0] and steps[-1] == final["env_steps"]
+    assert mean[-1] == pytest.approx(np.mean([member.at(None) for member in members])) and width[-1] > 0
+
+
+def test_what_is_not_trained_to_its_end_is_said(fake, capsys, monkeypatch):
+    words = ("fake", "--run-dir", "runs/a", "--steps", "400", "--eval-every", "40")
+    assert fake("fake", "--steps", "200", "--run-dir", "runs/b") == 0
+    train = FakeTrainer.train_chunk
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeTrainer, "train_chunk", lambda *asked: signal.raise_signal(signal.SIGINT) or train(*asked))
+        assert fake(*words) == 130
+    capsys.readouterr()
+    assert report.main(["runs/a", "runs/b", "--out", "out"]) == 0
+    text = capsys.readouterr().out
+    (row,) = [line for line in text.splitlines() if line.startswith("| fake") and "steps" in line]
+    assert ", unfinished" in row.split("|")[2] and "unfinished" not in row.split("|")[3]
+    assert "unfinished: not trained to its end yet;" in text
+    assert report.main(["runs/a", "runs/b", "--out", "out", "--steps", "100"]) == 0
+    text = capsys.readouterr().out
+    assert "unfinished" not in text and "shorter" not in text  # both have been trained for so long
+    assert report.main(["runs/b", "--out", "out", "--steps", "201"]) == 0
+    assert "200 steps, 0.0 min, shorter |" in capsys.readouterr().out
+
+
+def test_names_are_no_two_alike(two, capsys):
+    assert error_of([*two, "--names", "a", "a"], capsys).startswith("error: --names: expected no two alike")
 
 
 def test_shards_of_which_one_has_not_begun(fake, capsys):

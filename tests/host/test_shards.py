@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.running import cli, recorded, rundir
+from experiments.running import cli, evaluation, recorded, rundir, runinfo, sharding
 from r2i_jit import metrics, shards
 from tests.host.test_cli import error_line
 
@@ -24,6 +24,28 @@ def test_every_member_is_in_one_shard(count, length):
     stretches = [list(shards.share(range(length), number, count)) for number in range(count)]
     assert sum(stretches, []) == list(range(length))
     assert max(map(len, stretches)) - min(map(len, stretches)) <= 1
+
+
+@given(
+    kind=st.sampled_from(("train", "sweep")), games=st.integers(1, 3), rates=st.integers(1, 3), seeds=st.integers(1, 5)
+)
+def test_every_member_is_evaluated_on_its_seeds_episodes_in_a_shard_as_well(kind, games, rates, seeds):
+    """In a run of one setting of hyper-parameters as ever: on those of its place."""
+    rates = rates if kind == "sweep" else 1
+    members = [
+        {"env": f"bsuite/catch/{game}", **({"hypers.model_lr": rate} if kind == "sweep" else {}), "seed": seed}
+        for game in range(games) for rate in range(rates) for seed in range(seeds)
+    ]  # fmt: skip
+    whole = runinfo.RunInfo(kind, "bsuite", "tiny", 0, members, 1, 1, 0.0, {}, shards=min(3, rates * seeds))
+    found = evaluation.draws(whole)
+    of_a_seed = {(member["env"], member["seed"]): draw for member, draw in zip(members, found, strict=True)}
+    assert found == [of_a_seed[member["env"], member["seed"]] for member in members]
+    assert sorted(of_a_seed.values()) == list(range(games * seeds))
+    if rates == 1:
+        assert found == whole.rows == list(range(len(members)))
+    for number in range(whole.shards):
+        part = sharding.part(whole, number)
+        assert evaluation.draws(part) == [found[row] for row in part.rows]
 
 
 def test_eight_shards_of_sixty_four_have_eight_each():
