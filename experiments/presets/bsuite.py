@@ -9,7 +9,7 @@ from typing import Any
 
 import envs.settings
 from envs.observation import Continuous
-from experiments.presets import popgym, rule
+from experiments.presets import rule, vectors
 from r2i_jit.config import Config
 
 DEFAULT_ENV = "bsuite/memory_len_100"
@@ -81,7 +81,7 @@ def _small(env: str, environment: Any) -> Config:
 
 def _paper(env: str, environment: Any) -> Config:
     """As for POPGym, with a prefill that leaves something of a run."""
-    config = popgym.paper(env)
+    config = vectors.paper(env)
     replay = dataclasses.replace(config.replay, prefill=min(config.replay.prefill, _most_prefill(env)))
     return dataclasses.replace(config, replay=replay)
 
@@ -97,13 +97,13 @@ def _remembering(config: Config, environment: Any, size: str) -> Config:
         # anything is learned: nothing may wait. So it is the rule's.
         return config
     if size == "tiny":  # one latent a number: a bit needs no more, and spare ones delay recall
-        latents = popgym.latents(environment, environment.default_params)
+        latents = vectors.latents(environment, environment.default_params)
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, stoch=latents))
     length = min(longest + 1, _LONGEST)
     few = max(_FEWEST_EPISODES, min(_EPISODES, _MOST_STEPS // length))
     batch = max(few, config.replay.batch_size * config.replay.sequence_length // length)
     wanted = min(_MOST_RATIO, max(_LEAST_RATIO, _UPDATES * batch * length / steps(config.env)))
-    ratio = popgym.train_ratio(wanted, batch * length, config.loop.num_envs)
+    ratio = vectors.train_ratio(wanted, batch * length, config.loop.num_envs)
     prefill = min(_PREFILL, _most_prefill(config.env))
     replay = dataclasses.replace(
         config.replay, sequence_length=length, batch_size=batch, train_ratio=ratio, prefill=prefill

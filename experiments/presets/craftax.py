@@ -1,6 +1,6 @@
 """craftax's configurations: those of the rule. None of its games has settings of its own yet.
 
-At size paper the rule takes, for the symbolic games, R2I's POPGym configuration (`popgym.paper`), and for the pictures
+At size paper the rule takes, for the symbolic games, R2I's POPGym configuration (`vectors.paper`), and for the pictures
 its Memory Maze configuration: the paper has no Craftax.
 """
 

@@ -13,7 +13,7 @@ from gymnax.environments import spaces
 
 from envs.episodes import longest_episode
 from envs.observation import Continuous, Image, observation_leaves
-from experiments.presets import memory_maze, popgym
+from experiments.presets import memory_maze, vectors
 from r2i_jit.config import Config
 
 SUITE_STEPS = {"tiny": 200_000, "small": 2_000_000, "paper": 10_000_000}
@@ -76,12 +76,12 @@ def _discount(steps: int | None) -> float:
 
 def _of_vectors(env: str, environment: Any, params: Any, size: str, length: int) -> Config:
     if size == "paper":
-        return popgym.paper(env)
+        return vectors.paper(env)
     leaves = observation_leaves(environment, params)
     numbers = any(isinstance(part, Continuous) for leaf in leaves for part in leaf.parts)
     if size == "small":
-        return popgym.small(env, length).override(_NUMBERS if numbers else ())
-    config = popgym.tiny(env, length, popgym.latents(environment, params, of_a_number=_LATENTS_OF_A_NUMBER))
+        return vectors.small(env, length).override(_NUMBERS if numbers else ())
+    config = vectors.tiny(env, length, vectors.latents(environment, params, of_a_number=_LATENTS_OF_A_NUMBER))
     config = dataclasses.replace(config, behavior=dataclasses.replace(config.behavior, horizon=12))
     return config.override((*_NUMBERS, *_TINY_NUMBERS) if numbers else ())
 
@@ -94,7 +94,7 @@ def _of_images(env: str, environment: Any, params: Any, size: str, length: int) 
     replay = config.replay
     tokens = {"tiny": 256, "small": 8192}[size]
     batch = max(1, tokens // length)
-    ratio = popgym.train_ratio(replay.train_ratio, batch * length, config.loop.num_envs)
+    ratio = vectors.train_ratio(replay.train_ratio, batch * length, config.loop.num_envs)
     replay = dataclasses.replace(
         replay,
         sequence_length=length,
