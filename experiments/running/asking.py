@@ -34,8 +34,8 @@ def asked_config(args: Any, size: str, env: str | None, *, new: bool = True) -> 
       new: whether something is to start with it. Of a run that is there its own Config says what it reads.
     """
     typed = _keys(args.assignments)
-    if new and "algorithm" in typed:
-        _refuse_algorithm()
+    if new:
+        _refuse_chosen_elsewhere(typed)
     try:
         found = config(args.suite, size, env, args.assignments, args.agent)
     except ConfigError as error:
@@ -70,16 +70,18 @@ def refuse_unread(config: Config, keys: Sequence[str], option: str = "") -> None
       option: what they were typed after, if they are no assignments.
     """
     reasons = relevance.unread(config)
+    _refuse_chosen_elsewhere(keys)
     for key in keys:
-        if key == "algorithm":
-            _refuse_algorithm()
         if key in reasons:
             fail(f"{option}{' ' * bool(option)}{key} has no effect: {reasons[key]}")
 
 
-def _refuse_algorithm() -> NoReturn:
-    """Exit 2: what else an agent is follows from the algorithm, and its runs are called by the agent."""
-    fail("algorithm is chosen by --agent: ppo-gru and ppo-s5 are PPO, r2i and dreamerv3 learn in a world model")
+def _refuse_chosen_elsewhere(keys: Sequence[str]) -> None:
+    """Exit 2 if one of some keys is that from which a preset follows: the rest would be another's."""
+    if "algorithm" in keys:
+        fail("algorithm is chosen by --agent: ppo-gru and ppo-s5 are PPO, r2i and dreamerv3 learn in a world model")
+    if "env" in keys:
+        fail("env is chosen by --env")
 
 
 def _keys(assignments: Sequence[str]) -> list[str]:

@@ -97,7 +97,9 @@ def _scored(search: Search, leg: Leg, now: Stand) -> dict[int, float]:
         search.journal.ask(settings.sampler, settings.seed, leg.batch, now.trials)
     state = _at_end(search, leg, now.trials, now)
     key = evaluation.evaluation_key(search.settings.seed, evaluation.DURING, search.ends[leg.round])
-    play = lambda: np.asarray(search.trainer.evaluate(state, key)["episode_return"], np.float64).mean(axis=1)
+    rows = list(range(search.settings.seeds)) * search.places  # trials are scored on the same episodes
+    played = lambda: search.trainer.evaluate(state, key, rows=rows)["episode_return"]
+    play = lambda: np.asarray(played(), np.float64).mean(axis=1)
     returns = wait_for(play, "evaluation", search.stop, "stopping; the state is saved")
     returns = np.where(np.asarray(state.seeds.diverged), np.nan, returns)
     means = returns.reshape(search.places, search.settings.seeds).mean(axis=1)

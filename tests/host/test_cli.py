@@ -100,6 +100,7 @@ assert not {{"jax", "flax", "matplotlib", "orbax"}} & set(sys.modules)
             "--grid hypers.clip_range has no effect: it is PPO's",
         ),
         (["sweep", "fake", "--grid", "algorithm=ppo"], "algorithm is chosen by --agent"),
+        (["fake", "--set", "env=fake/B"], "error: env is chosen by --env"),
         (["sweep", "fake", "--grid", "hypers.model_l=1"], "did you mean hypers.model_lr"),
         (["sweep", "fake", "--grid", "hypers.model_lr"], "expected key=value,value"),
         (["sweep", "fake", "--grid", "hypers.model_lr=1,x"], "expected a finite number"),
@@ -464,6 +465,12 @@ def test_a_seed_is_evaluated_on_the_same_episodes_under_every_setting(fake, caps
     """The stand-in makes no use of `critic_lr`: its agents are the same, and so is what they do where they play."""
     grid = ("--grid", "hypers.critic_lr=0.1,0.5", "--seeds", 2)
     assert fake("sweep", "fake", *grid, "--steps", 200, "--run-dir", "sweep") == 0
+    one, other = json.loads(Path("sweep/sweep.json").read_text())
+    assert one["seeds"] == other["seeds"] and len(set(one["seeds"])) == 2
+    evaluated: dict[int, list[float]] = {}
+    for row in read("sweep"):
+        evaluated.setdefault(row["env_steps"], []).append(row["eval_return"])
+    assert all(returns[:2] == returns[2:] for returns in evaluated.values())
     capsys.readouterr()
     assert fake("evaluate", "sweep", "--episodes", 5) == 0
     found = {line.split("|")[1].strip(): line.split("|")[2:] for line in capsys.readouterr().out.splitlines()[3:]}

@@ -83,6 +83,14 @@ def test_mistakes_exit_2_with_one_line_and_create_nothing(fake, capsys, words, e
     assert os.listdir() == []
 
 
+def test_trials_are_scored_on_the_same_episodes(fake, monkeypatch):
+    asked, evaluate = [], FakeTrainer.evaluate
+    keep = lambda self, state, key, rows: asked.append(rows) or evaluate(self, state, key, rows=rows)
+    monkeypatch.setattr(FakeTrainer, "evaluate", keep)
+    assert fake(*SMALL, "s", "--seeds", 3) == 0
+    assert asked and all(rows == [0, 1, 2, 0, 1, 2] for rows in asked)
+
+
 def test_what_is_not_installed_is_said_at_once(fake, capsys, monkeypatch):
     whole = samplers.importlib.util.find_spec
     lacks = lambda *missing: monkeypatch.setattr(

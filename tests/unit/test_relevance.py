@@ -1,4 +1,4 @@
-"""What is said to be unread is in nothing that is compiled, and every other key is in something. Five minutes, heavy.
+"""What is said to be unread is in nothing that is compiled, and every other key is in something. 5 minutes, heavy.
 
 A traced key (`hypers.*`) is read if it is left where dead code is eliminated from the chunk; a static one if another
 value makes another program, which are compared as texts with their constants, or another number that the loop around
