@@ -105,7 +105,10 @@ def main(argv: list[str] | None = None) -> None:
         model = as_large(plain.model, kind)
         for length in args.lengths:
             batch = max(1, args.tokens // length)
-            replay = dataclasses.replace(plain.replay, sequence_length=length, batch_size=batch, train_ratio=1.0)
+            capacity = max(plain.replay.capacity, plain.loop.num_envs * length)
+            replay = dataclasses.replace(
+                plain.replay, sequence_length=length, batch_size=batch, train_ratio=1.0, capacity=capacity
+            )
             r = measure(dataclasses.replace(plain, model=model, replay=replay))
             token = 1e6 * r["update"] / (batch * length)
             print(f"| {kind} | {length} | {model.units} | {r['parameters']:,} | {1e3 * r['stack']:.1f} | "

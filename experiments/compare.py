@@ -17,19 +17,42 @@ import json
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments import suite
 from experiments.launching import results
 from experiments.running import cli, folders, process, startup
 
-# What all runs of a comparison have in common, by the options' names; the last three may grow.
-_COMMON = "size", "seeds", "seed", "assignments", "eval_every", "steps", "minutes"
-_FIXED = _COMMON[:4]
-_OPTIONS = {"assignments": "set", "eval_every": "eval-every"}  # what one is called, where that differs
 _FILE = "compare.json"
+_DEFAULTS = {"seeds": 1, "seed": 0}
+_OPTIONS = {"assignments": "set", "eval_every": "eval-every"}  # what one is called, where that differs
+
+
+class _Common(NamedTuple):
+    """What the runs of a comparison have in common, by the options' names."""
+
+    sound: Callable[[Any], bool]  # whether a value can be that of the file
+    wanted: str
+    fixed: bool = False  # whether another value would be another comparison
+
+
+_whole = lambda value, low: isinstance(value, int) and not isinstance(value, bool) and value >= low
+_texts = lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value)
+_COMMON = {
+    "size": _Common(lambda value: value in cli.SIZES, f"one of {', '.join(cli.SIZES)}", fixed=True),
+    "seeds": _Common(lambda value: _whole(value, 1), "a whole number of at least 1", fixed=True),
+    "seed": _Common(lambda value: _whole(value, 0), "a whole number of at least 0", fixed=True),
+    "assignments": _Common(_texts, "a list of texts", fixed=True),
+    "eval_every": _Common(lambda value: value is None or _whole(value, 1), "a whole number of at least 1, or null"),
+    "steps": _Common(lambda value: value is None or _whole(value, 1), "a whole number of at least 1, or null"),
+    "minutes": _Common(
+        lambda value: value is None or (isinstance(value, int | float) and value > 0), "a number above 0, or null"
+    ),
+    "agents": _Common(lambda value: _texts(value) and set(value) <= set(cli.AGENTS), f"of {', '.join(cli.AGENTS)}"),
+    "games": _Common(_texts, "a list of texts"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,11 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_import_argument(parser)
     parser.add_argument("--out-dir", type=cli.path, metavar="DIR", help="default: runs/<suite>-<size>-compare")
     parser.add_argument(
-        "--agents", nargs="+", choices=cli.AGENTS, default=list(cli.AGENTS), metavar="AGENT",
+        "--agents", nargs="+", choices=cli.AGENTS, metavar="AGENT",
         help=f"what is trained (default: {' '.join(cli.AGENTS)})",
     )  # fmt: skip
     suite.add_game_arguments(parser)
+    parser.set_defaults(only=None)
     args = parser.parse_args(argv)
+    if args.only and args.env:
+        parser.error("--only is for a suite, and --env names environments: give one of them")
     if (args.suite is None) == (args.env is None):
         parser.error("give a suite, such as popgym, or environments by --env")
     args.go_on = shlex.join([*cli.program("compare").split(), *(sys.argv[1:] if argv is None else argv)])
@@ -52,11 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from experiments.running import asking, importing, rundir
 
     importing.prepare(args.imports)
-    asked = _canonical(args.env) if args.env else asking.environments(args.suite, args.only)
     size = asking.resolved_size(args.size)
     out = args.out_dir or rundir.RUNS / f"{args.suite or 'own'}-{size}-compare"
-    recalled = _recall(args, out, size)
+    args.games = _canonical(args.env or (asking.environments(args.suite, args.only) if args.only else []))
+    before = _before(out)
+    recalled = _recall(args, before, size, out)
     args.size = asking.resolved_size(args.size)
+    args.agents = args.agents or list(cli.AGENTS)
+    asked = args.games = args.games or asking.environments(args.suite, ["*"])
     games: dict[str, list[str]] = {}  # game, or what stands for several settings -> agents
     for agent in dict.fromkeys(args.agents):
         own = _of(args, agent)
@@ -68,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _refuse_unequal(args, games, [*args.agents, *_there(out)])
     if recalled:
         cli.note(f"as before: {' '.join(recalled)}")
+    for name in ("agents", "games"):  # all that there are, and not those of this command alone
+        setattr(args, name, list(dict.fromkeys([*before.get(name, []), *getattr(args, name)])))
     return _train_all(args, games, out)
 
 
@@ -88,63 +119,74 @@ def _there(out: Path) -> list[str]:
     return [agent for agent in cli.AGENTS if any((out / agent).glob("*/run.json"))]
 
 
-def _recall(args: Any, out: Path, size: str) -> list[str]:
-    """Take what is not typed from what was typed before for this folder; exit 2 if they do not agree.
-
-    Returned is what was taken, other than a size that would be this one anyway.
-    """
+def _before(out: Path) -> dict[str, Any]:
+    """Return what was typed before for this folder, nothing if it has no runs; exit 2 if the file does not read."""
     from experiments.running.runinfo import RunFileError, read_object
 
     if not (out / _FILE).is_file() or not _there(out):
-        return []
+        return {}
     try:
         before = read_object(out / _FILE)
     except RunFileError as error:
         cli.fail(error)
-    if unknown := before.keys() - set(_COMMON):
-        cli.fail(f"{out / _FILE}: unknown key {min(unknown)!r}")
+    for name in sorted(before.keys() ^ _COMMON.keys()):
+        cli.fail(f"{out / _FILE}: key {name!r} is {'missing' if name in _COMMON else 'unknown'}")
+    for name, common in _COMMON.items():
+        if not common.sound(before[name]):
+            cli.fail(f"{out / _FILE}: key {name!r} is {json.dumps(before[name])[:60]}: expected {common.wanted}")
+    return before
+
+
+def _recall(args: Any, before: dict[str, Any], size: str, out: Path) -> list[str]:
+    """Take what is not typed from what was typed before; exit 2 if the two do not agree.
+
+    Returned is what was taken, other than what it would be anyway: this size, one seed, the first.
+    """
     taken = []
-    for name in _COMMON:
-        typed, old = getattr(args, name), before.get(name)
-        if typed in (None, [], "auto") and old not in (None, []):
+    for name, old in before.items():
+        typed, option = getattr(args, name), _OPTIONS.get(name, name)
+        if typed in (None, [], "auto"):
             setattr(args, name, old)
-            if (name, old) != ("size", size):
-                taken.append(
-                    f"--{_OPTIONS.get(name, name)} {' '.join(map(str, old)) if isinstance(old, list) else old}"
-                )
-        elif name in _FIXED and typed not in (None, [], "auto", old):
-            option = _OPTIONS.get(name, name)
+            if old not in (None, []) and old != {"size": size, **_DEFAULTS}.get(name):
+                shown = f"--{option} {_shown(old)}"
+                taken.append(f"{len(old)} {name}" if name in ("agents", "games") else shown)
+        elif _COMMON[name].fixed and (sorted(typed) != sorted(old) if isinstance(old, list) else typed != old):
             words = f"--{option}: {_shown(old)} -> {_shown(typed)}"
             cli.fail(f"{out} was started otherwise ({words}); choose another --out-dir")
     return taken
 
 
 def _shown(value: Any) -> str:
-    return "the default" if value in (None, []) else " ".join(value) if isinstance(value, list) else str(value)
+    return (" ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _refuse_unequal(args: Any, games: dict[str, list[str]], agents: Sequence[str]) -> None:
-    """Exit 2 naming a size that is set for all, though the agents' presets differ in it so as to be equally large."""
+    """Exit 2 naming a size that is set for all, though the agents' presets differ in it so as to be equally large.
+
+    Of another key in which they differ one line says that it is the same for all now.
+    """
     from experiments.running import asking
     from r2i_jit.config import flatten
 
-    keys = [key for word in args.assignments if (key := word.partition("=")[0].strip()).startswith("model.")]
+    keys = [word.partition("=")[0].strip() for word in args.assignments]
+    said = set()
     for env_id in games if keys else ():
-        own = {
-            agent: flatten(
-                asking.asked_config(
-                    Namespace(**{**vars(args), "agent": agent, "assignments": []}), args.size, env_id
-                ).to_dict()
-            )
-            for agent in dict.fromkeys(agents)
-        }
+        own = {}
+        for agent in dict.fromkeys(agents):
+            plain = Namespace(**{**vars(args), "agent": agent, "assignments": []})
+            own[agent] = flatten(asking.asked_config(plain, args.size, env_id).to_dict())
         for key in keys:
-            if len({json.dumps(config[key]) for config in own.values()}) > 1:
-                values = ", ".join(f"{agent} {config[key]}" for agent, config in own.items())
-                cli.fail(
-                    f"--set {key}: one value for all would make the agents unequal in size ({values}); train sets by "
-                    f"`{cli.program('suite')} --set ... --out-dir ...` and compare them by `{cli.program('report')}`"
-                )
+            if key in said or len({json.dumps(config[key]) for config in own.values()}) == 1:
+                continue
+            said.add(key)
+            values = ", ".join(f"{agent} {config[key]}" for agent, config in own.items())
+            if not key.startswith("model."):
+                cli.note(f"--set {key}: the agents' presets differ in it ({values}); now it is the same for all")
+                continue
+            cli.fail(
+                f"--set {key}: one value for all would make the agents unequal in size ({values}); train sets by "
+                f"`{cli.program('suite')} --set ... --out-dir ...` and compare them by `{cli.program('report')}`"
+            )
 
 
 def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
@@ -154,7 +196,8 @@ def _train_all(args: Any, games: dict[str, list[str]], out: Path) -> int:
     failures: dict[str, dict[str, int]] = {agent: {} for agents in games.values() for agent in agents}
     for agent in failures:
         rundir.make(out / agent)
-    rundir.replace_text(out / _FILE, json.dumps({name: getattr(args, name) for name in _COMMON}, indent=2) + "\n")
+    common = {name: _DEFAULTS.get(name) if (value := getattr(args, name)) is None else value for name in _COMMON}
+    rundir.replace_text(out / _FILE, json.dumps(common, indent=2) + "\n")
     tasks = [
         suite.Task(f"[{number}/{len(games)}] {env_id}, {agent}", _of(args, agent), env_id, out / agent)
         for number, (env_id, agents) in enumerate(games.items(), 1)

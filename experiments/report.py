@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from experiments.comparing import document, sets
     from experiments.running.runinfo import RunFileError
 
-    paths = [folder for path in cli.once(args.paths) for folder in sets.folders(path)]
+    paths = cli.once([folder for path in args.paths for folder in sets.folders(path)])
     if args.names is not None and len(args.names) != len(paths):
         parser.error(f"--names: expected {len(paths)}, one a set")
     if args.names is not None and len(set(args.names)) < len(paths):

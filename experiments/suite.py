@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from experiments.launching import results
 from experiments.running import cli, process, signals, startup
-from experiments.running.folders import folder, is_over, log
+from experiments.running.folders import folder, is_over, log, minutes_trained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def refuse_others(args: Any, env_ids: Sequence[str], out: Path) -> None:
             continue
         saved, info = rundir.load(path)
         asked = asking.typed_config(_of(args, env_id), saved, info)
-        if changed := rundir.changes(args, saved, info, asked):
+        if changed := rundir.changes(args, saved, info, asked, minutes_trained(path)):
             cli.fail(f"{path} was started otherwise ({'; '.join(changed)}); choose another --out-dir")
 
 

@@ -87,7 +87,7 @@ def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
     entries = results(evaluation)
     keys = [key for key in entries[0] if key.startswith("hypers.")]
     body = [
-        [f"{entry[key]:g}" for key in keys]
+        [f"{entry[key]:.10g}" for key in keys]
         + ["-" if entry["mean"] is None else _shown(entry["mean"], entry["stderr"])]
         + [" ".join("diverged" if mean is None else f"{mean:.3f}" for mean in entry["seeds"])]
         for entry in entries

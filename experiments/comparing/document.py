@@ -8,15 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.comparing import figure, returns_figure, settings
+from experiments.comparing import figure, lengths, returns_figure, settings
 from experiments.comparing.statistics import aggregates, improvement
 from experiments.running.display import table
 from experiments.running.references import references
 from experiments.running.rundir import replace_text
-
-# What is said of a set that falls short of its own end, or of the steps after which the sets are compared.
-_UNFINISHED = "unfinished", "not trained to its end yet"
-_SHORTER = "shorter", "not trained for so many steps"
 
 
 def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
@@ -24,44 +20,44 @@ def write(found: Sequence[Any], out: Path, steps: int | None) -> str:
     out.mkdir(parents=True, exist_ok=True)
     returns = [one.returns(steps) for one in found]
     scores = [one.scores(steps) for one in found]
-    games = sorted(set.intersection(*(set(own) for own in scores)))
-    common = [{game: own[game] for game in games} for own in scores]
-    all_common = sorted(set.intersection(*(set(own) for own in returns)))
     names = [one.name for one in found]
-    parts = [table(["game", *names, "random", "best known"], _rows(found, returns))]
-    lengths = _lengths(found, steps)
-    parts += ["Trained for:", table(["game", *names], lengths)]
-    word, means = _UNFINISHED if steps is None else _SHORTER
-    if any(cell.endswith(f", {word}") for row in lengths for cell in row):
-        parts.append(f"{word}: {means}; what it has reached counts.")
-    document: dict[str, Any] = {"steps": steps, "sets": names, "games": games, "returns": _listed(names, returns)}
+    parts = [table(["game", *names, "random", "best known"], _rows(found, returns)), *lengths.write(found, steps)]
+    document: dict[str, Any] = {"steps": steps, "sets": names, "returns": _listed(names, returns)}
+    kept = [i for i, own in enumerate(returns) if own]
+    if 0 < len(kept) < len(found):
+        without = ", ".join(one.name for one, own in zip(found, returns, strict=True) if not own)
+        parts.append(f"Without any evaluation, and in nothing that follows: {without}.")
+    own_games = [set(returns[i]) for i in kept] or [set()]
+    everywhere, somewhere = sorted(set.intersection(*own_games)), sorted(set.union(*own_games))
+    games = [game for game in everywhere if all(game in scores[i] for i in kept)]
+    document["games"] = games
+    path = out / "report.png"
+    sets = [found[i] for i in kept]
     if games:
+        common = [{game: scores[i][game] for game in games} for i in kept]
         estimates = [aggregates(own) for own in common]
         body = [[name, *(_shown(own[name]) for own in estimates)] for name in estimates[0]]
         count = f"{len(games)} game{'s' if len(games) > 1 else ''}"
+        count += f" of {len(somewhere)}, which all of them have" if len(everywhere) < len(somewhere) else ""
+        own_names = [one.name for one in sets]
         parts.append(f"Scores over {count} (0 random play, 1 best known; [95 % interval]):")
-        parts.append(table(["", *names], body))
-        document["scores"] = _listed(names, common)
-        document["aggregates"] = {name: _plain(own) for name, own in zip(names, estimates, strict=True)}
+        parts.append(table(["", *own_names], body))
+        document["scores"] = _listed(own_names, common)
+        document["aggregates"] = {name: _plain(own) for name, own in zip(own_names, estimates, strict=True)}
+        drawn = [f"figure: {figure.draw(sets, estimates, games, steps, path)}"]
     else:
-        parts.append("No scores: there is no game in all sets of which random play and the best are known.")
-    if all_common:
-        pairs = list(itertools.combinations(range(len(found)), 2))
-        chances = {(a, b): improvement(returns[a], returns[b]) for a, b in pairs}
-        parts += [
-            f"A run of {names[a]} is better than one of {names[b]} in a game with probability {_shown(chance)}."
-            for (a, b), chance in chances.items()
-        ]
-        document["improvement"] = [
-            {"of": names[a], "over": names[b], **_plain({"": chance})[""]} for (a, b), chance in chances.items()
-        ]
-    path = out / "report.png"
-    if games:
-        parts.append(f"figure: {figure.draw(found, estimates, games, steps, path)}")
-    elif all_common:
-        parts.append(f"figure: {returns_figure.draw(found, all_common, steps, path)}")
-    else:
+        parts.append(f"No scores: {_lack(somewhere, everywhere, steps)}.")
         path.unlink(missing_ok=True)  # of an earlier report
+        drawn = [f"figure: {returns_figure.draw(sets, everywhere, steps, path)}"] if everywhere else []
+    chances = _chances(returns)
+    parts += [
+        f"A run of {names[a]} is better than one of {names[b]} in a game with probability {_shown(chance)}."
+        for (a, b), chance in chances.items()
+    ]
+    document["improvement"] = [
+        {"of": names[a], "over": names[b], **_plain({"": chance})[""]} for (a, b), chance in chances.items()
+    ]
+    parts += drawn
     parts += settings.write(found, steps, out)
     text = "\n\n".join(parts) + "\n"
     replace_text(out / "report.md", text)
@@ -80,21 +76,22 @@ def _rows(found: Sequence[Any], returns: Sequence[dict[str, Any]]) -> list[list[
     return rows
 
 
-def _lengths(found: Sequence[Any], steps: int | None) -> list[list[str]]:
-    """Return a row a game: for how many steps a seed each set was trained, and how long the longest took."""
+def _lack(somewhere: Sequence[str], everywhere: Sequence[str], steps: int | None) -> str:
+    """Return why there are no scores."""
+    if not somewhere:
+        return "nothing has been evaluated" + ("" if steps is None else f" within {steps:,} steps")
+    if not everywhere:
+        return "no game has been evaluated in all sets"
+    return "there is no game in all sets of which random play and the best are known"
 
-    def cell(members: Sequence[Any]) -> str:
-        ends = [end for one in members if (end := one.end(steps)) is not None]
-        if not ends:
-            return "-"
-        (shortest, _), (longest, minutes) = min(ends), max(ends)
-        span = f"{shortest:,.0f} to " * (shortest < longest)
-        word, _ = _UNFINISHED if steps is None else _SHORTER
-        short = f", {word}" if any(one.falls_short(steps) for one in members) else ""
-        return f"{span}{longest:,.0f} steps" + (f", {minutes:.1f} min" if minutes == minutes else "") + short
 
-    games = sorted(set().union(*(one.games for one in found)))
-    return [[game, *(cell(one.games.get(game, [])) for one in found)] for game in games]
+def _chances(returns: Sequence[dict[str, Any]]) -> dict[tuple[int, int], Any]:
+    """Return the probability of improvement of each two sets, over the games that both have."""
+    return {
+        (a, b): improvement(returns[a], returns[b])
+        for a, b in itertools.combinations(range(len(returns)), 2)
+        if returns[a].keys() & returns[b].keys()
+    }
 
 
 def _cell(values: Any, seeds: int) -> str:

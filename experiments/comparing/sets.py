@@ -5,6 +5,7 @@ It is a run, a folder of runs such as `suite` makes, or a file that `plot --save
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Member:
       returns: of them, NaN where it had diverged.
       trained: environment steps that it has been trained for, as far as is known.
       is_over: whether that is as long as it is to be.
+      goal: steps and minutes that end its run, infinite where one of them does not; None where it is not known.
     """
 
     steps: np.ndarray
@@ -35,15 +37,12 @@ class Member:
     returns: np.ndarray
     trained: float
     is_over: bool = True
+    goal: tuple[float, float] | None = None
 
     def at(self, steps: float | None) -> float:
         """Return the last evaluation's return, or the last one's after at most so many steps; NaN if there is none."""
         kept = self.returns if steps is None else self.returns[self.steps <= steps]
         return float(kept[-1]) if len(kept) else float("nan")
-
-    def falls_short(self, steps: float | None) -> bool:
-        """Return whether it has not been trained for so many steps, or to its end if that is None."""
-        return not self.is_over if steps is None else self.trained < steps
 
     def end(self, steps: float | None) -> tuple[float, float] | None:
         """Return steps and minutes of the evaluation that `at` takes; None if there is none."""
@@ -96,6 +95,7 @@ def read(path: Path, name: str) -> RunSet:
         files = [] if folders else sorted(path.glob("*.json"))
         if not folders and not files:
             raise RunFileError(f"{path} is neither a run nor a folder of runs or of scores files")
+        _refuse_unlike(folders)
         found = [entry for folder in folders for entry in _of_run(folder)]
         found += [entry for file in files for entry in _of_file(file)]
     for game, member in found:
@@ -103,13 +103,36 @@ def read(path: Path, name: str) -> RunSet:
     return RunSet(name, games)
 
 
+def _refuse_unlike(folders: Sequence[Path]) -> None:
+    """Raise RunFileError if two runs are of one game but of other agents, or of the same seeds."""
+    from r2i_jit.config import differences
+
+    firsts: dict[str, list[tuple[Path, Any, Any]]] = {}
+    for folder in folders:
+        config, info = rundir.load(folder)
+        for before, other, known in firsts.setdefault(_canonical(config.env), []):
+            what = [f"agent: {known.agent} -> {info.agent}"] if known.agent != info.agent else []
+            found = differences(dataclasses.replace(other, env=config.env), config)
+            what += [text for text in found if not text.startswith("replay.capacity")]  # it follows a machine's memory
+            if what:
+                raise RunFileError(
+                    f"{before} and {folder} are of the same game and of unlike agents ({what[0]}); a set is one agent: "
+                    "name them apart, as sets of their own"
+                )
+            if known.seed == info.seed:
+                raise RunFileError(f"{before} and {folder} have the same seeds ({info.seed}) in the same game")
+        firsts[_canonical(config.env)].append((folder, config, info))
+
+
 def folders(path: Path) -> list[Path]:
     """Return the sets of runs at a path: of what `compare` made one for each agent, else the path itself."""
-    if rundir.is_run(path) or any(path.glob("*/run.json")):
+    if rundir.is_run(path):
         return [path]
     inside = sorted({found.parents[1] for found in path.glob("*/*/run.json")})
+    inside = [folder for folder in inside if not rundir.is_run(folder)]  # else these are the shards of a run
     place = {agent: number for number, agent in enumerate(cli.AGENTS)}
-    return sorted(inside, key=lambda folder: place.get(folder.name, len(place))) or [path]
+    beside = [path] if any(path.glob("*/run.json")) else []
+    return [*sorted(inside, key=lambda folder: place.get(folder.name, len(place))), *beside] or [path]
 
 
 def _canonical(game: str) -> str:
@@ -146,6 +169,7 @@ def _of_part(folder: Path) -> list[tuple[str, Member]]:
     last = evaluation.read_document(folder / "evaluation.json")
     trained = float(max((row["env_steps"] for row in rows), default=0))
     over = is_over(last, rows, info.steps, info.minutes)
+    goal = float("inf") if info.is_timed else float(info.steps), info.minutes or float("inf")
     found = []
     for member in info.members:
         own = [row for row in rows if identity(row) == identity(member) and "eval_return" in row]
@@ -155,7 +179,7 @@ def _of_part(folder: Path) -> list[tuple[str, Member]]:
             minutes = max((row["wall_seconds"] for row in rows if row.get("wall_seconds") is not None), default=None)
             points = [point for point in points if point[0] < last["env_steps"]]
             points.append((last["env_steps"], minutes, final[0]["mean"]))
-        found.append((member.get("env", config.env), _member(points, trained, over)))
+        found.append((member.get("env", config.env), _member(points, trained, over, goal)))
     return found
 
 
@@ -164,8 +188,16 @@ def _of_file(path: Path) -> list[tuple[str, Member]]:
     if not isinstance(entries, list):
         raise RunFileError(f"{path}: key 'curves' is missing: it is no file of `plot --save-scores`")
     found = []
+    commands: dict[str, str] = {}
     for entry in entries:
         try:
+            if isinstance(entry.get("command"), str):
+                words = re.sub(r" --(seed|seeds|steps|minutes|eval-every) \S+", "", entry["command"])
+                if commands.setdefault(entry["env"], words) != words:
+                    both = f"{commands[entry['env']]}; {words}"
+                    raise RunFileError(
+                        f"{path} has curves of unlike agents in {entry['env']} ({both}): a set is one agent"
+                    )
             if any(key.startswith("hypers.") for member in entry["members"] for key in member):
                 raise RunFileError(f"{path} is of a sweep: its agents differ; a set of runs is of `train` or `suite`")
             for i, member in enumerate(entry["members"]):
@@ -184,8 +216,13 @@ def _of_file(path: Path) -> list[tuple[str, Member]]:
     return found
 
 
-def _member(points: Sequence[tuple[Any, Any, Any]], trained: float = 0.0, is_over: bool = True) -> Member:
+def _member(
+    points: Sequence[tuple[Any, Any, Any]],
+    trained: float = 0.0,
+    is_over: bool = True,
+    goal: tuple[float, float] | None = None,
+) -> Member:
     """Return a member of (steps, seconds, return) of its evaluations; null is not known."""
     numbers = np.array([[np.nan if value is None else float(value) for value in point] for point in points])
     steps, seconds, returns = numbers.reshape(-1, 3).T
-    return Member(steps, seconds / 60.0, returns, max(trained, steps.max(initial=0.0)), is_over)
+    return Member(steps, seconds / 60.0, returns, max(trained, steps.max(initial=0.0)), is_over, goal)

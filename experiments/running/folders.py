@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.running import cli
+
 
 def folder(out: Path, env_id: str) -> Path:
     """Return the run directory of an environment, or of the settings that an argument stands for."""
@@ -34,6 +36,11 @@ def log(path: Path) -> list[dict[str, Any]]:
         return recorded.rows(path)
     except OSError:
         return []
+
+
+def minutes_trained(path: Path) -> float:
+    """Return how long a run has been trained, by its log; 0 if it is not known."""
+    return minutes_until(log(path), cli.MOST_STEPS)
 
 
 def minutes_until(rows: Sequence[dict[str, Any]], step: int) -> float:

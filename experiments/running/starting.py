@@ -207,7 +207,7 @@ def _asked(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
 
 def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
     """Return the run to go on with, checked against the command line; None if a new one is to start."""
-    from experiments.running import asking, rundir, runinfo
+    from experiments.running import asking, folders, rundir, runinfo
 
     if args.run_dir is not None and not args.resume and args.run_dir.exists():
         rundir.refuse_occupied(args.run_dir)
@@ -225,7 +225,8 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
         asked = asking.asked_config(args, asking.resolved_size(args.size), args.env, new=False)
     path = args.run_dir or rundir.newest(asked.env, kind, args.agent)
     saved, info = rundir.load_playable(path)
-    rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind)
+    trained = folders.minutes_trained(path)
+    rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind, trained)
     devices = args.devices_per_seed or info.devices_per_seed
     spread = {"devices per seed": str(info.devices_per_seed)}, {"devices per seed": str(devices)}
     runinfo.warn_versions(info.versions | spread[0], runinfo.versions(saved) | spread[1])

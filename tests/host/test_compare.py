@@ -1,6 +1,7 @@
 """Agents compared on the same games: trained side by side, gone on with, reported; on the stand-in."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -19,7 +20,7 @@ def test_agents_are_compared_on_the_same_games_and_more_is_added(fakes, tmp_path
     out = tmp_path / "out"
     capsys.readouterr()
     first = {agent: (out / agent / "A" / "metrics.jsonl").read_bytes() for agent in ("r2i", "ppo-gru")}
-    assert fakes(*WORDS, "--steps", "200") == 0
+    assert fakes(*WORDS, "--steps", "200", "--only", "*") == 0
     started = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
     assert started == ["[2/2] fake/B, r2i", "[2/2] fake/B, ppo-gru"]
     assert first == {agent: (out / agent / "A" / "metrics.jsonl").read_bytes() for agent in first}
@@ -41,11 +42,24 @@ def test_agents_are_compared_on_the_same_games_and_more_is_added(fakes, tmp_path
     assert json.loads((out / "report" / "report.json").read_text())["sets"] == ["r2i", "ppo-gru", "ppo-s5"]
     for more, said in (
         (["--seeds", "3"], "--seeds: 2 -> 3"),
-        (["--set", "hypers.discount=0.9"], "--set: the default -> hypers.discount=0.9"),
+        (["--set", "hypers.discount=0.9"], "--set: none -> hypers.discount=0.9"),
     ):
         assert fakes(*words, *more) == 2
         assert f"out was started otherwise ({said}); choose another --out-dir" in error_line(capsys)
-    assert report.main(["out", "--out", "again"]) == 0  # the folder of a comparison is as many sets
+    assert fakes("compare", "fake", "--out-dir", "out", "--seed", "0", "--steps", "240") == 0  # all, and no others
+    said = capsys.readouterr().err
+    assert "as before: --seeds 2 --eval-every 80 3 agents 2 games" in said and "[2/2] fake/B, ppo-s5" in said
+    assert not (out / "dreamerv3").exists()
+    assert fakes("compare", "fake", "--out-dir", "out", "--agents", "r2i", "--steps", "280") == 0
+    table = (out / "report" / "report.md").read_text()
+    assert "280 steps, 0.0 min |" in table and "240 steps, 0.0 min, shorter |" in table
+    assert fakes("suite", "fake", "--only", "A", "--out-dir", "out", "--steps", "120") == 0
+    assert (
+        report.main(["out", "--out", "again"]) == 0
+    )  # the folder of a comparison is as many sets, and what else is there
+    assert json.loads((tmp_path / "again" / "report.json").read_text())["sets"] == ["r2i", "ppo-gru", "ppo-s5", "out"]
+    shutil.rmtree(out / "A")
+    assert report.main(["out", "--out", "again"]) == 0
     assert json.loads((tmp_path / "again" / "report.json").read_text())["sets"] == ["r2i", "ppo-gru", "ppo-s5"]
 
 
@@ -67,6 +81,8 @@ def test_mistakes_exit_2_before_anything_runs(fakes, tmp_path, capsys):
     assert "did you mean model.units" in error_line(capsys)
     assert fakes("compare", "fake", "--set", "model.units=8") == 2
     assert "model.units: one value for all would make the agents unequal in size (r2i " in error_line(capsys)
+    assert fakes("compare", "--env", "fake/A", "--only", "B") == 2
+    assert "--only is for a suite" in error_line(capsys)
     assert fakes("compare") == 2
     assert "give a suite, such as popgym, or environments by --env" in error_line(capsys)
     assert fakes("compare", "fake", "--minutes", "0") == 2
@@ -121,6 +137,41 @@ def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monke
     monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0")
     assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", seconds / 60 + 0.02) == 0  # `train` itself
     assert reached()[0] > 2000
+
+
+def test_what_it_has_in_common_does_not_read(fakes, tmp_path, capsys):
+    words = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "--only", "A")
+    assert fakes(*words, "--steps", "120") == 0
+    path = tmp_path / "out" / "compare.json"
+    kept = json.loads(path.read_text())
+    assert (kept["seeds"], kept["agents"], kept["games"]) == (1, ["r2i"], ["fake/A"])
+    wrong = {
+        "steps": "many",
+        "minutes": [1],
+        "assignments": "model.units=3",
+        "seeds": "x",
+        "size": "huge",
+        "agents": ["x"],
+    }
+    for key, value in wrong.items():
+        path.write_text(json.dumps(kept | {key: value}))
+        capsys.readouterr()
+        assert fakes(*words) == 2
+        assert f"out/compare.json: key '{key}' is " in error_line(capsys)
+    path.write_text(json.dumps({key: value for key, value in kept.items() if key != "seed"}))
+    assert fakes(*words) == 2
+    assert "out/compare.json: key 'seed' is missing" in error_line(capsys)
+
+
+def test_fewer_minutes_than_it_has_are_refused(fakes, capsys, monkeypatch):
+    monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0.3")
+    words = ("compare", "fake", "--out-dir", "out", "--agents", "r2i", "--only", "A")
+    assert fakes(*words, "--steps", "160") == 0
+    capsys.readouterr()
+    assert fakes(*words, "--minutes", "0.001") == 2
+    assert "out/r2i/A was started otherwise (minutes: trained for 0.01" in error_line(capsys)
+    assert fakes("--run-dir", "out/r2i/A", "--resume", "--minutes", "0.001") == 2
+    assert "minutes: trained for 0.01" in error_line(capsys)
 
 
 def test_with_steps_the_first_limit_ends_it(fakes, tmp_path, capsys):

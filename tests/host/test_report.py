@@ -102,8 +102,8 @@ def test_the_curve_begins_at_random_play_and_ends_at_the_final_scores(two):
 
 def test_runs_of_a_folder(fake, tmp_path, capsys):
     """Their last evaluation is evaluation.json's; the game has no known returns, so that there are no scores."""
-    for name in ("a", "b"):
-        assert fake("fake", "--steps", "400", "--seeds", "2", "--run-dir", f"runs/{name}") == 0
+    for seed, name in enumerate(("a", "b")):
+        assert fake("fake", "--steps", "400", "--seeds", "2", "--seed", seed, "--run-dir", f"runs/{name}") == 0
     capsys.readouterr()
     one = sets.read(Path("runs"), "both")
     final = json.loads(Path("runs/a/evaluation.json").read_text())
@@ -132,11 +132,56 @@ def test_what_is_not_trained_to_its_end_is_said(fake, capsys, monkeypatch):
     (row,) = [line for line in text.splitlines() if line.startswith("| fake") and "steps" in line]
     assert ", unfinished" in row.split("|")[2] and "unfinished" not in row.split("|")[3]
     assert "unfinished: not trained to its end yet;" in text
-    assert report.main(["runs/a", "runs/b", "--out", "out", "--steps", "100"]) == 0
+    assert fake(*words, "--resume") == 0  # it is to be longer than the other, and is
+    capsys.readouterr()
+    assert report.main(["runs/a", "runs/b", "--out", "out"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| fake") and "steps" in line]
+    assert "shorter" not in row.split("|")[2] and "200 steps" in row.split("|")[3] and ", shorter" in row.split("|")[3]
+    assert report.main(["runs/a", "runs/b", "--out", "out", "--steps", "130"]) == 0
     text = capsys.readouterr().out
-    assert "unfinished" not in text and "shorter" not in text  # both have been trained for so long
+    assert "Last evaluation within 130 steps:" in text and "120 steps" in text
+    assert not any(mark in text for mark in ("unfinished", "shorter", "early"))  # both have been trained for so long
+    assert report.main(["runs/a", "--out", "out", "--steps", "155"]) == 0
+    assert "120 steps, 0.0 min, early |" in capsys.readouterr().out
     assert report.main(["runs/b", "--out", "out", "--steps", "201"]) == 0
     assert "200 steps, 0.0 min, shorter |" in capsys.readouterr().out
+    assert report.main(["runs/b", "--out", "out", "--steps", "1"]) == 0
+    assert "No scores: nothing has been evaluated within 1 steps." in capsys.readouterr().out
+
+
+def test_a_set_without_an_evaluation_takes_nothing_from_the_others(two, tmp_path, capsys):
+    none = scores_file(tmp_path / "none.json", {GAMES[0]: [None]}, before=None)
+    one = scores_file(tmp_path / "one.json", {GAMES[1]: [1.0, 1.0]})
+    words = [str(path) for path in (*two, none, one)]
+    assert report.main([*words, "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "Without any evaluation, and in nothing that follows: none." in text
+    assert "Scores over 1 game of 2, which all of them have" in text
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert found["games"] == [GAMES[1]] and list(found["aggregates"]) == ["good", "bad", "one"]
+    better = {(row["of"], row["over"]): row["value"] for row in found["improvement"]}
+    assert better.keys() == {("good", "bad"), ("good", "one"), ("bad", "one")}
+    assert better["good", "bad"] == pytest.approx((1.0 + 0.75) / 2)  # over both games
+
+
+def test_a_set_is_one_agent(fake, tmp_path, capsys):
+    for name, more in (("a", ()), ("b", ("--set", "hypers.discount=0.9")), ("c", ())):
+        assert fake("fake", "--steps", "120", "--run-dir", f"runs/{name}", *more) == 0
+    capsys.readouterr()
+    assert "runs/a and runs/b are of the same game and of unlike agents (hypers.discount" in error_of(["runs"], capsys)
+    (tmp_path / "runs" / "b").rename(tmp_path / "b")
+    assert "runs/a and runs/c have the same seeds (0) in the same game" in error_of(["runs"], capsys)
+    path = scores_file(tmp_path / "many.json", {GAMES[0]: [1.0]})
+    text = json.loads(path.read_text())
+    text["curves"] = [
+        text["curves"][0] | {"command": f"just train popgym --seed 1{agent} --steps {steps}"}
+        for agent, steps in (("", 100), ("", 200), (" --agent ppo-gru", 100))
+    ]
+    path.write_text(json.dumps(text))
+    assert "has curves of unlike agents in popgym/RepeatPreviousEasy" in error_of([path], capsys)
+    text["curves"].pop()
+    path.write_text(json.dumps(text))
+    assert len(sets.read(path, "").games[GAMES[0]]) == 2
 
 
 def test_names_are_no_two_alike(two, capsys):
