@@ -2,16 +2,21 @@
 
     python -m benchmarks sequence
     python -m benchmarks sequence --only s3m gru --lengths 32 1024 4096
+    python -m benchmarks sequence --agent dreamerv3 --only gru
+    python -m benchmarks sequence --draw docs/sequence.md --out docs/images/sequence.png
 
-The recurrences that `model.sequence` names, in a stack with as many parameters as the preset's S3M (its width is chosen
-for that; the layers around it keep theirs only where it is the same). `stack` is the sequence model alone, forwards and
-backwards; `update` is the world model's loss, gradient and optimiser. Compiling is that update's.
+The recurrences that `model.sequence` names, in a stack with as many parameters as the preset's S3M (its width is
+chosen for that; the layers around it keep theirs only where it is the same). `stack` is the sequence model alone, forwards and
+backwards; `update` is the world model's loss, gradient and optimiser. Compiling is that update's. --draw makes a picture
+of the tables that are in a file.
 """
 
 import argparse
 import dataclasses
+import re
 import time
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import jax
@@ -92,9 +97,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=get_args(Sequence), default=get_args(Sequence), help="which (all)")
     parser.add_argument("--lengths", type=int, nargs="+", default=[32, 256, 1024, 4096], help="T (%(default)s)")
     parser.add_argument("--tokens", type=int, default=4096, help="B * T (%(default)s)")
+    parser.add_argument("--agent", choices=("r2i", "dreamerv3"), default="r2i", help="whose preset (%(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="measure nothing: draw the tables in a file")
+    parser.add_argument("--out", type=Path, default=Path("sequence.png"), help="with --draw (%(default)s)")
     args = parser.parse_args(argv)
-    plain = preset(None, args.size, args.env).override(["replay.capacity=40000", *args.set])
+    if args.draw:
+        print(draw(args.draw.read_text(), args.out))
+        return
+    plain = preset(None, args.size, args.env, args.agent).override(["replay.capacity=40000", *args.set])
     print(machine.describe())
     print(f"{args.env}, size {args.size}, {args.tokens} tokens a batch {' '.join(args.set)}\n")
     print(
@@ -111,9 +122,38 @@ def main(argv: list[str] | None = None) -> None:
             )
             r = measure(dataclasses.replace(plain, model=model, replay=replay))
             token = 1e6 * r["update"] / (batch * length)
-            print(f"| {kind} | {length} | {model.units} | {r['parameters']:,} | {1e3 * r['stack']:.1f} | "
+            name = kind if args.agent == "r2i" else args.agent
+            print(f"| {name} | {length} | {model.units} | {r['parameters']:,} | {1e3 * r['stack']:.1f} | "
                   f"{1e3 * r['update']:.1f} | {token:.1f} | {r['update compile']:.1f} | {r['update MB']:.0f} |",
                   flush=True)  # fmt: skip
+
+
+def draw(text: str, out: Path) -> Path:
+    """Draw the microseconds a token of an update over T, of the rows of the tables in a text, and return the path."""
+    from matplotlib.figure import Figure
+
+    from experiments.drawing.curves import COLOURS, save
+
+    found: dict[str, dict[int, float]] = {}
+    for name, length, token in re.findall(
+        r"^\| (\w+) \| (\d+) \|(?:[^|]+\|){4} ([\d.]+) \|[^|]+\|[^|]+\|$", text, re.M
+    ):
+        found.setdefault(name, {})[int(length)] = float(token)
+    figure = Figure(figsize=(6.4, 4.2), dpi=160, layout="constrained")
+    axes = figure.subplots()
+    for i, (name, tokens) in enumerate(found.items()):
+        style = "-" if i < len(COLOURS) else "--"
+        axes.plot([*tokens], [*tokens.values()], f"o{style}", color=COLOURS[i % len(COLOURS)], label=name, markersize=4)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    lengths = sorted({length for tokens in found.values() for length in tokens})
+    axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
+    axes.set_xlabel("T, steps of a sequence; as many tokens a batch")
+    axes.set_ylabel("µs a token, update of the world model")
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+    return save(figure, out)
 
 
 if __name__ == "__main__":
