@@ -5,10 +5,10 @@
     python -m benchmarks sequence --agent dreamerv3 --only gru
     python -m benchmarks sequence --draw docs/sequence.md --out docs/images/sequence.png
 
-The recurrences that `model.sequence` names, in a stack with as many parameters as the preset's S3M (its width is
-chosen for that; the layers around it keep theirs only where it is the same). `stack` is the sequence model alone, forwards and
-backwards; `update` is the world model's loss, gradient and optimiser. Compiling is that update's. --draw makes a picture
-of the tables that are in a file.
+The recurrences that `model.sequence` names, in a stack with as many parameters as the preset's S3M: its width is chosen
+for that, and the layers around it keep theirs only where it is the same. `stack` is the sequence model alone, forwards
+and backwards; `update` is the world model's loss, gradient and optimiser. Compiling is that update's. --draw makes a
+picture of the tables that are in a file.
 """
 
 import argparse
