@@ -138,7 +138,7 @@ def test_a_suite_that_is_stopped_says_how_the_suite_goes_on(fakes, capsys, monke
         patch.setattr(FakeTrainer, "train_chunk", lambda *asked: signal.raise_signal(signal.SIGINT) or train(*asked))
         assert fakes(*words) == 130
     command = "python -m experiments.suite fake --out-dir 'a folder' --steps 200"
-    assert capsys.readouterr().err.splitlines()[-1] == f"stopped at step 120; go on with: {command}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"fake/A (tiny): stopped at step 120; go on with: {command}"
     assert fakes(*words) == 0
 
 
