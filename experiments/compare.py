@@ -3,8 +3,8 @@
 Every agent has a folder of runs of its own below --out-dir, as `suite` makes it (its table is there too). One game is
 trained by all agents before the next one, with the same seeds and the same --steps or --minutes, so that what there is
 can be compared at any time. The same command again goes on where it was stopped; more --minutes, --steps, games or
-agents add to it. What is not typed then, agents and games too, is as it was typed before (compare.json). One that fails is
-named, and the rest go on (exit code 1 at the end). --jobs trains several at a time, as `suite` does.
+agents add to it. What is not typed then, agents and games too, is as it was typed before (compare.json). One that fails
+is named, and the rest go on (exit code 1 at the end). --jobs trains several at a time, as `suite` does.
 
 The comparison, written anew after each game into the folder `report`, is that of `report`, of all agents that have runs
 in the folder: a table with intervals, scores over steps and over minutes, and the numbers of each seed. Minutes are of
