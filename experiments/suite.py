@@ -22,6 +22,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +98,7 @@ def refuse_others(args: Any, env_ids: Sequence[str], out: Path) -> None:
             continue
         saved, info = rundir.load(path)
         asked = asking.typed_config(_of(args, env_id), saved, info)
-        if changed := rundir.changes(args, saved, info, asked, minutes_trained(path)):
+        if changed := rundir.changes(args, saved, info, asked, partial(minutes_trained, path)):
             cli.fail(f"{path} was started otherwise ({'; '.join(changed)}); choose another --out-dir")
 
 

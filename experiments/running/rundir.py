@@ -232,7 +232,9 @@ def newest(env: str, kind: str, agent: str | None = None) -> Path:
     return max(found)[1]
 
 
-def changes(args: Any, saved: Config, info: RunInfo, asked: Config, trained: float = 0.0) -> list[str]:
+def changes(
+    args: Any, saved: Config, info: RunInfo, asked: Config, trained: Callable[[], float] = lambda: 0.0
+) -> list[str]:
     """Return what a command line asks for that a saved run is not, one text each; what was not typed is not compared.
 
     Args:
@@ -240,7 +242,7 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config, trained: flo
       saved: the run's Config.
       info: what else it is.
       asked: the saved Config with all of it that was typed.
-      trained: minutes that it has been trained for.
+      trained: returns the minutes that it has been trained for, which are in its log; read only where they matter.
     """
     changed = differences(saved, asked)
     if args.size not in (None, "auto", info.size):
@@ -255,8 +257,8 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config, trained: flo
         changed.append(f"steps: {'no limit' if info.is_timed else info.steps} -> {args.steps}, which is fewer")
     if args.minutes is not None and info.minutes is not None and args.minutes < info.minutes:
         changed.append(f"minutes: {info.minutes:g} -> {args.minutes:g}, which is fewer")
-    if args.minutes is not None and info.minutes is None and args.minutes < trained:
-        changed.append(f"minutes: trained for {trained:.2g} -> {args.minutes:g}, which is fewer")
+    if args.minutes is not None and info.minutes is None and args.minutes < (minutes := trained()):
+        changed.append(f"minutes: trained for {minutes:.2g} -> {args.minutes:g}, which is fewer")
     log_episodes = getattr(args, "log_episodes", None)
     if log_episodes is not None and log_episodes != info.log_episodes:
         changed.append(f"log-episodes: {info.log_episodes or 'none'} -> {log_episodes}")
@@ -267,9 +269,15 @@ def changes(args: Any, saved: Config, info: RunInfo, asked: Config, trained: flo
 
 
 def check_resumable(
-    path: Path, args: Any, saved: Config, info: RunInfo, asked: Config, kind: str, trained: float = 0.0
+    path: Path,
+    args: Any,
+    saved: Config,
+    info: RunInfo,
+    asked: Config,
+    kind: str,
+    trained: Callable[[], float] = lambda: 0.0,
 ) -> None:
-    """Exit 2 naming every difference between a saved run, trained for so many minutes, and what is asked for."""
+    """Exit 2 naming every difference between a saved run and what the command line asks for; as `changes`."""
     if info.kind != kind:
         command = f"{cli.program(info.kind)} --run-dir {shlex.quote(str(path))} --resume"
         fail(f"{path} is a {info.kind} run; resume it with `{command}`")

@@ -10,7 +10,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from experiments.running import asking, cli, rundir
+from experiments.running import asking, cli, folders, rundir
 from experiments.running.runinfo import RunInfo
 from r2i_jit import shards, whole_files
 from r2i_jit.config import Config
@@ -59,7 +59,8 @@ def check(args: Namespace, kind: str) -> tuple[Config, RunInfo] | None:
     if whole.shards != count:
         has = f"is in {whole.shards} shards" if whole.shards else "is trained as a whole"
         cli.fail(f"--shard {number}/{count}: the run in {path} {has}")
-    rundir.check_resumable(path, args, saved, whole, asking.typed_config(args, saved, whole), kind)
+    trained = lambda: folders.minutes_trained(path)
+    rundir.check_resumable(path, args, saved, whole, asking.typed_config(args, saved, whole), kind, trained)
     return saved, whole
 
 

@@ -225,7 +225,7 @@ def _to_resume(args: Any, kind: str) -> tuple[Path, Any, Any] | None:
         asked = asking.asked_config(args, asking.resolved_size(args.size), args.env, new=False)
     path = args.run_dir or rundir.newest(asked.env, kind, args.agent)
     saved, info = rundir.load_playable(path)
-    trained = folders.minutes_trained(path)
+    trained = lambda: folders.minutes_trained(path)
     rundir.check_resumable(path, args, saved, info, asking.typed_config(args, saved, info), kind, trained)
     devices = args.devices_per_seed or info.devices_per_seed
     spread = {"devices per seed": str(info.devices_per_seed)}, {"devices per seed": str(devices)}

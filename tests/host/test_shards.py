@@ -150,6 +150,15 @@ def test_shards_that_are_killed_twenty_times_are_the_whole(fake, whole, launch, 
     assert rows(tmp_path / "parts") == rows(whole)
 
 
+def test_fewer_minutes_than_it_has_are_refused(fake, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0.3")
+    assert shard(fake, "parts", 0, 2) == 0
+    capsys.readouterr()
+    for more in (("--shard", "0/2"), ("--shard", "1/2"), ()):  # a part that is there, one that is not, and all
+        assert fake("--run-dir", "parts", "--resume", "--minutes", "0.001", *more) == 2
+        assert "parts was started otherwise (minutes: trained for 0.0" in error_line(capsys)
+
+
 def test_going_on_with_all_makes_all_longer(fake, tmp_path, capsys):
     shard(fake, "parts", 0, 2), shard(fake, "parts", 1, 2)
     capsys.readouterr()
