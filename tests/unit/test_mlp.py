@@ -87,6 +87,34 @@ def test_computing_in_bfloat16_keeps_parameters_in_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.parametrize(("shape", "dtype"), [((7, 5, 6), "float32"), ((3, 6), "bfloat16")])
+def test_layer_norm_has_the_values_and_gradients_of_flaxs(shape, dtype):
+    rng = np.random.default_rng(5)
+    x, weight = (jnp.asarray(rng.normal(size=shape), dtype) for _ in range(2))
+    params = {name: jnp.asarray(rng.normal(size=shape[-1:]), jnp.float32) for name in ("scale", "bias")}
+
+    def through(layer):
+        return jax.jit(
+            jax.value_and_grad(lambda params, x: jnp.sum(weight * jnp.sin(layer.apply({"params": params}, x))), (0, 1))
+        )
+
+    with jax.numpy_dtype_promotion("standard"):
+        expected = through(nn.LayerNorm(epsilon=1e-3, dtype=dtype))(params, x)
+    actual = through(mlp.LayerNorm(epsilon=1e-3, dtype=dtype))(params, x)
+    bound = 1e-5 if dtype == "float32" else 0.05
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a.astype(jnp.float32), b.astype(jnp.float32), rtol=bound, atol=bound)
+
+
+def test_a_bias_has_the_gradient_of_a_sum_over_all_rows():
+    rng = np.random.default_rng(6)
+    x, weight = (jnp.asarray(rng.normal(size=(3, 5, width)), jnp.float32) for width in (6, 4))
+    params = Dense(4).init(jax.random.key(0), x)
+    gradient = jax.grad(lambda params: jnp.sum(weight * Dense(4).apply(params, x)))(params)["params"]["bias"]
+    np.testing.assert_allclose(gradient, np.asarray(weight, np.float64).sum((0, 1)), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("given", [0, 2])
 def test_gated_ways_are_linear_in_the_input_and_nothing_at_first(given):
     rng = np.random.default_rng(4)
