@@ -13,6 +13,7 @@ import numpy as np
 
 _NARROW = 64  # columns: with fewer, a weight matrix's gradient is few tiles for a GPU
 _STRETCHES = 32  # into which its rows are split then
+_FEW_ROWS = 4096  # fewer, and a processor is faster to multiply them by ones than to add them up
 
 kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "truncated_normal")
 
@@ -156,8 +157,10 @@ _shifted.defvjp(lambda x, bias: (_shifted(x, bias), None), lambda _, grad: (grad
 
 
 def _sum_over_rows(x: jax.Array) -> jax.Array:
-    """Return the sum (D,) over all rows of x (..., D): on a processor a product with ones, which is faster."""
+    """Return the sum (D,) over all rows of x (..., D): of few on a processor by a product (`benchmarks products`)."""
     rows = x.reshape(-1, x.shape[-1])
+    if rows.shape[0] >= _FEW_ROWS:
+        return rows.sum(0)
     product = lambda rows: jnp.dot(jnp.ones((1, rows.shape[0]), rows.dtype), rows)[0]
     return jax.lax.platform_dependent(rows, cpu=product, default=lambda rows: rows.sum(0))
 

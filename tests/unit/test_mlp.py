@@ -87,7 +87,7 @@ def test_computing_in_bfloat16_keeps_parameters_in_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [((7, 5, 6), "float32"), ((3, 6), "bfloat16")])
+@pytest.mark.parametrize(("shape", "dtype"), [((7, 5, 6), "float32"), ((4100, 3), "float32"), ((3, 6), "bfloat16")])
 def test_layer_norm_has_the_values_and_gradients_of_flaxs(shape, dtype):
     rng = np.random.default_rng(5)
     x, weight = (jnp.asarray(rng.normal(size=shape), dtype) for _ in range(2))
