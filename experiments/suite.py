@@ -13,7 +13,8 @@ into --out-dir/logs. One that fails or dies is tried again from its last checkpo
 Of bsuite, the folder `report` has bsuite's own scores, its radar and its log files (docs/bsuite.md).
 
 The table (results.md, results.json) has every run in the folder and is written anew after each. The return is that of
-the final greedy evaluation, mean and standard error over seeds; `score` is where it lies between random play (0) and
+the final evaluation, mean and standard error over seeds, of the most likely actions where `loop.evaluation_greedy` says
+so, and under `otherwise` that of the other form of play, samples; `score` is where it lies between random play (0) and
 the best known play (1).
 """
 

@@ -1,5 +1,6 @@
 """How agent and environment take turns: collect steps for replay, and play evaluation episodes."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -127,7 +128,7 @@ def evaluate(
     key: jax.Array,
     num_episodes: int,
     *,
-    greedy: bool,
+    greedy: bool | jax.Array,
     forget: int | None = None,
     max_steps: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -140,7 +141,7 @@ def evaluate(
       state: the agent's parameters.
       key: typed PRNG key.
       num_episodes: how many.
-      greedy: most likely actions instead of samples.
+      greedy: most likely actions instead of samples; a bool array () is for one program that does either.
       forget: if given, the agent forgets every so many steps of an episode, at least 1: all that it carries is put back
         to where an episode starts, so that what it does hangs on the steps since then. The environment goes on.
       max_steps: an episode that has not ended after so many is cut there.
@@ -153,6 +154,12 @@ def evaluate(
     player = start(agent, env, params, state, key_start, num_episodes)
     zeros = jnp.zeros(num_episodes, jnp.float32)
 
+    def act(*seen):
+        ways = [partial(agent.act, state, greedy=way) for way in (True, False)]
+        if isinstance(greedy, bool):
+            return ways[not greedy](*seen)
+        return jax.lax.cond(greedy, *ways, *seen)
+
     def unfinished(carry):
         return ~jnp.all(carry[3]) & (carry[5] <= max_steps)
 
@@ -164,7 +171,7 @@ def evaluate(
         lengths = jnp.where(done, lengths, player.stream.age)
         done = done | now.is_last
         restart = now.is_first if forget is None else player.stream.age % forget == 0
-        action, latent = agent.act(state, player.latent, now.obs, player.prev_action, restart, key_act, greedy=greedy)
+        action, latent = act(player.latent, now.obs, player.prev_action, restart, key_act)
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env, shares.keys)
         return Player(stream, latent, action, player.episode_return), returns, lengths, done, key, index + 1
 

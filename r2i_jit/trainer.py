@@ -167,8 +167,9 @@ class Trainer:
             wanted["init"] = self._init_program(), (state.seeds.key, state.seeds.hypers, state.seeds.setting)
             wanted["prefill"] = self._prefill_program(), (state,)
         if evaluation:
-            name, program = self._evaluation(None, None, None, None)
-            wanted[name] = program, (state.seeds.agent, state.seeds.setting, state.seeds.key)
+            name, program = self._evaluation(None, None, None)
+            greedy = jax.ShapeDtypeStruct((), jnp.bool_)
+            wanted[name] = program, (state.seeds.agent, state.seeds.setting, state.seeds.key, greedy)
         return self._programs.compile(wanted, num_seeds)
 
     def state_shapes(self, num_seeds: int) -> TrainState:
@@ -260,25 +261,24 @@ class Trainer:
         keys = jax.vmap(partial(jax.random.fold_in, key))(places)
         if (mesh := self._programs.mesh(seeds)) is not None:
             keys = spreading.put(keys, NamedSharding(mesh, _SEED))
-        name, program = self._evaluation(episodes, greedy, forget, max_steps)
+        name, program = self._evaluation(episodes, forget, max_steps)
         play = self._programs.get(name, seeds) or self._programs.jitted(name, seeds, program)
-        played = play(state.seeds.agent, state.seeds.setting, keys)
+        greedily = jnp.bool_(self.config.loop.evaluation_greedy if greedy is None else greedy)
+        played = play(state.seeds.agent, state.seeds.setting, keys, greedily)
         if (wanted := name[1]) % self.devices_per_seed:  # each device has played as many
             played = tuple(leaf[:, :wanted] for leaf in played)
         return dict(zip(("episode_return", "episode_length", "episode_cut"), played, strict=True))
 
-    def _evaluation(
-        self, episodes: int | None, greedy: bool | None, forget: int | None, max_steps: int | None
-    ) -> tuple[Any, Program]:
-        """Return name and program of an evaluation; arguments as of `evaluate`."""
+    def _evaluation(self, episodes: int | None, forget: int | None, max_steps: int | None) -> tuple[Any, Program]:
+        """Return name and program of an evaluation, greedy or not; arguments as of `evaluate`."""
         loop = self.config.loop
         settings: dict[str, Any] = {
             "episodes": loop.evaluation_episodes if episodes is None else episodes,
-            "greedy": loop.evaluation_greedy if greedy is None else greedy,
             "forget": forget,
             "max_steps": max(loop.evaluation_steps, self.settings.longest or 0) if max_steps is None else max_steps,
         }
-        program = Program(partial(self._evaluate, **settings), (_SEED,) * 3, _ENVS, self._options)
+        given = (*(_SEED,) * 3, P())
+        program = Program(partial(self._evaluate, **settings), given, _ENVS, self._options)
         return ("evaluate", *settings.values()), program
 
     # The algorithm --------------------------------------------------------------------------------------------------
@@ -391,13 +391,22 @@ class Trainer:
         seeds, ended = self._in_place(play)(state.seeds, state.written)
         return self._advance_clock(state.replace(seeds=seeds), self.prefill_turns), ended
 
-    def _evaluate(self, agents: AgentState, setting: Any, keys: jax.Array, *, episodes: int, **settings: Any):
+    def _evaluate(
+        self,
+        agents: AgentState,
+        setting: Any,
+        keys: jax.Array,
+        greedy: jax.Array,
+        *,
+        episodes: int,
+        **settings: Any,
+    ):
         self.trace_counts["evaluate"] += 1
         rows = -(-episodes // shares.count())
 
         def play(agent_state, setting, key):
             params = self._params(setting)
-            return rollout.evaluate(self.agent, self.env, params, agent_state, key, rows, **settings)
+            return rollout.evaluate(self.agent, self.env, params, agent_state, key, rows, greedy=greedy, **settings)
 
         return self._each(play)(agents, setting, keys)
 

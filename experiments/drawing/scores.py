@@ -18,6 +18,7 @@ import numpy as np
 from experiments.drawing import curves
 from experiments.running import machine, recorded, rundir, runinfo
 from experiments.running.cli import fail, names, note
+from experiments.running.evaluation import OTHER
 from r2i_jit.config import Config, ConfigError, flatten
 
 EVALUATIONS = 200  # at most so many are kept of a run
@@ -95,10 +96,14 @@ def _entry(curve: curves.Curve, final: dict[str, Any] | None) -> dict[str, Any]:
         "final": None,
     }
     if final is not None:
+        other = OTHER if OTHER[0] in final else ()  # it was not always played
         entry["final"] = {
             "env_steps": final["env_steps"],
             "episodes": final.get("episodes"),
-            **{key: _short([_said(final, member, key) for member in curve.members]) for key in ("mean", "stderr")},
+            **{
+                key: _short([_said(final, member, key) for member in curve.members])
+                for key in ("mean", "stderr", *other)
+            },
         }
     return entry
 

@@ -41,7 +41,7 @@ def write(suite: str, out: Path, env_ids: Sequence[str], failures: dict[str, int
     runs = in_folder(suite, out, env_ids, damaged=True)
     entries = [found for env_id in runs for found in of_run(out, env_id, failures.get(env_id))]
     replace_text(out / "results.json", json.dumps(entries, indent=2) + "\n")
-    columns = ["environment", "return", "score", "steps", "random", "best known"]
+    columns = ["environment", "return", "otherwise", "score", "steps", "random", "best known"]
     text = table(columns, [[show(value) for value in row(found)] for found in entries])
     replace_text(out / "results.md", text + "\n")
     return text
@@ -82,20 +82,21 @@ def of_run(out: Path, env_id: str, failure: int | None) -> list[dict[str, Any]]:
     """Return what is known of each environment of one run: one, or its settings."""
     from envs import registry
     from experiments.running import recorded
-    from experiments.running.evaluation import mean_over_seeds
+    from experiments.running.evaluation import OTHER, mean_over_seeds
 
     document = recorded.evaluated(folder(out, env_id))
     if document is None or document["env"] != env_id:
         return [entry(setting, failure, {}) for setting in registry.settings(env_id)]
     if len(ids := registry.settings(env_id)) == 1:
-        return [entry(env_id, failure, {name: document[name] for name in ("mean", "stderr", "env_steps")})]
-    steps = {"env_steps": document["env_steps"]}
+        kept = ("greedy", "mean", "stderr", *OTHER, "env_steps")  # what an older version wrote lacks some
+        return [entry(env_id, failure, {name: document[name] for name in kept if name in document})]
+    steps = {name: document[name] for name in ("greedy", "env_steps") if name in document}
     own = {setting: [row for row in document["members"] if row["env"] == setting] for setting in ids}
     return [entry(setting, failure, mean_over_seeds(rows) | steps) for setting, rows in own.items()]
 
 
 def entry(env_id: str, failure: int | None, measured: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of one environment, given what was measured: mean, stderr and env_steps, or nothing."""
+    """Return what is known of one environment, given what was measured: a final evaluation's figures, or nothing."""
     from experiments.running.references import references
 
     known = references(env_id)
@@ -108,14 +109,17 @@ def entry(env_id: str, failure: int | None, measured: dict[str, Any]) -> dict[st
 
 def row(found: dict[str, Any]) -> list[Any]:
     """Return the table's cells of one environment."""
-    returned: Any = None
+    from experiments.running.evaluation import OTHER, form, shown
+
+    returned = other = None
     if found.get("mean") is not None:
-        error = found["stderr"]
-        returned = f"{found['mean']:.3f}" + (f" ± {error:.3f}" if error is not None else "")
+        returned = shown(found["mean"], found["stderr"])
+        if found.get(OTHER[0]) is not None:
+            other = f"{form(not found['greedy'])} {shown(*(found[name] for name in OTHER))}"
     elif found["failure"] is not None:
         returned = f"failed (exit {found['failure']})"
     cells = [found.get(name) for name in ("score", "env_steps", "random", "best")]
-    return [found["env"], returned, *cells]
+    return [found["env"], returned, other, *cells]
 
 
 def show(value: Any) -> str:

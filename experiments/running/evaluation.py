@@ -19,6 +19,7 @@ from r2i_jit.metrics import identity
 DURING, FINAL, SEPARATE, FILMED = 2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 4
 FINAL_EPISODES = 128
 QUANTILES = 0.1, 0.5, 0.9  # of a seed's returns
+OTHER = "other_mean", "other_stderr"  # where greedy play is evaluated, of sampled play, and the reverse
 
 
 def evaluation_key(seed: int, stream: int, step: int) -> Any:
@@ -52,14 +53,23 @@ def evaluate(
 ) -> dict[str, Any]:
     """Play `episodes` episodes per member and return their statistics as JSON values; `rows` as of `Trainer.evaluate`.
 
+    They are of the form of play that the configuration names, `greedy` says which. `other_mean` and `other_stderr` are
+    of the other one, which begins with the same keys: of samples beside the most likely actions, or the reverse.
+
     A member that has diverged has no figures, and is in no mean. `cut` is the number of episodes that had not ended
     after as many steps as the evaluation allows: their returns are what they had until then.
     """
-    played = trainer.evaluate(state, key, episodes, forget=forget, max_steps=max_steps, rows=rows)
+    greedy = trainer.config.loop.evaluation_greedy
+    ways = [
+        trainer.evaluate(state, key, episodes, greedy=way, forget=forget, max_steps=max_steps, rows=rows)
+        for way in (greedy, not greedy)
+    ]
+    played = ways[0]
     returns, lengths = (np.asarray(played[name], np.float64) for name in ("episode_return", "episode_length"))
+    others = np.asarray(ways[1]["episode_return"], np.float64)
     cut, lost = np.asarray(played["episode_cut"]), np.asarray(distributed.fetched(trainer, state, "seeds.diverged"))
     own = [
-        {**member, "diverged": True, "mean": None, "stderr": None, "quantiles": None, "length": None}
+        {**member, "diverged": True, **dict.fromkeys(("mean", "stderr", "quantiles", "length", *OTHER))}
         if lost[i]
         else {
             **member,
@@ -67,17 +77,19 @@ def evaluate(
             "stderr": _stderr(returns[i]),
             "quantiles": np.quantile(returns[i], QUANTILES).tolist(),
             "length": _mean(lengths[i]),
+            **dict(zip(OTHER, (_mean(others[i]), _stderr(others[i])), strict=True)),
         }
         for i, member in enumerate(members)
     ]
-    return together(own, returns.shape[1], int(cut[~lost].sum()), int(lengths.max()))
+    return together(own, greedy, returns.shape[1], int(cut[~lost].sum()), int(lengths.max()))
 
 
-def together(members: list[dict[str, Any]], episodes: int, cut: int, longest: int) -> dict[str, Any]:
+def together(members: list[dict[str, Any]], greedy: bool, episodes: int, cut: int, longest: int) -> dict[str, Any]:
     """Return what `evaluate` does, of what it says of each member.
 
     Args:
       members: one entry for each.
+      greedy: whether the most likely actions were played, and not samples.
       episodes: of each.
       cut: episodes of all that were cut.
       longest: steps of the longest.
@@ -85,7 +97,7 @@ def together(members: list[dict[str, Any]], episodes: int, cut: int, longest: in
     # Episodes of one seed share a policy: with several seeds the error of the mean is taken over seeds.
     overall = mean_over_seeds(members)
     extra = {"cut": cut, "cut_at": longest} if cut else {}
-    return {"episodes": episodes, "members": members, **overall, **extra}
+    return {"greedy": greedy, "episodes": episodes, "members": members, **overall, **extra}
 
 
 def joined(results: list[dict[str, Any]], places: list[int]) -> dict[str, Any]:
@@ -94,16 +106,23 @@ def joined(results: list[dict[str, Any]], places: list[int]) -> dict[str, Any]:
     ordered = sorted(range(len(own)), key=lambda index: places[index])
     cut = sum(result.get("cut", 0) for result in results)
     longest = max(result.get("cut_at", 0) for result in results)
-    return together([own[index] for index in ordered], results[0]["episodes"], cut, longest)
+    return together([own[index] for index in ordered], results[0]["greedy"], results[0]["episodes"], cut, longest)
 
 
 def mean_over_seeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Return mean and standard error of some members of `evaluate`'s result, over those that have not diverged."""
+    """Return mean and standard error of some members of `evaluate`'s result, over those that have not diverged.
+
+    Those of the other form are there if all members have them: they were not always played.
+    """
     sound = [row for row in rows if row["mean"] is not None]
+    forms = [("mean", "stderr"), *([OTHER] if all(OTHER[0] in row for row in rows) else [])]
     if len(sound) == 1 == len(rows):
-        return {"mean": sound[0]["mean"], "stderr": sound[0]["stderr"]}
-    means = np.array([row["mean"] for row in sound])
-    return {"mean": _mean(means) if sound else None, "stderr": _stderr(means)}
+        return {name: sound[0][name] for form in forms for name in form}
+    result: dict[str, float | None] = {}
+    for mean, stderr in forms:
+        means = np.array([row[mean] for row in sound])
+        result |= {mean: _mean(means) if sound else None, stderr: _stderr(means)}
+    return result
 
 
 def report(env: str, result: dict[str, Any]) -> str:
@@ -111,12 +130,16 @@ def report(env: str, result: dict[str, Any]) -> str:
     body = [[identity(row), *_cells(row)] for row in result["members"]]
     first = result["members"][0]
     who = "setting, seed" if "env" in first else "seed"
-    text = table([who, "return (mean ± s.e.)", *(f"{q:.0%} below" for q in QUANTILES), "episode length"], body)
+    forms = form(result["greedy"]), form(not result["greedy"])
+    head = [who, f"return, {forms[0]} (mean ± s.e.)", *(f"{q:.0%} below" for q in QUANTILES), "episode length"]
+    text = table([*head, f"return, {forms[1]}"], body)
     unlike = "env" in first or any(key.startswith("hypers.") for key in first)  # the mean would be over unlike agents
     if not unlike and result["mean"] is not None:
         over = "seeds" if len(body) > 1 else "episodes"
-        mean = _show(result["mean"], result["stderr"])
-        text += f"\nmean return {mean} (s.e. over {over}; {result['episodes']} episodes each)"
+        mean = shown(result["mean"], result["stderr"])
+        other = shown(*(result[name] for name in OTHER))
+        text += f"\nmean return {mean} {forms[0]}, {other} {forms[1]}"
+        text += f" (s.e. over {over}; {result['episodes']} episodes each)"
     if "cut" in result:
         played = result["episodes"] * sum(row["mean"] is not None for row in result["members"])
         text += (
@@ -152,9 +175,10 @@ def read_document(path: Path) -> dict[str, Any] | None:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if row["mean"] is None:
-        return ["diverged", *["-"] * len(QUANTILES), "-"]
+        return ["diverged", *["-"] * len(QUANTILES), "-", "-"]
     quantiles = [f"{value:.2f}" for value in row["quantiles"]]
-    return [_show(row["mean"], row["stderr"]), *quantiles, f"{row['length']:.1f}"]
+    other = shown(*(row[name] for name in OTHER))
+    return [shown(row["mean"], row["stderr"]), *quantiles, f"{row['length']:.1f}", other]
 
 
 def _mean(values: np.ndarray) -> float:
@@ -165,5 +189,11 @@ def _stderr(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
-def _show(mean: float, stderr: float | None) -> str:
+def form(greedy: bool) -> str:
+    """Return what an evaluation's form of play is called."""
+    return "greedy" if greedy else "sampled"
+
+
+def shown(mean: float, stderr: float | None) -> str:
+    """Return a mean and its standard error as text."""
     return f"{mean:.3f}" + (f" ± {stderr:.3f}" if stderr is not None else "")

@@ -177,6 +177,7 @@ class FakeTrainer:
         state: FakeState,
         key: jax.Array,
         episodes: int | None = None,
+        greedy: bool | None = None,
         forget: int | None = None,
         max_steps: int | None = None,
         rows: Any = None,
@@ -186,6 +187,7 @@ class FakeTrainer:
         rows = jnp.arange(state.seeds.key.shape[0]) if rows is None else jnp.asarray(rows)
         noise = jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (episodes,)))(rows)
         returns = jnp.tanh(jnp.sum(state.seeds.agent.weights, (1, 2))[:, None] + 0.1 * noise) - (forget or 0)
+        returns = returns - 0.25 * (greedy is False)
         length = min(51, max_steps or 51)
         cut = jnp.full(returns.shape, length < 51)
         return {"episode_return": returns, "episode_length": jnp.full(returns.shape, length), "episode_cut": cut}

@@ -396,8 +396,10 @@ def test_evaluation_statistics_on_known_returns():
     from experiments.running import evaluation
 
     class Known:
-        def evaluate(self, state, key, episodes, forget=None, max_steps=None, rows=None):
-            returns = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]])
+        config = Config()
+
+        def evaluate(self, state, key, episodes, greedy=None, forget=None, max_steps=None, rows=None):
+            returns = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]]) - (0 if greedy else 1)
             cut = np.zeros(returns.shape, bool)
             return {"episode_return": returns, "episode_length": np.full(returns.shape, 7), "episode_cut": cut}
 
@@ -408,9 +410,15 @@ def test_evaluation_statistics_on_known_returns():
     assert first["stderr"] == pytest.approx(np.sqrt(5 / 3) / 2)
     assert first["quantiles"] == pytest.approx([0.3, 1.5, 2.7])
     assert result["mean"] == 3.25 and result["stderr"] == pytest.approx(1.75)
+    assert result["greedy"] and result["other_mean"] == 2.25 and result["other_stderr"] == pytest.approx(1.75)
+    assert (second["other_mean"], second["other_stderr"]) == (4.0, 0.0)
     text = evaluation.report("popgym/RepeatPreviousEasy", result)
-    assert "| 1.500 ± 0.645        | 0.30      | 1.50      | 2.70      |" in text
-    assert "3.250 ± 1.750 (s.e. over seeds" in text and "random play -0.500" in text and "R2I 0.82" in text
+    assert "| 1.500 ± 0.645                | 0.30      | 1.50      | 2.70      |" in text
+    assert (
+        "3.250 ± 1.750 greedy, 2.250 ± 1.750 sampled (s.e. over seeds" in text
+        and "random play -0.500" in text
+        and "R2I 0.82" in text
+    )
 
 
 def test_a_run_remembers_over_how_many_devices_an_agent_is_and_goes_on_on_any_number(fake, capsys):

@@ -373,7 +373,7 @@ def test_where_all_diverge_it_ends_with_5_and_one_line(fake, capsys, monkeypatch
 class Bowl(FakeTrainer):
     """Its return is known: highest, and growing with the steps, at model_lr = 1e-3 and actor_lr = 0.7."""
 
-    def evaluate(self, state, key, episodes=None, forget=None, max_steps=None, rows=None):
+    def evaluate(self, state, key, episodes=None, greedy=None, forget=None, max_steps=None, rows=None):
         hypers = state.seeds.hypers
         off = (np.log10(np.asarray(hypers.model_lr)) + 3) ** 2 + (2 * (np.asarray(hypers.actor_lr) - 0.7)) ** 2
         value = -off + 1e-4 * int(state.env_steps)

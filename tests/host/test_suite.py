@@ -150,8 +150,11 @@ def test_scores_lie_between_random_and_best_play(tmp_path):
     )
     (found,) = results.of_run(tmp_path, "popgym/RepeatFirstEasy", None)
     assert found["score"] == pytest.approx(0.5)
-    assert list(map(results.show, results.row(found)))[1:] == ["0.250", "0.500", "1,000", "-0.500", "1.000"]
+    assert list(map(results.show, results.row(found)))[1:] == ["0.250", "-", "0.500", "1,000", "-0.500", "1.000"]
     assert results.show(results.row(results.of_run(tmp_path, "popgym/RepeatFirstHard", None)[0])[1]) == "-"
+    measured = {"mean": 0.25, "stderr": None, "env_steps": 1000, "greedy": True, "other_mean": 0.2, "other_stderr": 0.1}
+    found = results.entry("popgym/RepeatFirstEasy", None, measured)
+    assert results.row(found)[1:3] == ["0.250", "sampled 0.200 ± 0.100"]
 
 
 def test_the_page_of_environments_is_up_to_date():
