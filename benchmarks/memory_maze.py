@@ -1,4 +1,4 @@
-"""Memory Maze: frames per second with and without pictures, beside the original, and where the time goes.
+"""Memory Maze: frames per second with and without pictures, with rays, beside the original, and where the time goes.
 
     python -m benchmarks memory_maze --sizes 9 --num-envs 64 1024
     MUJOCO_GL=egl python -m benchmarks memory_maze --original OTHER_VENV/bin/python
@@ -39,14 +39,17 @@ if TYPE_CHECKING:
     from envs.memory_maze.environment import MemoryMaze
 
 RESET = "reset"
+RAYS = -1  # in the place of a number of samples: what 32 rays meet, and no picture
 CALLS = 3  # At least so many are timed.
 
 
 def make(size: int, samples: int = 0) -> "MemoryMaze":
-    """Return the environment with so many samples a pixel; without pictures (0) it observes its vector."""
+    """Return the environment with so many samples a pixel; without pictures (0) it observes its vector, or rays."""
     from envs.memory_maze.environment import MemoryMaze
 
-    return MemoryMaze(size, samples=samples) if samples else MemoryMaze(size, observation="vector")
+    if samples > 0:
+        return MemoryMaze(size, samples=samples)
+    return MemoryMaze(size, observation="rays" if samples == RAYS else "vector")
 
 
 def stepping(env: "MemoryMaze", count: int) -> Callable:
@@ -200,7 +203,9 @@ def original_rates(python: str, sizes: list[int], seconds: float) -> dict[str, d
 
 
 def drawn(samples: int) -> str:
-    """Return what a table calls pictures of so many samples a pixel."""
+    """Return what a table calls pictures of so many samples a pixel, or what is in their place."""
+    if samples == RAYS:
+        return "rays"
     return f"{samples} sample{'s' * (samples > 1)}" if samples else "nothing"
 
 
@@ -218,7 +223,7 @@ def rate_rows(times: dict, counts: list[int], kinds: list[int], originals: dict)
         for samples in kinds:
             ours = [with_resets(times[size, count], size, samples) for count in counts]
             cells = [f"{size}x{size}", drawn(samples), "-", *(f"{rate:,.0f}" for rate in ours), "-"]
-            if known:
+            if known and samples != RAYS:
                 theirs = 1 / (1 / known["pictures" if samples else "plain"] + known["reset"] / length)
                 cells[2], cells[-1] = f"{theirs:,.1f}", f"{max(ours) / theirs:,.0f}"
             yield cells
@@ -247,7 +252,7 @@ def print_all(times: dict, counts: list[int], kinds: list[int], originals: dict)
     """Print the three tables."""
     heads = ["maze", "drawn", "original", *(f"{count:,}" for count in counts), "best / original"]
     print_table("Frames per second", heads, 2, rate_rows(times, counts, kinds, originals))
-    pictures = [f"picture, {drawn(samples)}" for samples in kinds[1:]]
+    pictures = [drawn(samples) if samples == RAYS else f"picture, {drawn(samples)}" for samples in kinds[1:]]
     heads = ["maze", "environments", "physics and rules", *pictures, "reset", "its share", "all of a batch (ms)"]
     print_table("Microseconds per environment", heads, 1, time_rows(times, kinds))
     limits = [elementwise_rate(), matmul_rate()]
@@ -275,7 +280,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--samples", nargs="*", type=int, choices=sorted(SAMPLES), default=sorted(SAMPLES),
-        help="a pixel; default: both, and steps without pictures are always timed",
+        help="a pixel; default: both; steps without pictures and with rays are always timed",
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=cli.seconds, default=1.0, metavar="S", help="least time of a figure (default: %(default)g)"
@@ -285,7 +290,7 @@ def main(argv: list[str] | None = None) -> None:
     startup.use_compilation_cache()
     print(f"Memory Maze. {describe()}.", flush=True)
     originals = original_rates(args.original, args.sizes, 5 * args.seconds) if args.original else {}
-    kinds, times = [0, *args.samples], {}
+    kinds, times = [0, RAYS, *args.samples], {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for size in args.sizes:
             made = {

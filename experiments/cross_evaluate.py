@@ -63,6 +63,10 @@ def _env_id(args: Any) -> str:
     name = args.env or (restoring.described(args.run_dir, args.member) if args.run_dir else DEFAULT_ENV)
     if not name.startswith("memory_maze/"):
         cli.fail(f"{name} has no original to play in; only memory_maze/... does")
+    if args.run_dir and name.endswith("-rays"):
+        cli.fail(
+            f"{args.run_dir} sees rays, and the original shows pictures; give a run of {name.removesuffix('-rays')}"
+        )
     return name
 
 

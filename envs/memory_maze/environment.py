@@ -16,17 +16,20 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
 from envs.episodes import AutoReset
-from envs.memory_maze import layout, motion, task
+from envs.memory_maze import layout, motion, ranges, task
 from envs.memory_maze.render import SAMPLES, make_scene, render, render_map
-from envs.observation import Continuous, Image, Part
+from envs.observation import Categorical, Continuous, Image, Part
 from envs.rows import in_blocks
 from envs.spaces import nearest
 
 # Pixels that one core of a CPU draws at a time: the arrays of so many fit into its caches.
 _PIXELS_AT_ONCE = 2**17
-_OBSERVATIONS = ("image", "vector")
+_OBSERVATIONS = ("image", "rays", "vector")
 # What the vector is made of, in this order; a key of `MemoryMaze.extras`.
 _VECTOR = ("agent_pos", "agent_dir", "targets_pos", "target_color", "target_vec", "maze_layout")
+
+
+_Scene = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 @struct.dataclass
@@ -62,6 +65,9 @@ class MemoryMaze(AutoReset):
     An action outside 0..5 is taken as the nearest one inside; a float loses its fraction, and NaN is 0.
 
     Observation: uint8 (image_size, image_size, 3), the view ahead, framed in the colour of the object asked for; or
+    with `observation="rays"` what is to be seen in 32 directions over the picture's width, from left to right, float32:
+    for each one-hot whether it is nothing, a wall or an object of which colour (there are as many colours as objects,
+    with shuffled ones six), for each the distance in cells, and one-hot the colour asked for (`ranges`); or
     with `observation="vector"` everything there is to know, float32: `agent_pos`, `agent_dir`, `targets_pos`,
     `target_color`, `target_vec` and `maze_layout` of `extras`, in this order.
     Action: nothing, forward, left, right, forward and left, forward and right; each lasts 0.25 s.
@@ -76,7 +82,7 @@ class MemoryMaze(AutoReset):
         *,
         image_size: int = 64,
         samples: int = 4,
-        observation: Literal["image", "vector"] = "image",
+        observation: Literal["image", "rays", "vector"] = "image",
         good_visibility: bool = False,
         top_view: bool = False,
         shuffled_colors: bool = False,
@@ -87,7 +93,7 @@ class MemoryMaze(AutoReset):
           size: cells along a side, 9, 11, 13 or 15, without the outer walls.
           image_size: pixels along a side, at least 64.
           samples: rays per pixel; 4 smooths edges as the original does, 1 is faster.
-          observation: "image" or "vector".
+          observation: "image", "rays" or "vector".
           good_visibility: low walls, and targets that float above them.
           top_view: show a map, north up, instead of the view ahead.
           shuffled_colors: which targets have which colours changes from episode to episode.
@@ -109,6 +115,7 @@ class MemoryMaze(AutoReset):
         self._image_size, self._samples = image_size, samples
         self._observation = observation
         self._good_visibility, self._top_view, self._shuffled_colors = good_visibility, top_view, shuffled_colors
+        self._colors = len(task.COLORS) if shuffled_colors else self.num_targets
 
     @property
     def max_episode_steps(self) -> int:
@@ -131,15 +138,19 @@ class MemoryMaze(AutoReset):
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
         """Pictures, or vectors of numbers none of which leaves [-2 * size, 2 * size]."""
-        shape = self.observation_parts(params)[0]
-        if isinstance(shape, Image):
-            return spaces.Box(0, 255, shape.shape, jnp.uint8)
-        return spaces.Box(-2.0 * self.size, 2.0 * self.size, (shape.size,), jnp.float32)
+        parts = self.observation_parts(params)
+        if isinstance(parts[0], Image):
+            return spaces.Box(0, 255, parts[0].shape, jnp.uint8)
+        return spaces.Box(-2.0 * self.size, 2.0 * self.size, (sum(part.size for part in parts),), jnp.float32)
 
     def observation_parts(self, params: EnvParams) -> tuple[Part, ...]:
-        """One picture, or one vector."""
+        """One picture; or rays, their distances and the colour asked for; or one vector."""
         if self._observation == "image":
             return (Image((self._image_size, self._image_size, 3)),)
+        if self._observation == "rays":
+            directions = len(ranges.COLUMNS)
+            kinds = ranges.FIRST_TARGET + self._colors
+            return Categorical(kinds, directions), Continuous(directions), Categorical(self._colors)
         return (Continuous(2 + 2 + 2 * self.num_targets + 3 + 2 + self.size**2),)
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, MemoryMazeState]:
@@ -174,14 +185,16 @@ class MemoryMaze(AutoReset):
         return obs, state, found.astype(jnp.float32), self.is_terminated(state, params), {}
 
     def observe(self, key: jax.Array, state: MemoryMazeState, action: jax.Array | None, params: EnvParams) -> jax.Array:
-        """Return the framed picture, or the vector."""
+        """Return the framed picture, the rays, or the vector."""
         if self._observation == "vector":
             extras = self.extras(state)
             return jnp.concatenate([extras[name].astype(jnp.float32).ravel() for name in _VECTOR])
-        maze, body = state.maze, state.body
-        places, colors = task.centres(maze.targets, self.size), jnp.asarray(task.COLORS, jnp.float32)[state.colors]
-        scene = (maze.walls, maze.rooms, maze.wall_textures, places, colors)
-        pose, visible = (body.position, body.yaw), self._good_visibility
+        if self._observation == "rays":
+            kinds, metres = self._seen(state)
+            asked = jax.nn.one_hot(state.colors[state.prompt], self._colors)
+            one_hot = jax.nn.one_hot(kinds, ranges.FIRST_TARGET + self._colors)
+            return jnp.concatenate([one_hot.ravel(), metres / task.CELL, asked]).astype(jnp.float32)
+        scene, pose, visible = self._scene(state), (state.body.position, state.body.yaw), self._good_visibility
         if self._top_view:
             view = render_map(make_scene(*scene, visible), *pose, size=self._image_size)
         else:
@@ -189,6 +202,20 @@ class MemoryMaze(AutoReset):
             pictures = _PIXELS_AT_ONCE * (os.cpu_count() or 1) // self._image_size**2
             view = in_blocks(draw, max(1, pictures))(*scene, *pose)
         return task.draw_border(view, state.colors[state.prompt])
+
+    def _scene(self, state: MemoryMazeState) -> _Scene:
+        """Return what `render` and `make_scene` begin with."""
+        maze = state.maze
+        places, colors = task.centres(maze.targets, self.size), jnp.asarray(task.COLORS, jnp.float32)[state.colors]
+        return maze.walls, maze.rooms, maze.wall_textures, places, colors
+
+    def _seen(self, state: MemoryMazeState) -> tuple[jax.Array, jax.Array]:
+        """Return `ranges.find` with an object's colour in place of its number."""
+        scene = make_scene(*self._scene(state), self._good_visibility)
+        found, metres = ranges.find(scene, state.body.position, state.body.yaw)
+        target = found - ranges.FIRST_TARGET
+        colored = ranges.FIRST_TARGET + state.colors[jnp.maximum(target, 0)]
+        return jnp.where(target < 0, found, colored), metres
 
     def is_terminated(self, state: MemoryMazeState, params: EnvParams) -> jax.Array:
         """Return False: nothing but time ends an episode."""
@@ -206,12 +233,19 @@ class MemoryMaze(AutoReset):
     def render(self, state: MemoryMazeState, params: EnvParams, hidden: bool = False) -> str:
         """Return which colour is asked for and, on request, a map, as text. Host only.
 
-        On the map, north is up, rooms have a dotted floor, a target is the first letter of its colour (in upper case
-        if it is the one asked for), and the agent is an arrow.
+        Of rays, what they meet is shown, a wall as a block and an object as its colour's first letter, and below it how
+        many cells away. On the map, north is up, rooms have a dotted floor, a target is the first letter of its colour
+        (in upper case if it is the one asked for), and the agent is an arrow.
         """
         names = [task.COLOR_NAMES[int(color)] for color in state.colors]
         prompt = int(state.prompt)
         line = f"find {names[prompt]}, step {int(state.time)}"
+        if self._observation == "rays":
+            kinds, metres = self._seen(state)
+            letters = " █" + "".join(name[0] for name in task.COLOR_NAMES)
+            cells_away = np.asarray(metres) / task.CELL
+            line += "\n" + "".join(letters[int(kind)] for kind in kinds)
+            line += "\n" + "".join(str(min(9, round(float(away)))) for away in cells_away)
         if not hidden:
             return line
         cells = np.where(np.asarray(state.maze.walls), "█", np.where(np.asarray(state.maze.rooms), "·", " "))

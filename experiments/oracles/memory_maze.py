@@ -93,4 +93,4 @@ def _walk(env: Any, params: Any, memory: tuple, obs: None, state: Any, key: jax.
 
 SUITE = "memory_maze"
 _SHORTEST_WAY = Oracle("shortest way", "state", no_memory, _walk, "shortest_way")
-ORACLES = {f"{size}x{size}": (_SHORTEST_WAY,) for size in (9, 11, 13, 15)}
+ORACLES = {f"{size}x{size}{seen}": (_SHORTEST_WAY,) for seen in ("", "-rays") for size in (9, 11, 13, 15)}

@@ -13,7 +13,7 @@ from gymnax.environments import spaces
 
 from envs.episodes import longest_episode
 from envs.observation import Continuous, Image, observation_leaves
-from experiments.presets import memory_maze, vectors
+from experiments.presets import images, vectors
 from r2i_jit.config import Config
 
 SUITE_STEPS = {"tiny": 200_000, "small": 2_000_000, "paper": 10_000_000}
@@ -43,11 +43,11 @@ def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
       ValueError: if its observation space is not supported.
     """
     leaves = observation_leaves(environment, params)
-    images = any(isinstance(leaf.parts[0], Image) for leaf in leaves)
+    pictures = any(isinstance(leaf.parts[0], Image) for leaf in leaves)
     steps = longest_episode(environment, params)
-    longest = (_LONGEST_OF_IMAGES if images else _LONGEST)[size]
+    longest = (_LONGEST_OF_IMAGES if pictures else _LONGEST)[size]
     length = longest if steps is None else min(steps + 1, longest)
-    config = (_of_images if images else _of_vectors)(env, environment, params, size, length)
+    config = (_of_images if pictures else _of_vectors)(env, environment, params, size, length)
     if size == "paper":
         return config
     config = config.override(_ENDS)
@@ -88,7 +88,7 @@ def _of_vectors(env: str, environment: Any, params: Any, size: str, length: int)
 
 def _of_images(env: str, environment: Any, params: Any, size: str, length: int) -> Config:
     """Images as in the maze; what random play shows first is as much as two batches, not the maze's long strolls."""
-    config = memory_maze.PRESETS[size](env, environment)
+    config = images.BY_SIZE[size](env)
     if size == "paper":
         return config
     replay = config.replay

@@ -25,7 +25,13 @@ def references(env: str) -> dict[str, Any]:
 
     An environment that is not in the tables has none: the result is empty.
     """
-    return _of_bsuite(env) if env.startswith("bsuite/") else _table(_FILE)["envs"].get(env, {})
+    if env.startswith("bsuite/"):
+        return _of_bsuite(env)
+    if env.startswith("memory_maze/"):  # another observation of the same game, which no one has published
+        whole = env.removesuffix("-rays")
+        known = _table(_FILE)["envs"].get(whole, {})
+        return known if whole == env else {name: known[name] for name in ("random", "oracle", "best") if name in known}
+    return _table(_FILE)["envs"].get(env, {})
 
 
 def _of_bsuite(env: str) -> dict[str, Any]:

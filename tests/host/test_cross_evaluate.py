@@ -96,6 +96,12 @@ def test_mistakes_exit_2_with_one_line(capsys, words, expected):
     assert expected in run(capsys, *words, "--original", "no/such/python", code=2)
 
 
+def test_an_agent_that_sees_rays_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(cross_evaluate.restoring, "described", lambda *_: "memory_maze/9x9-rays")
+    message = run(capsys, "some-run", "--original", "no/such/python", code=2)
+    assert "some-run sees rays, and the original shows pictures; give a run of memory_maze/9x9" in message
+
+
 def test_a_python_without_the_original_is_told_what_to_install(capsys):
     message = run(capsys, "--policy", "random", "--original", sys.executable, code=2)
     assert "No module named 'memory_maze'" in message and f"pip install -r {processes.REQUIREMENTS}" in message

@@ -25,6 +25,15 @@ def test_a_game_with_settings_of_its_own_gets_them_at_every_level(level):
     assert config.model.reward_init != preset("popgym", "tiny").model.reward_init
 
 
+@pytest.mark.parametrize("size", ["tiny", "small", "paper"])
+def test_a_maze_of_rays_is_by_the_rule_and_one_of_pictures_is_not(size):
+    rays, pictures = (preset("memory_maze", size, f"memory_maze/9x9{seen}") for seen in ("-rays", ""))
+    networks = lambda config: (config.model.units, config.model.number_loss, config.model.latent_gain)
+    assert networks(rays) == networks(preset("gymnax", size, "gymnax/Pendulum-v1"))
+    assert networks(rays) != networks(pictures) or size == "paper"
+    assert rays.replay.rewarded == pictures.replay.rewarded and rays.loop.evaluation_greedy == (size == "paper")
+
+
 def test_settings_may_be_for_one_level_alone():
     """What was measured on ConcentrationEasy is no setting for two decks."""
     easy, medium = (preset("popgym", "tiny", f"popgym/Concentration{level}") for level in ("Easy", "Medium"))

@@ -316,6 +316,15 @@ def test_text():
     assert sum(drawing.count(arrow) for arrow in "→↗↑↖←↙↓↘") == 1
 
 
+def test_text_of_rays():
+    env = MemoryMaze(9, observation="rays")
+    obs, state = env.reset(jax.random.key(1), env.default_params)
+    line, met, away = env.render(state, env.default_params).splitlines()
+    kinds = np.asarray(obs[: 5 * 32]).reshape(32, 5).argmax(1)
+    assert met == "".join(" █rgb"[kind] for kind in kinds) and "find" in line
+    assert away == "".join(str(min(9, round(float(cells)))) for cells in obs[160:192])
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [{"size": 10}, {"samples": 2}, {"observation": "audio"}, {"image_size": 32}],
