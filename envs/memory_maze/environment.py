@@ -191,9 +191,9 @@ class MemoryMaze(AutoReset):
             return jnp.concatenate([extras[name].astype(jnp.float32).ravel() for name in _VECTOR])
         if self._observation == "rays":
             kinds, metres = self._seen(state)
-            asked = jax.nn.one_hot(state.colors[state.prompt], self._colors)
-            one_hot = jax.nn.one_hot(kinds, ranges.FIRST_TARGET + self._colors)
-            return jnp.concatenate([one_hot.ravel(), metres / task.CELL, asked]).astype(jnp.float32)
+            asked = jax.nn.one_hot(state.colors[state.prompt], self._colors, dtype=jnp.float32)
+            one_hot = jax.nn.one_hot(kinds, ranges.FIRST_TARGET + self._colors, dtype=jnp.float32)
+            return jnp.concatenate([one_hot.ravel(), metres / task.CELL, asked])
         scene, pose, visible = self._scene(state), (state.body.position, state.body.yaw), self._good_visibility
         if self._top_view:
             view = render_map(make_scene(*scene, visible), *pose, size=self._image_size)
