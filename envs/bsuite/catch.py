@@ -3,13 +3,15 @@
 Ref: bsuite/environments/catch.py (0.3.6).
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.bsuite.game import Game, at_least
+from envs.bsuite.game import LARGEST, Game, at_least
 from envs.observation import Binary, Part
 from envs.spaces import nearest
 
@@ -45,8 +47,8 @@ class Catch(Game):
         Raises:
           ValueError: unless there are two rows and a column.
         """
-        at_least(self.name, 2, rows=rows)
-        at_least(self.name, 1, columns=columns)
+        at_least(self.name, 2, math.isqrt(LARGEST), rows=rows)
+        at_least(self.name, 1, math.isqrt(LARGEST), columns=columns)
         self.rows = rows
         self.columns = columns
 

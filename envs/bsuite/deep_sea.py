@@ -3,6 +3,7 @@
 Ref: bsuite/environments/deep_sea.py (0.3.6).
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.bsuite.game import Game, at_least
+from envs.bsuite.game import LARGEST, Game, at_least
 from envs.observation import Binary, Part
 from envs.spaces import nearest
 
@@ -65,7 +66,7 @@ class DeepSea(Game):
         Raises:
           ValueError: unless the size is at least 2 and the seed not negative.
         """
-        at_least(self.name, 2, size=size)
+        at_least(self.name, 2, math.isqrt(LARGEST), size=size)
         at_least(self.name, 0, mapping_seed=mapping_seed)
         self.size = size
         self.deterministic = deterministic

@@ -10,6 +10,8 @@ from gymnax.environments.environment import EnvParams, EnvState
 from envs.episodes import AutoReset
 from envs.observation import Part
 
+LARGEST = 16_000_000  # entries of an observation: more would not fit beside each other in any replay
+
 
 class Game(AutoReset):
     """A bsuite experiment as a gymnax 1.0 environment.
@@ -131,8 +133,8 @@ def share(count: Any, whole: Any) -> jax.Array:
     return count / jnp.maximum(whole, count)
 
 
-def at_least(name: str, least: int, **settings: int) -> None:
-    """Check that settings are whole numbers that are large enough.
+def at_least(name: str, least: int, most: int | None = None, **settings: int) -> None:
+    """Check that settings are whole numbers that are large enough, and with `most` not larger than that.
 
     Raises:
       ValueError: for one that is not, naming it.
@@ -140,3 +142,5 @@ def at_least(name: str, least: int, **settings: int) -> None:
     for setting, value in settings.items():
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name}: {setting}={value!r} should be a whole number of at least {least}")
+        if most is not None and value > most:
+            raise ValueError(f"{name}: {setting}={value!r} should be at most {most:,}, or an observation is too large")

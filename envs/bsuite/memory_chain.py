@@ -9,7 +9,7 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.bsuite.game import Game, at_least, share
+from envs.bsuite.game import LARGEST, Game, at_least, share
 from envs.observation import Continuous, Part
 from envs.spaces import as_index
 
@@ -59,7 +59,8 @@ class MemoryChain(Game):
         Raises:
           ValueError: unless both are at least 1.
         """
-        at_least(self.name, 1, memory_length=memory_length, num_bits=num_bits)
+        at_least(self.name, 1, memory_length=memory_length)
+        at_least(self.name, 1, LARGEST, num_bits=num_bits)
         self.memory_length = memory_length
         self.num_bits = num_bits
 

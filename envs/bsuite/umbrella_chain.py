@@ -11,7 +11,7 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import EnvParams, EnvState
 
-from envs.bsuite.game import Game, at_least, share
+from envs.bsuite.game import LARGEST, Game, at_least, share
 from envs.observation import Binary, Continuous, Part
 from envs.spaces import nearest
 
@@ -73,7 +73,7 @@ class UmbrellaChain(Game):
           ValueError: unless there is a step, and no negative number of bits.
         """
         at_least(self.name, 1, chain_length=chain_length)
-        at_least(self.name, 0, n_distractor=n_distractor)
+        at_least(self.name, 0, LARGEST, n_distractor=n_distractor)
         self.chain_length = chain_length
         self.n_distractor = n_distractor
 

@@ -365,6 +365,9 @@ def test_settings_beyond_the_sweep_are_made_by_their_number(env_id, steps):
     ("env_id", "wrong"),
     [
         ("bsuite/memory_len_0", "memory_length=0 should be a whole number of at least 1"),
+        ("bsuite/deep_sea_999999999", "size=999999999 should be at most 4,000, or an observation is too large"),
+        ("bsuite/memory_size_999999999", "num_bits=999999999 should be at most 16,000,000"),
+        ("bsuite/umbrella_distract_999999999", "n_distractor=999999999 should be at most 16,000,000"),
         ("bsuite/discounting_chain_delay_7", "a delay of 7 should be 1, 3, 10, 30 or above 30"),
         ("bsuite/memory_len_1234567890123", "the number should be at most 999,999,999"),
         ("bsuite/memory_len/23", "its numbers are 0 to 22"),
