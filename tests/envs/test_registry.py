@@ -182,7 +182,7 @@ def test_settings_that_cannot_be_one_program_are_refused(name, wrong):
         ("bsuite/memory_len_9999999999", "'bsuite/memory_len_9999999999': the number should be at most 999,999,999"),
         ("bsuite/memory_len_0", "memory_length=0 should be a whole number of at least 1"),
         ("bsuite/discounting_chain_delay_5", "a delay of 5 should be 1, 3, 10, 30 or above 30"),
-        ("bsuite/deep_sea_999999999", "'bsuite/deep_sea_999999999': Unable to allocate"),
+        ("bsuite/deep_sea_999999999", "'bsuite/deep_sea_999999999': DeepSea: size=999999999 should be at most 4,000"),
     ],
 )
 def test_what_is_no_single_setting_is_answered_in_one_line(name, wrong):
