@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.memory_maze.sight import LEVEL, TARGET, WALL, Rays, Scene, find_skyline, find_surfaces, make_eye, rays
+from envs.memory_maze.sight import LEVEL, TARGET, WALL, Rays, Scene, find_surfaces, make_eye, rays
 
 PIXELS = 64  # along a side of the picture whose pixels the rays go through
 COLUMNS = range(0, PIXELS, 2)
@@ -41,7 +41,7 @@ def find(scene: Scene, position: jax.Array, yaw: jax.Array) -> tuple[jax.Array, 
       `render.survey` has them, 0 where there is nothing.
     """
     eye, view = make_eye(position, yaw), _view()
-    number, distance = find_surfaces(eye, scene, find_skyline(eye, scene.walls, PIXELS), view, PIXELS)
+    number, distance = find_surfaces(eye, scene, None, view, PIXELS)
     shape = len(ROWS), len(COLUMNS)
     number, depth = number.reshape(shape), (distance * view.depth).reshape(shape)
     kind = number & 3

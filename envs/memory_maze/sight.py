@@ -257,13 +257,15 @@ def target_distance(eye: Eye, x: jax.Array, y: jax.Array, height: float, view: R
     return (middle - jnp.sqrt(middle * middle - square * power)) / square
 
 
-def find_surfaces(eye: Eye, scene: Scene, skyline: jax.Array, view: Rays, size: int) -> tuple[jax.Array, jax.Array]:
+def find_surfaces(
+    eye: Eye, scene: Scene, skyline: jax.Array | None, view: Rays, size: int
+) -> tuple[jax.Array, jax.Array]:
     """Return what each ray meets and how far ahead.
 
     Args:
       eye: the camera.
       scene: what there is to see.
-      skyline: of `find_skyline`.
+      skyline: of `find_skyline`; None: each ray looks for its own wall, which is less work where rays are few.
       view: the rays.
       size: of the picture.
 
@@ -273,7 +275,10 @@ def find_surfaces(eye: Eye, scene: Scene, skyline: jax.Array, view: Rays, size: 
     """
     if scene.good_visibility:
         return once(lambda: _over_low_walls(eye, scene, view))
-    face = once(lambda: _look_up_face(skyline, view.across, size))
+    if skyline is None:
+        face = once(lambda: _sweep(eye, scene.walls, view.across))
+    else:
+        face = once(lambda: _look_up_face(skyline, view.across, size))
     return once(lambda: _before_targets(eye, scene, view, *_walls_and_floor(eye, scene, view, face)))
 
 
