@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"| {rows:,} | {width:,} | {times[0]:.3f} | {times[1]:.3f} |", flush=True)
 
 
-def _seconds_of_a_norm(layer: nn.LayerNorm, rows: int, width: int) -> float:
+def _seconds_of_a_norm(layer: nn.Module, rows: int, width: int) -> float:
     """Return the seconds of a normalisation of ones (rows, width) and its gradients, input and parameters."""
     x = jnp.ones((rows, width))
     params = layer.init(jax.random.key(0), x)

@@ -82,13 +82,14 @@ def results(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
 def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
     """Write sweep.json and sweep.md into the run directory and return the table."""
     from experiments.running.display import table
+    from experiments.running.evaluation import shown
     from experiments.running.rundir import replace_text
 
     entries = results(evaluation)
     keys = [key for key in entries[0] if key.startswith("hypers.")]
     body = [
         [f"{entry[key]:.10g}" for key in keys]
-        + ["-" if entry["mean"] is None else _shown(entry["mean"], entry["stderr"])]
+        + ["-" if entry["mean"] is None else shown(entry["mean"], entry["stderr"])]
         + [" ".join("diverged" if mean is None else f"{mean:.3f}" for mean in entry["seeds"])]
         for entry in entries
     ]
@@ -96,10 +97,6 @@ def _write_results(path: Path, evaluation: dict[str, Any]) -> str:
     replace_text(path / "sweep.json", json.dumps(entries, indent=2) + "\n")
     replace_text(path / "sweep.md", text + "\n")
     return text
-
-
-def _shown(mean: float, stderr: float | None) -> str:
-    return f"{mean:.3f}" + (f" ± {stderr:.3f}" if stderr is not None else "")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def evaluate(
       state: the agent's parameters.
       key: typed PRNG key.
       num_episodes: how many.
-      greedy: most likely actions instead of samples; a bool array () is for one program that does either.
+      greedy: most likely actions instead of samples, bool (): one program does either.
       forget: if given, the agent forgets every so many steps of an episode, at least 1: all that it carries is put back
         to where an episode starts, so that what it does hangs on the steps since then. The environment goes on.
       max_steps: an episode that has not ended after so many is cut there.
@@ -155,10 +155,7 @@ def evaluate(
     zeros = jnp.zeros(num_episodes, jnp.float32)
 
     def act(*seen):
-        ways = [partial(agent.act, state, greedy=way) for way in (True, False)]
-        if isinstance(greedy, bool):
-            return ways[not greedy](*seen)
-        return jax.lax.cond(greedy, *ways, *seen)
+        return jax.lax.cond(greedy, *(partial(agent.act, state, greedy=way) for way in (True, False)), *seen)
 
     def unfinished(carry):
         return ~jnp.all(carry[3]) & (carry[5] <= max_steps)

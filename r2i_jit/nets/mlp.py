@@ -120,14 +120,20 @@ def cast_kernels(params, dtype: jnp.dtype, but: tuple[str, ...] = ()):
     return jax.tree_util.tree_map_with_path(cast, params)
 
 
-class LayerNorm(nn.LayerNorm):
-    """flax's, under strict promotion of dtypes too: for bfloat16 it asks what promoting it to float32 gives."""
+class LayerNorm(nn.Module):
+    """flax's with its scale and bias, whose gradients are added up as `_sum_over_rows` says.
+
+    Under strict promotion of dtypes too: for bfloat16, flax's asks what promoting it to float32 gives.
+    """
+
+    epsilon: float = 1e-6
+    dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalise over the last axis."""
-        scale = self.param("scale", self.scale_init, (x.shape[-1],), jnp.float32)
-        bias = self.param("bias", self.bias_init, (x.shape[-1],), jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         with jax.numpy_dtype_promotion("standard"):
             normal = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, use_scale=False, use_bias=False)(x)
         return _shifted(_scaled_by(normal, scale.astype(normal.dtype)), bias.astype(normal.dtype))
