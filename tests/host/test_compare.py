@@ -136,8 +136,9 @@ def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monke
     assert fakes(*words, "--minutes", more, "--steps", "80") == 2
     assert "steps: no limit -> 80, which is fewer" in last_error(capsys)
     monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0")
-    assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", seconds / 60 + 0.02) == 0  # `train` itself
-    assert reached()[0] > 2000
+    while (before := reached())[0] <= 2000:  # however slow the machine is
+        assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", before[1] / 60 + 0.02) == 0  # `train` itself
+        assert reached()[0] > before[0]
 
 
 def test_what_it_has_in_common_does_not_read(fakes, tmp_path, capsys):
