@@ -257,6 +257,8 @@ def make(env_id: str) -> tuple["Environment", "EnvParams"]:
     if prefix in _numbered and prefix != env_id:
         if len(env_id) > len(prefix) + _DIGITS:
             raise ValueError(f"environment {env_id!r}: the number should be at most {10**_DIGITS - 1:,}")
+        if env_id != f"{prefix}{int(env_id.removeprefix(prefix))}":
+            raise ValueError(f"environment {env_id!r} should be {prefix}{int(env_id.removeprefix(prefix))}")
         try:
             return _built(_Entry(_numbered[prefix](int(env_id.removeprefix(prefix))), 1.0), env_id)
         except (ValueError, MemoryError) as error:
@@ -370,13 +372,22 @@ def _unknown(env_id: str) -> str:
     experiment, _, number = env_id.rpartition("/")
     if experiment in _experiments and number.isdecimal():
         return f"unknown environment {env_id!r}: its numbers are 0 to {_experiments[experiment].numbers - 1}"
-    known = {known_id.lower(): known_id for known_id in registered(missing=True)}
-    near = difflib.get_close_matches(env_id.lower(), known, n=3)
-    if not near:  # Perhaps only the suite is missing or wrong.
-        bare = {known_id.partition("/")[2]: known_id for known_id in known}
-        near = [bare[name] for name in difflib.get_close_matches(env_id.lower().rpartition("/")[2], bare, n=3)]
-    if near:
-        return f"unknown environment {env_id!r}; did you mean {', '.join(known[match] for match in near)}?"
+    known = registered(missing=True)
+    suite, _, name = env_id.lower().partition("/")
+    of_suite = [known_id for known_id in known if known_id.startswith(f"{suite}/")]
+    if of_suite:  # without the suite's name, which would make all of its ids alike
+        tries = [(name, of_suite, True)]
+    else:
+        tries = [(env_id.lower(), known, False), (name.rpartition("/")[2] or suite, known, True)]
+    for wanted, among, bare in tries:
+        names = {known_id.lower().partition("/")[2] if bare else known_id.lower(): known_id for known_id in among}
+        if near := difflib.get_close_matches(wanted, names, n=3):
+            return f"unknown environment {env_id!r}; did you mean {', '.join(names[match] for match in near)}?"
+    if of_suite:
+        return (
+            f"unknown environment {env_id!r}; {suite} has {len(of_suite)}, such as {', '.join(of_suite[:3])} "
+            "(envs.registered() lists them)"
+        )
     suites = sorted({known_id.partition("/")[0] for known_id in known})
     own = "" if "/" in env_id and not env_id.endswith(".py") else "; one of your own is named by package.module:Name"
     return f"unknown environment {env_id!r}; suites: {', '.join(suites)} (envs.registered() lists every id){own}"

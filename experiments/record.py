@@ -13,12 +13,14 @@ possible. A PNG begins with the last image seen.
 import importlib.util
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments.drawing.filming import CONTEXT
 from experiments.drawing.pictures import IMAGE_FPS, TEXT_FPS, Frame, save_gif, save_mp4, save_strip
 from experiments.running import cli, importing, process, restoring, startup
+from experiments.running.waiting import wait_for
 
 _SUFFIXES = (".gif", ".mp4", ".png")
 _MOST_FRAMES = 500
@@ -156,8 +158,8 @@ def _frames(args: Any, match: Any) -> list[Frame]:
     title, env, params, policy, key, *_ = match
     if (steps := args.max_steps or longest_episode(env, params)) is None:
         raise ValueError(f"{env.name} does not say how long its episodes are; give --max-steps")
-    played = recording.record(env, params, policy, key, args.episodes, steps)
-    episodes = recording.separate(scene.on_host(played))
+    play = lambda: scene.on_host(recording.record(env, params, policy, key, args.episodes, steps))
+    episodes = recording.separate(wait_for(play, "playing"))
     every = args.every or max(1, math.ceil(sum(len(episode.action) - 1 for episode in episodes) / _MOST_FRAMES))
     style = film.Style(args.hidden, every, args.context or 0)
     frames: list[Frame] = []
@@ -167,7 +169,8 @@ def _frames(args: Any, match: Any) -> list[Frame]:
         total = float(episode.step.reward.sum())
         print(scene.result(number, total, len(episode.action) - 1, *film.flags(env, params, last)))
         if args.imagine is None:
-            frames += film.episode_frames(heading, env, params, episode, style)
+            drawn = film.episode_frames(heading, env, params, episode, style)
+            frames += wait_for(partial(list, drawn), "drawing")
         else:
             sample_key = jax.random.fold_in(key, number) if args.sampled else None
             account = _account_frames(heading, match, episode, style, number, sample_key)
@@ -188,7 +191,8 @@ def _account_frames(heading: str, match: Any, episode: Any, style: Any, number: 
     errors = film.difference(truth, images).reshape(length, -1).mean(1)
     seen, unseen = errors[: style.context].mean(), errors[style.context :].mean()
     print(f"  mean difference of 255: {seen:.1f} of {style.context} seen, {unseen:.1f} of {length - style.context} not")
-    return list(film.account_frames(heading, match.env, match.params, episode, images, style))
+    drawn = film.account_frames(heading, match.env, match.params, episode, images, style)
+    return wait_for(partial(list, drawn), "drawing")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(document.write(found, args.out, args.steps), end="")
     except OSError as error:
         cli.fail(f"cannot write to --out {args.out}: {error.strerror or error}")
+    for path in paths:
+        if (own := path / "report" / "report.md").exists():  # `suite bsuite` writes it
+            cli.note(f"bsuite's own scores of {path} are in {own}")
     return 0
 
 

@@ -35,7 +35,7 @@ def schedule(config: Config) -> Schedule:
     turns = max(1, math.ceil(config.loop.chunk_updates / turn_updates))
     num_envs, length = config.loop.num_envs, config.replay.sequence_length
     capacity = -(-config.replay.capacity // (num_envs * turn_steps)) * turn_steps
-    if capacity < length:
+    if min(capacity, config.replay.capacity // num_envs) < length:  # in whole turns it may hold more than was asked for
         raise ConfigError(
             f"replay.capacity={config.replay.capacity}: a stream of each of loop.num_envs={num_envs} environments "
             f"must hold replay.sequence_length={length} steps; give at least {num_envs * length}"

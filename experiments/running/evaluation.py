@@ -167,8 +167,12 @@ def read_document(path: Path) -> dict[str, Any] | None:
     number = lambda value: isinstance(value, int | float) and not isinstance(value, bool)
     sound = isinstance(found.get("env"), str) and isinstance(found.get("env_steps"), int)
     sound &= all(name in found and (found[name] is None or number(found[name])) for name in ("mean", "stderr"))
+    members = found.get("members")
+    sound &= isinstance(members, list) and bool(members) and all(isinstance(row, dict) for row in members)
     if not sound:
-        note(f"{path} is damaged: env, env_steps, mean or stderr is missing or no such value; it is passed over")
+        note(
+            f"{path} is damaged: env, env_steps, mean, stderr or members is missing or no such value; it is passed over"
+        )
         return None
     return found
 

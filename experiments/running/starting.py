@@ -90,6 +90,11 @@ def _start(
             cli.note(
                 f"a chunk is {trainer.steps_per_chunk:,} steps, after which it ends; loop.chunk_updates makes it less"
             )
+        if (longest := trainer.settings.longest or 0) > info.steps:
+            cli.note(
+                f"an episode takes up to {longest:,} steps, more than the whole run: it may see no end of one, and "
+                "every evaluation plays whole ones"
+            )
         trainer = distributed.leading(trainer, config, info)
         filming = films.Films(info.record_every, lambda: filmer(trainer, info), path / "plots")
         code, result = loop.execute(trainer, config, info, path, stop, args, keys, hypers, filming)

@@ -369,6 +369,7 @@ def test_settings_beyond_the_sweep_are_made_by_their_number(env_id, steps):
         ("bsuite/memory_size_999999999", "num_bits=999999999 should be at most 16,000,000"),
         ("bsuite/umbrella_distract_999999999", "n_distractor=999999999 should be at most 16,000,000"),
         ("bsuite/discounting_chain_delay_7", "a delay of 7 should be 1, 3, 10, 30 or above 30"),
+        ("bsuite/memory_len_007", "should be bsuite/memory_len_7"),
         ("bsuite/memory_len_1234567890123", "the number should be at most 999,999,999"),
         ("bsuite/memory_len/23", "its numbers are 0 to 22"),
         (

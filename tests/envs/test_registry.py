@@ -116,6 +116,10 @@ def test_ids_without_a_suite_are_refused(env_id, scratch):
         ("AutoencodeMedium", "popgym/AutoencodeMedium"),
         ("pop/ConcentrationHard", "popgym/ConcentrationHard"),
         ("qqq/zzz", "suites: "),
+        ("popgym/zzz", "; popgym has 48, such as popgym/AutoencodeEasy, "),
+        ("popgym", "; popgym has 48, such as"),
+        ("popgym/", "; popgym has 48, such as"),
+        ("gymnax/NoSuch", "; gymnax has "),  # no other id is like it without the suite's name
     ],
 )
 def test_unknown_ids_are_answered_in_one_line(wrong, near):

@@ -169,6 +169,7 @@ def test_stored_episodes_obey_the_contract(trainer):
     ("override", "message"),
     [
         ({"replay__capacity": 30}, "replay.capacity=30"),
+        ({"replay__capacity": 1, "replay__train_ratio": 1.0}, "replay.capacity=1: "),  # a turn alone is a sequence here
         ({"replay__train_ratio": 0}, "replay.train_ratio"),
         ({"model__ssm_blocks": 3}, "model.ssm_blocks=3 must divide"),
         ({"loop__num_envs": 0}, "loop.num_envs=0"),

@@ -101,6 +101,7 @@ class FakeTrainer:
 
     steps_per_chunk, updates_per_chunk, prefill_steps = STEPS_PER_CHUNK, 10, PREFILL
     replay_bytes_per_step = 8
+    settings = types.SimpleNamespace(longest=50)
 
     def __init__(
         self, config: Config, *, devices: object = None, devices_per_seed: int = 1, tallied: bool = False

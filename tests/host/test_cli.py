@@ -16,6 +16,7 @@ from experiments import sweep
 from experiments.running import cli, display, memory, starting
 from r2i_jit import relevance
 from r2i_jit.config import Config
+from tests.host.fake import FakeTrainer
 
 ENTRY_POINTS = ("train", "sweep", "search", "suite", "launch", "compare", "evaluate", "plot", "play", "record", "smoke")
 
@@ -289,6 +290,14 @@ def test_a_run_that_learns_nothing_says_so_at_the_start(fake, capsys, steps, sai
     text = f"nothing will be learned in {steps} steps: the first 80 are random play (replay.prefill); "
     text += "--steps should be more"
     assert (lines[1] == text) is said and (text in lines) is said
+
+
+@pytest.mark.parametrize(("longest", "said"), [(200, False), (201, True), (999_999_999, True), (None, False)])
+def test_a_run_shorter_than_an_episode_says_so_at_the_start(fake, capsys, monkeypatch, longest, said):
+    monkeypatch.setattr(FakeTrainer, "settings", SimpleNamespace(longest=longest))
+    assert fake("fake", "--run-dir", "run", "--steps", 200) == 0
+    text = f"an episode takes up to {longest or 0:,} steps, more than the whole run: "
+    assert (text in capsys.readouterr().err) is said
 
 
 def test_resuming_what_was_never_started_starts_it(fake, capsys):

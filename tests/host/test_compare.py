@@ -136,8 +136,9 @@ def test_minutes_end_a_run_and_more_of_them_go_on(fakes, tmp_path, capsys, monke
     assert fakes(*words, "--minutes", more, "--steps", "80") == 2
     assert "steps: no limit -> 80, which is fewer" in last_error(capsys)
     monkeypatch.setenv("FAKE_CHUNK_SECONDS", "0")
+    train = ("--run-dir", str(log.parent), "--resume", "--minutes")
     while (before := reached())[0] <= 2000:  # however slow the machine is
-        assert fakes("--run-dir", str(log.parent), "--resume", "--minutes", before[1] / 60 + 0.02) == 0  # `train` itself
+        assert fakes(*train, before[1] / 60 + 0.02) == 0
         assert reached()[0] > before[0]
 
 

@@ -59,6 +59,17 @@ def test_two_sets_beside_each_other(two, tmp_path, capsys):
     assert (out / "report.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_bsuites_own_report_of_a_folder_is_named(two, tmp_path, capsys):
+    folder = tmp_path / "suite"
+    (folder / "report").mkdir(parents=True)
+    two[0].rename(folder / "good.json")
+    assert report.main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "bsuite's own scores" not in capsys.readouterr().err
+    (folder / "report" / "report.md").touch()
+    assert report.main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert f"bsuite's own scores of {folder} are in {folder}/report/report.md" in capsys.readouterr().err
+
+
 def test_a_seed_without_an_evaluation_is_in_no_curve(tmp_path, capsys):
     """Such as that of a run that has just begun: the table says so, and the picture is that of the others."""
     path = scores_file(tmp_path / "one.json", {GAMES[0]: [1.0, 1.0]})

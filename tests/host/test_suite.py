@@ -64,7 +64,10 @@ def test_an_evaluation_that_is_damaged_or_anothers_is_made_again(fakes, tmp_path
     assert fakes(*words) == 0
     path = tmp_path / "out" / "A" / "evaluation.json"
     before = path.read_text()
-    for damage in ("{", '{"env": "fake/B", "env_steps": 200, "mean": 1, "stderr": null}', "[]"):
+    sound = json.loads(before)
+    damaged = [sound | {"env": "fake/B"}, [], sound | {"members": []}, sound | {"members": [1]}]
+    damaged += [{name: value for name, value in sound.items() if name != lost} for lost in ("members", "mean")]
+    for damage in ("{", *map(json.dumps, damaged)):
         path.write_text(damage)
         assert fakes(*words) == 0
         assert path.read_text() == before
@@ -146,7 +149,7 @@ def test_scores_lie_between_random_and_best_play(tmp_path):
     folder = suite.folder(tmp_path, "popgym/RepeatFirstEasy")
     folder.mkdir()
     (folder / "evaluation.json").write_text(
-        json.dumps({"env": "popgym/RepeatFirstEasy", "mean": 0.25, "stderr": None, "env_steps": 1000})
+        json.dumps({"env": "popgym/RepeatFirstEasy", "mean": 0.25, "stderr": None, "env_steps": 1000, "members": [{}]})
     )
     (found,) = results.of_run(tmp_path, "popgym/RepeatFirstEasy", None)
     assert found["score"] == pytest.approx(0.5)
