@@ -376,7 +376,7 @@ def _unknown(env_id: str) -> str:
     suite, _, name = env_id.lower().partition("/")
     of_suite = [known_id for known_id in known if known_id.startswith(f"{suite}/")]
     if of_suite:  # without the suite's name, which would make all of its ids alike
-        tries = [(name, of_suite, True)]
+        tries: list[tuple[str, Sequence[str], bool]] = [(name, of_suite, True)]
     else:
         tries = [(env_id.lower(), known, False), (name.rpartition("/")[2] or suite, known, True)]
     for wanted, among, bare in tries:
