@@ -1,8 +1,8 @@
-"""POPGym's configurations: whole episodes as training sequences; small models where memory is what is asked for."""
+"""POPGym's configurations: the rule of any environment (`rule`), with whole episodes as training sequences."""
 
 from typing import Any
 
-from experiments.presets import vectors
+from experiments.presets import rule, vectors
 from r2i_jit.config import Config
 
 DEFAULT_ENV = "popgym/RepeatPreviousEasy"
@@ -15,10 +15,15 @@ STEPS = {
     "popgym/AutoencodeEasy": 1_500_000,
     "popgym/ConcentrationEasy": 3_500_000,
 }
-# Where the tiny preset's own settings do not teach a game, or an environment (docs/decisions/014, 017 to 019).
+# Steps of a training sequence at most: answers lie at an episode's beginning.
+_LONGEST = 1024
+# With what these were measured, before the rule.
+_BEFORE = ("behavior.horizon=6", "behavior.continue_mode=mode", "hypers.discount=0.95")
+# Where the rule does not teach a game, or an environment (docs/decisions/014, 017 to 019).
 TINY_GAMES = {
     "popgym/RepeatFirst": ("hypers.decay_updates=2000",),  # what is learned drifts at full rates (docs/results.md)
     "popgym/Autoencode": (
+        *_BEFORE,
         "model.reward_init=16",
         "model.unimix=0.001",
         "hypers.rep_scale=0",
@@ -28,6 +33,7 @@ TINY_GAMES = {
         "hypers.head_start=300",
     ),
     "popgym/ConcentrationEasy": (
+        *_BEFORE,
         "model.posterior=observation",
         "model.dynamics_input=change",
         "model.prior_skip=true",
@@ -56,18 +62,19 @@ TINY_GAMES = {
 }
 
 
+def _by_rule(env: str, environment: Any, size: str) -> Config:
+    return rule.configuration(env, environment, environment.default_params, size, longest=_LONGEST)
+
+
 def _tiny(env: str, environment: Any) -> Config:
-    """About 0.3M parameters; a training sequence is one whole episode (the final observation included)."""
-    config = vectors.tiny(
-        env, min(environment.max_episode_steps + 1, 1024), vectors.latents(environment, environment.default_params)
-    )
+    """About 0.3M parameters: the rule's, and for a few games settings of their own."""
     game = env.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
-    return config.override(TINY_GAMES.get(env) or TINY_GAMES.get(game, ()))
+    return _by_rule(env, environment, "tiny").override(TINY_GAMES.get(env) or TINY_GAMES.get(game, ()))
 
 
 def _small(env: str, environment: Any) -> Config:
-    """About 5M parameters, for one GPU."""
-    return vectors.small(env, min(environment.max_episode_steps + 1, 1024))
+    """About 5M parameters, for one GPU: the rule's."""
+    return _by_rule(env, environment, "small")
 
 
 def _paper(env: str, environment: Any) -> Config:

@@ -36,8 +36,15 @@ _LATENTS_OF_A_NUMBER = 4  # of eight classes each: of one alone it cannot be tol
 _ENDS = ("behavior.continue_mode=mean",)
 
 
-def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
+def configuration(env: str, environment: Any, params: Any, size: str, longest: int | None = None) -> Config:
     """Return the configuration of `environment` under the id `env` at a size.
+
+    Args:
+      env: an id.
+      environment: what it stands for.
+      params: its parameters.
+      size: "tiny", "small" or "paper".
+      longest: steps of a training sequence at most, where all suites' are not right.
 
     Raises:
       ValueError: if its observation space is not supported.
@@ -45,7 +52,7 @@ def configuration(env: str, environment: Any, params: Any, size: str) -> Config:
     leaves = observation_leaves(environment, params)
     pictures = any(isinstance(leaf.parts[0], Image) for leaf in leaves)
     steps = longest_episode(environment, params)
-    longest = (_LONGEST_OF_IMAGES if pictures else _LONGEST)[size]
+    longest = longest or (_LONGEST_OF_IMAGES if pictures else _LONGEST)[size]
     length = longest if steps is None else min(steps + 1, longest)
     config = (_of_images if pictures else _of_vectors)(env, environment, params, size, length)
     if size == "paper":
