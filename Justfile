@@ -59,6 +59,13 @@ export *args: _run
 play *args: _run
     @"{{ venv }}/r2i" play "$@"
 
+# Measure what a run's agents remember and what it is worth to them, e.g. `just memory runs/…`
+[group("run")]
+[no-cd]
+[no-exit-message]
+memory *args: _run
+    @"{{ venv }}/r2i" memory "$@"
+
 # Draw episodes of a run's agent, e.g. `just record runs/… --imagine 100`, or of random play or an oracle with --env ID
 [group("run")]
 [no-cd]

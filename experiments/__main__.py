@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "write an agent into a file by itself",
     "plot": "draw or compare learning curves",
     "report": "compare sets of runs: scores over games and seeds, with intervals",
+    "memory": "measure what a run's agents remember, and what it is worth to them",
     "record": "draw episodes of a run's agent, of random play or of a reference player",
     "play": "play an environment yourself",
     "cross-evaluate": "play in the original Memory Maze and in ours",

@@ -36,11 +36,18 @@ class Recording(NamedTuple):
       step: observation, the reward that led to it, and flags.
       env_state: the environment's state.
       action: what was chosen there, as the environment takes it; ignored on an episode's last step.
+      kept: of what the player then keeps in memory, what was asked for; else ().
     """
 
     step: TimeStep
     env_state: Any
     action: jax.Array
+    kept: Any = ()
+
+
+def nothing(memory: Any) -> tuple[()]:
+    """Return nothing of a memory."""
+    return ()
 
 
 def agent_policy(agent: Learner, env: Any, params: Any, state: AgentState, *, greedy: bool) -> Policy:
@@ -71,7 +78,15 @@ def random_policy(env: Any, params: Any) -> Policy:
     return Policy((), lambda _, num_episodes: (), act)
 
 
-def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: int, num_steps: int) -> Recording:
+def record(
+    env: Any,
+    params: Any,
+    policy: Policy,
+    key: jax.Array,
+    num_episodes: int,
+    num_steps: int,
+    kept: Callable[[Any], Any] = nothing,
+) -> Recording:
     """Play fresh episodes side by side, as `rollout.evaluate` does: an agent plays the same ones for the same key.
 
     Args:
@@ -81,16 +96,22 @@ def record(env: Any, params: Any, policy: Policy, key: jax.Array, num_episodes: 
       key: typed PRNG key.
       num_episodes: E.
       num_steps: how many steps to play; T is one more, and an episode that ends before is followed by others.
+      kept: the policy's memory, leading axis E -> what of it to record.
 
     Returns:
       The recording, leading axes (T, E).
     """
 
-    return program(env, params, policy, num_episodes, num_steps)(policy.weights, key)
+    return program(env, params, policy, num_episodes, num_steps, kept)(policy.weights, key)
 
 
 def program(
-    env: Any, params: Any, policy: Policy, num_episodes: int, num_steps: int
+    env: Any,
+    params: Any,
+    policy: Policy,
+    num_episodes: int,
+    num_steps: int,
+    kept: Callable[[Any], Any] = nothing,
 ) -> Callable[[Any, jax.Array], Recording]:
     """Return what `record` runs, (weights, key) -> Recording, compiled when it is first called; arguments as there.
 
@@ -107,7 +128,7 @@ def program(
             stream, memory, key = carry
             key, key_act, key_env = jax.random.split(key, 3)
             action, memory = policy.act(weights, memory, stream, key_act)
-            row = Recording(stream.step, stream.env_state, action)
+            row = Recording(stream.step, stream.env_state, action, kept(memory))
             stream = episodes.advance(env, params, stream, action, key_env)
             return (stream, memory, key), row
 

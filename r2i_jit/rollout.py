@@ -15,6 +15,8 @@ from r2i_jit.algorithms import Learner
 from r2i_jit.replay import Transitions
 from r2i_jit.world_model import Latent
 
+NEVER = 2**31 - 1  # steps: an episode is shorter
+
 
 class Player(NamedTuple):
     """Environments in mid-flight with what the agent carries between their steps; leading axis E."""
@@ -129,7 +131,7 @@ def evaluate(
     num_episodes: int,
     *,
     greedy: bool | jax.Array,
-    forget: int | None = None,
+    forget: int | jax.Array = NEVER,
     max_steps: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Play fresh episodes side by side until each has ended once, or for `max_steps` steps.
@@ -142,7 +144,7 @@ def evaluate(
       key: typed PRNG key.
       num_episodes: how many.
       greedy: most likely actions instead of samples, bool (): one program does either.
-      forget: if given, the agent forgets every so many steps of an episode, at least 1: all that it carries is put back
+      forget: the agent forgets every so many steps of an episode, int32 (), at least 1: all that it carries is put back
         to where an episode starts, so that what it does hangs on the steps since then. The environment goes on.
       max_steps: an episode that has not ended after so many is cut there.
 
@@ -167,7 +169,7 @@ def evaluate(
         returns = returns + jnp.where(done, 0.0, now.reward)
         lengths = jnp.where(done, lengths, player.stream.age)
         done = done | now.is_last
-        restart = now.is_first if forget is None else player.stream.age % forget == 0
+        restart = player.stream.age % forget == 0  # an episode's first step is of age 0
         action, latent = act(player.latent, now.obs, player.prev_action, restart, key_act)
         stream = episodes.advance(env, params, player.stream, agent.spec.to_env(action), key_env, shares.keys)
         return Player(stream, latent, action, player.episode_return), returns, lengths, done, key, index + 1

@@ -167,9 +167,9 @@ class Trainer:
             wanted["init"] = self._init_program(), (state.seeds.key, state.seeds.hypers, state.seeds.setting)
             wanted["prefill"] = self._prefill_program(), (state,)
         if evaluation:
-            name, program = self._evaluation(None, None, None)
-            greedy = jax.ShapeDtypeStruct((), jnp.bool_)
-            wanted[name] = program, (state.seeds.agent, state.seeds.setting, state.seeds.key, greedy)
+            name, program = self._evaluation(None, None)
+            manner = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.bool_, jnp.int32))
+            wanted[name] = program, (state.seeds.agent, state.seeds.setting, state.seeds.key, *manner)
         return self._programs.compile(wanted, num_seeds)
 
     def state_shapes(self, num_seeds: int) -> TrainState:
@@ -261,23 +261,23 @@ class Trainer:
         keys = jax.vmap(partial(jax.random.fold_in, key))(places)
         if (mesh := self._programs.mesh(seeds)) is not None:
             keys = spreading.put(keys, NamedSharding(mesh, _SEED))
-        name, program = self._evaluation(episodes, forget, max_steps)
+        name, program = self._evaluation(episodes, max_steps)
         play = self._programs.get(name, seeds) or self._programs.jitted(name, seeds, program)
         greedily = jnp.bool_(self.config.loop.evaluation_greedy if greedy is None else greedy)
-        played = play(state.seeds.agent, state.seeds.setting, keys, greedily)
+        every = jnp.int32(rollout.NEVER if forget is None else min(forget, rollout.NEVER))
+        played = play(state.seeds.agent, state.seeds.setting, keys, greedily, every)
         if (wanted := name[1]) % self.devices_per_seed:  # each device has played as many
             played = tuple(leaf[:, :wanted] for leaf in played)
         return dict(zip(("episode_return", "episode_length", "episode_cut"), played, strict=True))
 
-    def _evaluation(self, episodes: int | None, forget: int | None, max_steps: int | None) -> tuple[Any, Program]:
-        """Return name and program of an evaluation, greedy or not; arguments as of `evaluate`."""
+    def _evaluation(self, episodes: int | None, max_steps: int | None) -> tuple[Any, Program]:
+        """Return name and program of an evaluation, greedy or not, forgetful or not; arguments as of `evaluate`."""
         loop = self.config.loop
         settings: dict[str, Any] = {
             "episodes": loop.evaluation_episodes if episodes is None else episodes,
-            "forget": forget,
             "max_steps": max(loop.evaluation_steps, self.settings.longest or 0) if max_steps is None else max_steps,
         }
-        given = (*(_SEED,) * 3, P())
+        given = (*(_SEED,) * 3, P(), P())
         program = Program(partial(self._evaluate, **settings), given, _ENVS, self._options)
         return ("evaluate", *settings.values()), program
 
@@ -397,16 +397,19 @@ class Trainer:
         setting: Any,
         keys: jax.Array,
         greedy: jax.Array,
+        forget: jax.Array,
         *,
         episodes: int,
-        **settings: Any,
+        max_steps: int,
     ):
         self.trace_counts["evaluate"] += 1
         rows = -(-episodes // shares.count())
 
         def play(agent_state, setting, key):
-            params = self._params(setting)
-            return rollout.evaluate(self.agent, self.env, params, agent_state, key, rows, greedy=greedy, **settings)
+            place = self.env, self._params(setting)
+            return rollout.evaluate(
+                self.agent, *place, agent_state, key, rows, greedy=greedy, forget=forget, max_steps=max_steps
+            )
 
         return self._each(play)(agents, setting, keys)
 

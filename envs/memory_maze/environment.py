@@ -194,7 +194,7 @@ class MemoryMaze(AutoReset):
             asked = jax.nn.one_hot(state.colors[state.prompt], self._colors, dtype=jnp.float32)
             one_hot = jax.nn.one_hot(kinds, ranges.FIRST_TARGET + self._colors, dtype=jnp.float32)
             return jnp.concatenate([one_hot.ravel(), metres / task.CELL, asked])
-        scene, pose, visible = self._scene(state), (state.body.position, state.body.yaw), self._good_visibility
+        scene, pose, visible = self._scene(state), self._pose(state), self._good_visibility
         if self._top_view:
             view = render_map(make_scene(*scene, visible), *pose, size=self._image_size)
         else:
@@ -209,10 +209,13 @@ class MemoryMaze(AutoReset):
         places, colors = task.centres(maze.targets, self.size), jnp.asarray(task.COLORS, jnp.float32)[state.colors]
         return maze.walls, maze.rooms, maze.wall_textures, places, colors
 
+    def _pose(self, state: MemoryMazeState) -> tuple[jax.Array, jax.Array]:
+        return state.body.position, state.body.yaw
+
     def _seen(self, state: MemoryMazeState) -> tuple[jax.Array, jax.Array]:
         """Return `ranges.find` with an object's colour in place of its number."""
         scene = make_scene(*self._scene(state), self._good_visibility)
-        found, metres = ranges.find(scene, state.body.position, state.body.yaw)
+        found, metres = ranges.find(scene, *self._pose(state))
         target = found - ranges.FIRST_TARGET
         colored = ranges.FIRST_TARGET + state.colors[jnp.maximum(target, 0)]
         return jnp.where(target < 0, found, colored), metres
@@ -229,6 +232,11 @@ class MemoryMaze(AutoReset):
         """Return where the agent, the targets and the walls are, in the original's units; see `task.describe`."""
         maze, body = state.maze, state.body
         return task.describe(body.position[:2], body.yaw, maze.targets, state.prompt, state.colors, maze.walls)
+
+    def in_view(self, state: MemoryMazeState) -> jax.Array:
+        """Return which targets are to be seen from where the agent is, bool (targets,); see `ranges`."""
+        found, _ = ranges.find(make_scene(*self._scene(state), self._good_visibility), *self._pose(state))
+        return jnp.any(found[:, None] == ranges.FIRST_TARGET + jnp.arange(self.num_targets), 0)
 
     def render(self, state: MemoryMazeState, params: EnvParams, hidden: bool = False) -> str:
         """Return which colour is asked for and, on request, a map, as text. Host only.

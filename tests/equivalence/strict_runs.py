@@ -68,8 +68,8 @@ def traced(trainer: Trainer):
     start = trainer.state_shapes(SEEDS)
     state, metrics, _ = jax.eval_shape(trainer._train_chunk, jax.eval_shape(trainer._prefill, start)[0])
     loop = trainer.config.loop
-    settings = dict(episodes=loop.evaluation_episodes, forget=3, max_steps=STEPS)
-    given = state.seeds.agent, state.seeds.setting, state.seeds.key, jnp.bool_(loop.evaluation_greedy)
+    settings = dict(episodes=loop.evaluation_episodes, max_steps=STEPS)
+    given = state.seeds.agent, state.seeds.setting, state.seeds.key, jnp.bool_(loop.evaluation_greedy), jnp.int32(3)
     played = jax.eval_shape(partial(trainer._evaluate, **settings), *given)
     names = ("episode_return", "episode_length", "episode_cut")
     return start, state, metrics, metrics, dict(zip(names, played, strict=True))

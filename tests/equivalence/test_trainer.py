@@ -39,12 +39,13 @@ def test_same_seed_same_bits_and_one_compilation_each(trainer):
         for _ in range(2):
             state, metrics = trainer.train_chunk(state)
         returns = [trainer.evaluate(state, jax.random.key(9), greedy=way) for way in (True, False)]
+        returns.append(trainer.evaluate(state, jax.random.key(9), greedy=True, forget=1))
         runs.append((state, metrics, returns))
     assert_same(runs[0], runs[1])
     assert trainer.trace_counts == {"init": 1, "prefill": 1, "train_chunk": 1, "evaluate": 1}
     assert before["train_chunk"] <= 1
-    greedy, sampled = (np.asarray(played["episode_return"]) for played in runs[0][2])
-    assert (greedy != sampled).any()
+    greedy, sampled, forgetful = (np.asarray(played["episode_return"]) for played in runs[0][2])
+    assert (greedy != sampled).any() and (greedy != forgetful).any()
     assert_same(trainer.evaluate(runs[0][0], jax.random.key(9)), runs[0][2][not trainer.config.loop.evaluation_greedy])
 
 

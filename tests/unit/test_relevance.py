@@ -74,8 +74,8 @@ def looked_at(config: Config) -> Iterator[object]:
     state = trainer.state_shapes(1)
     yield str(jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state))
     seeds = state.seeds
-    played, greedy = trainer._evaluation(None, None, None)[1].function, config.loop.evaluation_greedy
-    yield greedy, text(jax.make_jaxpr(played)(seeds.agent, seeds.setting, seeds.key, np.bool_(greedy)))
+    played, greedy = trainer._evaluation(None, None)[1].function, config.loop.evaluation_greedy
+    yield greedy, text(jax.make_jaxpr(played)(seeds.agent, seeds.setting, seeds.key, np.bool_(greedy), np.int32(9)))
     yield text(jax.make_jaxpr(trainer._init)(seeds.key, seeds.hypers, seeds.setting))
     if trainer.prefill_steps:  # else it is a loop of no steps
         yield text(jax.make_jaxpr(trainer._prefill)(state))

@@ -10,7 +10,7 @@ import pytest
 import envs
 from envs.episodes import longest_episode
 from r2i_jit.actions import ActionSpec, action_spec
-from r2i_jit.rollout import evaluate, stroll
+from r2i_jit.rollout import NEVER, evaluate, stroll
 
 COUNT = 20_000
 
@@ -60,10 +60,12 @@ class Recaller:
 @pytest.mark.heavy
 def test_who_forgets_misses_the_answers_that_hang_on_older_steps():
     env, params = envs.make("popgym/RepeatPreviousEasy")
-    play = lambda forget: evaluate(
-        Recaller(env, params), env, params, (), jax.random.key(0), 256, greedy=True, forget=forget, max_steps=100
+    play = jax.jit(
+        lambda forget: evaluate(
+            Recaller(env, params), env, params, (), jax.random.key(0), 256, greedy=True, forget=forget, max_steps=100
+        )
     )
-    remembered, lengths, _ = play(None)
+    remembered, lengths, _ = play(NEVER)
     np.testing.assert_allclose(remembered, 1.0, rtol=1e-5)
     np.testing.assert_array_equal(lengths, 51)
     for forget in (51, 50, 13, 5, 4, 1):

@@ -138,3 +138,17 @@ def test_it_is_the_same_game():
     expected = jax.jit(lambda key: play(knowing, key))(jax.random.key(3))
     ours, theirs = (states.maze, seen), (expected[0].maze, expected[1])
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), ours, theirs)
+
+
+@pytest.mark.parametrize("settings", [{}, {"observation": "rays"}, {"shuffled_colors": True}])
+def test_what_is_in_view_is_what_the_rays_show(settings):
+    """By number, whatever the colours, and whatever the agent sees."""
+    env = MemoryMaze(9, **settings)
+    rays = MemoryMaze(9, **(settings | {"observation": "rays"}))
+    keys = jax.random.split(jax.random.key(4), 64)
+    _, states = jax.jit(jax.vmap(rays.reset_env, (0, None)))(keys, rays.default_params)
+    in_view = np.asarray(jax.jit(jax.vmap(env.in_view))(states))
+    shown = np.asarray(jax.jit(jax.vmap(lambda state: rays._seen(state)[0]))(states)) - ranges.FIRST_TARGET
+    for row, kinds, colors in zip(in_view, shown, np.asarray(states.colors), strict=True):
+        assert set(colors[row]) == set(kinds[kinds >= 0])
+    assert 0 < in_view.mean() < 1
