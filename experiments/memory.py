@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measured(folder: Path, args: Any) -> str:
     """Measure the agents of a run or of one of its shards, write what was found and return the text."""
     import jax
+    import numpy as np
 
     from experiments.remembering import collecting, document, measures
     from experiments.running import evaluation
@@ -70,8 +71,14 @@ def _measured(folder: Path, args: Any) -> str:
     longest = args.max_steps or min(trainer.settings.longest or _MOST_STEPS, _MOST_STEPS)
     episodes = args.episodes or collecting.enough_episodes(longest)
     key, places = evaluation.evaluation_key(args.seed, evaluation.SEPARATE, step), evaluation.draws(info)
-    played = []
+    played, lost = [], [bool(diverged) for diverged in np.asarray(state.seeds.diverged)]
+    if all(lost):
+        cli.fail(f"{folder}: all agents have diverged", cli.NOT_FINITE)
+    if any(lost):
+        cli.note(f"{folder}: {sum(lost)} of {len(lost)} agents have diverged and are left out")
     for number, member in enumerate(info.members):
+        if lost[number]:
+            continue
         own = jax.random.fold_in(key, places[number])
         env_id = member.get("env", trainer.config.env)
         play = partial(collecting.play, trainer, state, number, env_id, own, episodes, longest)
@@ -82,7 +89,7 @@ def _measured(folder: Path, args: Any) -> str:
     found = {
         "env": trainer.config.env,
         "env_steps": step,
-        "agents": len(info.members),
+        "agents": len(played),
         "greedy": trainer.config.loop.evaluation_greedy,
         "episodes": args.forget_episodes,
         "probe_episodes": episodes,
@@ -106,6 +113,7 @@ def _forgotten(trainer: Any, state: Any, info: Any, key: Any, places: Any, longe
     for every in [*(usual if args.forget is None else sorted(set(args.forget))), None]:
         play = partial(trainer.evaluate, state, key, args.forget_episodes, forget=every, max_steps=longest, rows=places)
         returns = np.asarray(wait_for(play, "compiling and playing")["episode_return"], np.float64)
+        returns = returns[~np.asarray(state.seeds.diverged)]
         # Over agents, where there are several: the episodes of one share what it has learned.
         rows.append({"every": every, **measures.mean(returns.mean(1) if len(returns) > 1 else returns[0])})
     return rows

@@ -12,7 +12,8 @@ into --out as report.md, report.json and report.png, are
 - for each two sets the probability that a run of the first is better in a game that all have;
 - scores over environment steps and over minutes, a game's last evaluation counting; returns where there are no scores;
 - for an experiment of bsuite with three settings or more the returns over what differs, such as the steps to remember:
-  a table, and <experiment>.png.
+  a table, and <experiment>.png;
+- where `memory` has measured runs, the return with a memory that is emptied: a table, and memory.png.
 
 Returns are those of the last evaluation, or with --steps of the last one after at most so many.
 Ref: arXiv 2108.13264.
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=cli.path, default=Path("report"), metavar="DIR", help="default: ./report")
     args = parser.parse_args(argv)
-    from experiments.comparing import document, sets
+    from experiments.comparing import document, memories, sets
     from experiments.running.runinfo import RunFileError
 
     paths = cli.once([folder for path in args.paths for folder in sets.folders(path)])
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.fail(error)
     try:
         print(document.write(found, args.out, args.steps), end="")
+        if remembered := memories.write(paths, called, args.out):
+            print(f"\n{remembered}", end="")
     except OSError as error:
         cli.fail(f"cannot write to --out {args.out}: {error.strerror or error}")
     for path in paths:

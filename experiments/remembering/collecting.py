@@ -41,7 +41,8 @@ def play(trainer: Any, state: Any, member: int, env_id: str, key: jax.Array, epi
     policy = recording.agent_policy(agent, env, params, own, greedy=trainer.config.loop.evaluation_greedy)
     played = recording.record(env, params, policy, key, episodes, longest, lambda memory: _kept(memory[0]))
     before = np.cumsum(np.asarray(played.step.is_last), 0) - np.asarray(played.step.is_last)
-    kept = {name: np.asarray(values) for name, values in played.kept.items()}
+    # A program's dicts are sorted: memory comes first.
+    kept = {name: np.asarray(played.kept[name]) for name in dict.fromkeys(_NAMES.values()) if name in played.kept}
     leaves = observation_leaves(env, params)
     if len(leaves) == 1 and not any(isinstance(part, Image) for part in leaves[0].parts):
         obs = np.asarray(played.step.obs, np.float32)

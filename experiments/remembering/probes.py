@@ -47,7 +47,7 @@ class Fit(NamedTuple):
 
 
 def fit(features: np.ndarray, targets: np.ndarray, episode: np.ndarray, count: int) -> Fit | None:
-    """Fit a probe and return what it makes of its test episodes; None if too few rows are left for it.
+    """Fit a probe and return what it makes of its test episodes; None if too few rows are left, or they are not finite.
 
     Args:
       features: (rows, F).
@@ -63,6 +63,8 @@ def fit(features: np.ndarray, targets: np.ndarray, episode: np.ndarray, count: i
     fits, chooses = episode < count // 2, (episode >= count // 2) & (episode < 3 * count // 4)
     tests = ~(fits | chooses)
     if min(fits.sum(), chooses.sum(), tests.sum()) < _FEWEST_ROWS:
+        return None
+    if not np.isfinite(features).all():
         return None
     features, targets = features.astype(np.float64), targets.astype(np.float64)
     centre, deviation = features[fits].mean(0), features[fits].std(0)

@@ -49,7 +49,7 @@ def games(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def make_run(path: Path, env: str) -> Path:
+def make_run(path: Path, env: str, scale: float = 1.0) -> Path:
     """Make a run of two agents with checkpoints at steps 10 and 20, the first of which is the best."""
     path.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +60,7 @@ def make_run(path: Path, env: str) -> Path:
     shapes = trainer.state_shapes(len(MEMBERS))
     # Any numbers will do: they are drawn here because to initialise an agent takes long to compile.
     rng = np.random.default_rng(0)
-    agents = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes.seeds.agent)
+    agents = jax.tree.map(lambda leaf: jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype), shapes.seeds.agent)
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dataclasses.replace(shapes.seeds, key=None))
     keys = jax.random.split(jax.random.key(0), len(MEMBERS))
     seeds = dataclasses.replace(empty, agent=agents, key=keys)
