@@ -370,9 +370,11 @@ def _natural(env_id: str) -> list[tuple[bool, int, str]]:
 
 def _unknown(env_id: str) -> str:
     experiment, _, number = env_id.rpartition("/")
-    if experiment in _experiments and number.isdecimal():
-        return f"unknown environment {env_id!r}: its numbers are 0 to {_experiments[experiment].numbers - 1}"
-    known = registered(missing=True)
+    if experiment in _experiments and number[:1].isdecimal():
+        known_experiment = _experiments[experiment]
+        several = f", and several of them are {experiment}/0,1" if known_experiment.one_program else ""
+        return f"unknown environment {env_id!r}: its numbers are 0 to {known_experiment.numbers - 1}{several}"
+    known = (*registered(missing=True), *_experiments)
     suite, _, name = env_id.lower().partition("/")
     of_suite = [known_id for known_id in known if known_id.startswith(f"{suite}/")]
     if of_suite:  # without the suite's name, which would make all of its ids alike
@@ -384,10 +386,9 @@ def _unknown(env_id: str) -> str:
         if near := difflib.get_close_matches(wanted, names, n=3):
             return f"unknown environment {env_id!r}; did you mean {', '.join(names[match] for match in near)}?"
     if of_suite:
-        return (
-            f"unknown environment {env_id!r}; {suite} has {len(of_suite)}, such as {', '.join(of_suite[:3])} "
-            "(envs.registered() lists them)"
-        )
+        count = len(set(of_suite) - _experiments.keys())
+        some = ", ".join(of_suite[:3])
+        return f"unknown environment {env_id!r}; {suite} has {count}, such as {some} (envs.registered() lists them)"
     suites = sorted({known_id.partition("/")[0] for known_id in known})
     own = "" if "/" in env_id and not env_id.endswith(".py") else "; one of your own is named by package.module:Name"
     return f"unknown environment {env_id!r}; suites: {', '.join(suites)} (envs.registered() lists every id){own}"

@@ -142,7 +142,10 @@ def _of_run(path: Path, failure: int | None, planned: str | None = None) -> Stan
     except (RunFileError, ValueError) as error:
         return Standing(path, f"failed ({' '.join(str(error).split())})")
     last = evaluation.read_document(path / "evaluation.json")
-    step = rows[-1]["env_steps"] if rows else 0
+    step, end = rows[-1]["env_steps"] if rows else 0, 0 if last is None else last["env_steps"]
+    if step < end:
+        cli.note(f"{path / 'metrics.jsonl'} ends at step {step:,}, before the evaluation at {end:,}: it has lost lines")
+    step = max(step, end)
     lost = sum(bool(row.get("diverged")) for row in rows[-len(info.members) :])
     evaluated = [row for row in rows if row.get("eval_return") is not None]
     own = [row["eval_return"] for row in evaluated if row["env_steps"] == evaluated[-1]["env_steps"]]
@@ -157,10 +160,13 @@ def _of_run(path: Path, failure: int | None, planned: str | None = None) -> Stan
     else:
         state = planned or ("stopped" if rows else "waiting")
     members = f"{len(info.members)}" + (f", {lost} diverged" if lost else "")
+    saved = rundir.newest_saved(path)
+    unsaved = f", saved at {saved:,}" if state == "stopped" and saved < step else ""
     goal = (
         f"{step:,}"
         + ("" if info.is_timed else f" of {info.steps:,}")
         + (f", {minutes:.1f} of {info.minutes:g} min" if info.minutes else "")
+        + unsaved
     )
     return Standing(path, state, members, goal, "-" if returned is None else f"{returned:.3f}")
 

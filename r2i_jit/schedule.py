@@ -1,5 +1,6 @@
 """How collecting and training take turns: whole numbers of steps and updates, from the config alone."""
 
+import dataclasses
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -43,6 +44,12 @@ def schedule(config: Config) -> Schedule:
     wanted = max(config.replay.prefill, config.replay.batch_size * length)
     prefill_turns = max(-(-wanted // (num_envs * turn_steps)), -(-length // turn_steps))
     return Schedule(turn_steps, turn_updates, turns, min(prefill_turns, capacity // turn_steps), capacity)
+
+
+def least_prefill(config: Config) -> int:
+    """Return the steps of a seed's random play that cannot be less: they fill a batch and a sequence of each stream."""
+    plan = schedule(dataclasses.replace(config, replay=dataclasses.replace(config.replay, prefill=0)))
+    return plan.prefill_turns * plan.turn_steps * config.loop.num_envs
 
 
 def _turn(config: Config) -> tuple[int, int]:

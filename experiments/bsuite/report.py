@@ -1,8 +1,9 @@
 """Score bsuite's log files as bsuite does: `python -m experiments.bsuite.report DIR [DIR ...] --out REPORT`.
 
 A DIR is one agent: a folder of bsuite's CSV files, such as `bsuite_id_-_memory_len-17.csv`, or one whose folders have
-them, a folder a seed; or a REPORT. The files may be those of the original's CSV logger. Written are report.md (score,
-whether finished, settings and episodes of each experiment, and the mean score by tag), scores.json and radar.png.
+them, a folder a seed; or a REPORT; or a folder of runs, such as `suite bsuite` makes. The files may be those of the
+original's CSV logger. Written are report.md (score, whether finished, settings and episodes of each experiment, and the
+mean score by tag), scores.json and radar.png.
 
 bsuite has no seeds beside its settings: the score is computed for each seed by itself, and shown are the mean over
 seeds and its standard error.
@@ -125,7 +126,7 @@ def _section(agent: str, about: Mapping[str, Any], heading: bool) -> str:
         ]
         for name, entry in experiments.items()
     ]
-    parts = [table(["experiment", "score", "finished", "settings", "episodes", "tags"], body)]
+    parts = [table(["experiment", "score", "finished", "settings", "episodes scored", "tags"], body)]
     if incomplete := _incomplete(experiments):
         parts.append(f"Not complete, so that the score is one of what there is: {', '.join(incomplete)}.")
     if missing := [name for name in EXPERIMENTS if name not in experiments]:
@@ -169,6 +170,17 @@ def load(folder: Path) -> Seeds:
         cli.fail(f"{folder} is no folder")
     folder = folder / "csv" if (folder / "csv").is_dir() else folder
     found: dict[str, dict[str, Rows]] = {}
+    if any(folder.glob("*/run.json")):  # a suite that was stopped has no report of its own yet
+        from experiments.bsuite import runs
+
+        try:
+            for log in runs.logs(folder):
+                found.setdefault(f"seed_{log.seed}", {})[log.bsuite_id] = rows(log)
+        except (OSError, ValueError) as error:
+            cli.fail(error)
+        if not found:
+            cli.fail(f"{folder} has runs, and none with episodes of bsuite: `suite` keeps them, `train --log-episodes`")
+        return found
     for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         try:
             logged, unknown = files.read(place)
@@ -187,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = cli.Parser("python -m experiments.bsuite.report", __doc__)
     parser.add_argument(
-        "folders", type=cli.path, nargs="+", metavar="DIR", help="an agent's CSV files; several are compared"
+        "folders", type=cli.path, nargs="+", metavar="DIR", help="an agent's CSV files or runs; several are compared"
     )
     parser.add_argument("--out", type=cli.path, required=True, metavar="DIR", help="where to write")
     args = parser.parse_args(argv)

@@ -33,6 +33,7 @@ def _of_run(path: Path) -> Iterator[EpisodeLog]:
     if info.log_episodes is None or not config.env.startswith(SUITE):
         return
     rows = recorded.rows(path, episodes.NAME, lists=True)
+    step = recorded.reached(path)
     for member in recorded.members(path, info):
         bsuite_id = registry.canonical(member.get("env", config.env)).removeprefix(SUITE)
         if bsuite_id.rpartition("/")[0] not in tags.EXPERIMENTS:
@@ -43,10 +44,20 @@ def _of_run(path: Path) -> Iterator[EpisodeLog]:
             cli.note(f"{path / episodes.NAME} has lost lines: {bsuite_id} is scored by {kept:,} of {had:,} episodes")
         if not rows and any(any((folder / "checkpoints").glob("*")) for folder in shards.folders(path)):
             cli.note(f"{path / episodes.NAME} is lost: {bsuite_id} has no score")
+        if kept and kept == had and (ends := _end(rows, member)) < step and not rundir.is_held(path):
+            cli.note(
+                f"{path / episodes.NAME} ends at step {ends:,} of {step:,}: {bsuite_id} is scored by the {kept:,} "
+                "episodes before"
+            )
         if columns:
             yield EpisodeLog(
                 bsuite_id, member["seed"], {_NAMES.get(name, name): column for name, column in columns.items()}
             )
+
+
+def _end(rows: Sequence[dict[str, Any]], member: dict[str, Any]) -> int:
+    """Return the step of a member's last line."""
+    return [row for row in rows if episodes.of_member(row, member)][-1]["env_steps"]
 
 
 def _counted(rows: Sequence[dict[str, Any]], member: dict[str, Any]) -> int:

@@ -168,6 +168,8 @@ def _of_part(folder: Path) -> list[tuple[str, Member]]:
         raise RunFileError(f"cannot read {folder / 'metrics.jsonl'}: {error.strerror or error}") from None
     last = evaluation.read_document(folder / "evaluation.json")
     trained = float(max((row["env_steps"] for row in rows), default=0))
+    if last is not None and trained < last["env_steps"]:
+        cli.note(f"{folder / 'metrics.jsonl'} ends at step {trained:,.0f}, before the evaluation: it has lost lines")
     over = is_over(last, rows, info.steps, info.minutes)
     goal = float("inf") if info.is_timed else float(info.steps), info.minutes or float("inf")
     found = []

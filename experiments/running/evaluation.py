@@ -168,7 +168,9 @@ def read_document(path: Path) -> dict[str, Any] | None:
     sound = isinstance(found.get("env"), str) and isinstance(found.get("env_steps"), int)
     sound &= all(name in found and (found[name] is None or number(found[name])) for name in ("mean", "stderr"))
     members = found.get("members")
-    sound &= isinstance(members, list) and bool(members) and all(isinstance(row, dict) for row in members)
+    sound &= (
+        isinstance(members, list) and bool(members) and all(isinstance(row, dict) and "mean" in row for row in members)
+    )
     if not sound:
         note(
             f"{path} is damaged: env, env_steps, mean, stderr or members is missing or no such value; it is passed over"

@@ -30,6 +30,16 @@ def members(path: Path, info: RunInfo) -> list[dict[str, Any]]:
     return [member for row, member in enumerate(info.members) if row in there]
 
 
+def reached(path: Path) -> int:
+    """Return how far a run got, as the last line of its log and its evaluation say; of one in shards the least."""
+    found = []
+    for folder in shards.folders(path):
+        document = evaluation.read_document(folder / "evaluation.json")
+        steps = [row["env_steps"] for row in metrics.read(folder / "metrics.jsonl")[-1:]]
+        found.append(max([*steps, 0 if document is None else document["env_steps"]]))
+    return min(found, default=0)
+
+
 def ends(path: Path) -> list[int]:
     """Return the steps at which a run's shards were evaluated; one number where they are equally far."""
     found = [evaluation.read_document(folder / "evaluation.json") for folder in shards.folders(path)]

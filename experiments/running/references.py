@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,11 @@ def _of_bsuite(env: str) -> dict[str, Any]:
     from envs.bsuite import ALIASES
 
     experiment, _, number = ALIASES.get(env, env).removeprefix("bsuite/").partition("/")
-    known = _table(_BSUITE)["experiments"].get(experiment)
+    table = _table(_BSUITE)["experiments"]
+    if not number and (other := re.fullmatch(r"(\w+)_\d+", experiment)):  # a setting beyond the sweep
+        known = table.get(other[1], {})
+        return {name: dict(known[name]) for name in ("random", "best") if _alike(known.get(name))}
+    known = table.get(experiment)
     if known is None or number not in map(str, range(known["numbers"])):
         return {}
     found: dict[str, Any] = {name: dict(known[name]) for name in ("random", "best")}
@@ -48,6 +53,11 @@ def _of_bsuite(env: str) -> dict[str, Any]:
             figure["mean"] = figure["mean"][int(number)]
     players = known.get("players", {}).get(number)
     return found if players is None else {**found, "players": players}
+
+
+def _alike(figure: dict[str, Any] | None) -> bool:
+    """Return whether all settings of an experiment have one return, by its rules: those beyond the sweep, too."""
+    return figure is not None and not isinstance(figure["mean"], list) and figure["source"] == "bsuite exact"
 
 
 def sources() -> dict[str, str]:

@@ -196,7 +196,9 @@ def replace_text(path: Path, text: str, many: bool = False) -> None:
 def load(path: Path) -> tuple[Config, RunInfo]:
     """Return the Config and RunInfo of a run directory; exit 2 if it is none or they do not read."""
     if not is_run(path):
-        fail(f"{path} is no run directory (it has no run.json)")
+        inside = sorted(str(found.parent) for found in path.glob("*/run.json"))
+        some = f"; runs in it: {', '.join(inside[:3])}{', …' * (len(inside) > 3)}" if inside else ""
+        fail(f"{path} is no run directory (it has no run.json){some}")
     try:
         return read(path)
     except RunFileError as error:
@@ -217,6 +219,11 @@ def read(path: Path) -> tuple[Config, RunInfo]:
     except ConfigError as error:
         raise RunFileError(f"{path / 'config.json'}: {error}") from None
     return config, runinfo.read(path / "run.json")
+
+
+def newest_saved(path: Path) -> int:
+    """Return the step of a run's newest checkpoint; 0 if it has none."""
+    return max((int(found.name) for found in path.glob("checkpoints/*") if found.name.isdigit()), default=0)
 
 
 def newest(env: str, kind: str, agent: str | None = None) -> Path:

@@ -15,6 +15,7 @@ from experiments.running.cli import MOST_STEPS, note
 if TYPE_CHECKING:  # to import it takes JAX
     from r2i_jit.config import Config
 
+_MOST = 2**31 - 1  # what 32 bits hold
 KINDS = ("train", "sweep")
 # The distributions that step the environments of a suite, where it is not this one.
 _OF_SUITES = {
@@ -166,20 +167,20 @@ def read(path: Path) -> RunInfo:
             are_members(found["members"]),
             'a list such as [{"seed": 0}], in a sweep with hypers.* numbers, of settings with their env',
         ),
-        "steps": (_whole(found["steps"], 1, 2**31 - 1), "a whole number of at least 1"),
-        "eval_every": (_whole(found["eval_every"], 1, 2**31 - 1), "a whole number of at least 1"),
+        "steps": (_whole(found["steps"], 1, _MOST), f"a whole number from 1 to {_MOST}"),
+        "eval_every": (_whole(found["eval_every"], 1, _MOST), f"a whole number from 1 to {_MOST}"),
         "created": (_number(found["created"]), "a number of seconds"),
         "versions": (_is_map_of_texts(found["versions"]), "an object of texts"),
         "imports": (_are_texts(found.get("imports", [])), "a list of texts"),
         "folder": (isinstance(found.get("folder", ""), str), "a text"),
         "init_from": (_is_source(found.get("init_from", {})), "an object of path, step and crc, or an empty one"),
         "record_every": (
-            found.get("record_every") is None or _whole(found["record_every"], 1, 2**31 - 1),
-            "a whole number of at least 1, or null",
+            found.get("record_every") is None or _whole(found["record_every"], 1, _MOST),
+            f"a whole number from 1 to {_MOST}, or null",
         ),
         "log_episodes": (
-            found.get("log_episodes") is None or _whole(found["log_episodes"], 1, 2**31 - 1),
-            "a whole number of at least 1, or null",
+            found.get("log_episodes") is None or _whole(found["log_episodes"], 1, _MOST),
+            f"a whole number from 1 to {_MOST}, or null",
         ),
         "agent": (isinstance(found.get("agent", ""), str), "a text"),
         "minutes": (

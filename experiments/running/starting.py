@@ -50,6 +50,7 @@ def _start(
 ) -> tuple[int, Path, Any]:
     """As `start`, in the first process of a run, or its only one."""
     from experiments.running import distributed, films, loop, rundir, sharding
+    from r2i_jit import schedule
 
     wandb = importlib.util.find_spec("wandb")
     if args.wandb and (wandb is None or wandb.origin is None):  # without an origin it is a folder of wandb's logs
@@ -82,9 +83,11 @@ def _start(
             sharding.lengthen(path.parent, info)
         cli.note(f"{config.env} ({info.label}), {_count(info.members)}, {info.length} -> {path}")
         if info.steps <= trainer.prefill_steps:
+            least = schedule.least_prefill(config)
+            fewer = f" or --set replay.prefill={least}" if least < trainer.prefill_steps else ""
             cli.note(
-                f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play "
-                "(replay.prefill); --steps should be more"
+                f"nothing will be learned in {info.steps:,} steps: the first {trainer.prefill_steps:,} are random play"
+                f"{'' if fewer else ', which make one batch'}; give more --steps{fewer}"
             )
         if info.steps < trainer.steps_per_chunk:
             cli.note(
@@ -198,6 +201,9 @@ def _asked(args: Any, kind: str, members_of: MembersOf) -> tuple[Any, Any]:
     size = asking.resolved_size(args.size)
     config = asking.asked_config(args, size, args.env)
     usual = default_steps(config, size)
+    if usual > cli.MOST_STEPS and not (args.steps or args.minutes):
+        cli.fail(f"a full run of {config.env} has {usual:,} steps, more than {cli.MOST_STEPS:,}: give --steps")
+    usual = min(usual, cli.MOST_STEPS)
     steps = args.steps or (cli.MOST_STEPS if args.minutes else usual)
     eval_every = args.eval_every or max(1, (args.steps or usual) // 20)
     members = _members(members_of, config, args.seeds or 1)

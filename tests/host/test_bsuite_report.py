@@ -178,3 +178,13 @@ def test_a_radar_says_how_much_is_complete(tmp_path, monkeypatch):
         "experiments played to their end: 1 of 20",
         "experiments played to their end: a: 0, b: 0 of 20",
     ]
+
+
+def test_lengths_beyond_the_sweep_have_the_returns_of_the_others():
+    from experiments.running.references import references
+
+    for env_id in ("bsuite/memory_len_11", "bsuite/memory_len_300", "bsuite/umbrella_length_7"):
+        known = references(env_id)
+        assert (known["random"]["mean"], known["best"]["mean"]) == (0, 1) and "players" not in known
+    assert "random" not in references("bsuite/deep_sea_60")  # it costs other steps
+    assert references("bsuite/memory_len_100")["best"]["mean"] == 1 and references("bsuite/nosuch_3") == {}

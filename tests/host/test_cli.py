@@ -12,10 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import sweep
+from experiments import sweep, train
+from experiments.presets import preset
 from experiments.running import cli, display, memory, starting
-from r2i_jit import relevance
+from r2i_jit import Trainer, relevance
 from r2i_jit.config import Config
+from r2i_jit.schedule import least_prefill
 from tests.host.fake import FakeTrainer
 
 ENTRY_POINTS = ("train", "sweep", "search", "suite", "launch", "compare", "evaluate", "plot", "play", "record", "smoke")
@@ -287,9 +289,26 @@ def test_times_and_tables_are_shown_as_people_read_them():
 def test_a_run_that_learns_nothing_says_so_at_the_start(fake, capsys, steps, said):
     assert fake("fake", "--run-dir", "run", "--steps", steps) == 0
     lines = capsys.readouterr().err.splitlines()
-    text = f"nothing will be learned in {steps} steps: the first 80 are random play (replay.prefill); "
-    text += "--steps should be more"
+    text = f"nothing will be learned in {steps} steps: the first 80 are random play, which make one batch; "
+    text += "give more --steps"
     assert (lines[1] == text) is said and (text in lines) is said
+
+
+def test_the_least_random_play_is_named_and_is_right():
+    """A short try of a preset that begins with long strolls: what is said can be typed."""
+    config = preset("memory_maze", "tiny", "memory_maze/9x9-rays")
+    least = least_prefill(config)
+    assert least < config.replay.prefill / 10
+    assert Trainer(config.override([f"replay.prefill={least}"])).prefill_steps == least
+    assert Trainer(config.override(["replay.prefill=1"])).prefill_steps == least
+
+
+def test_a_full_run_that_is_too_long_is_refused_before_anything_is_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        train.main(["bsuite", "--env", "bsuite/umbrella_length_999999999", "--size", "tiny", "--run-dir", "run"])
+    assert ended.value.code == 2 and not list(tmp_path.iterdir())
+    assert "has 10,000,000,000,000 steps, more than 2,000,000,000: give --steps" in error_line(capsys)
 
 
 @pytest.mark.parametrize(("longest", "said"), [(200, False), (201, True), (999_999_999, True), (None, False)])

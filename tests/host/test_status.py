@@ -71,6 +71,23 @@ def test_a_comparison_and_minutes(fakes, capsys, monkeypatch):
     assert all(cells[0] == "done" and cells[2].endswith("of 0.01 min") for cells in found.values())
 
 
+def test_a_log_that_lost_its_end_and_a_run_that_lost_steps(fakes, tmp_path, capsys):
+    """The evaluation says how far a run got; of one that was killed the newest checkpoint says what is kept."""
+    assert fakes(*WORDS) == 0
+    log = tmp_path / "out" / "A" / "metrics.jsonl"
+    whole = log.read_text()
+    log.write_text("".join(whole.splitlines(True)[:-2]))
+    capsys.readouterr()
+    assert status.main(["out"]) == 0
+    said = capsys.readouterr()
+    assert "out/A/metrics.jsonl ends at step 160, before the evaluation at 200" in said.err and "200 of 200" in said.out
+    log.write_text(whole)
+    (tmp_path / "out" / "A" / "evaluation.json").unlink()
+    newest = max((tmp_path / "out" / "A" / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    newest.rename(newest.with_name("160"))
+    assert stand(capsys, "out")[1]["out/A"][:3] == ["stopped", "2", "200 of 200, saved at 160"]
+
+
 def test_what_does_not_read_is_named_and_the_rest_is_shown(fakes, tmp_path, capsys):
     assert fakes(*WORDS) == 0
     (tmp_path / "out" / "A" / "run.json").write_text("{")

@@ -9,6 +9,7 @@ import envs
 import r2i_jit
 from envs.bsuite import ALIASES
 from experiments import environments, smoke, suite
+from experiments.bsuite import report as bsuite_report
 from experiments.launching import results
 from tests.host.fake import FakeTrainer
 from tests.host.test_cli import error_line
@@ -65,7 +66,13 @@ def test_an_evaluation_that_is_damaged_or_anothers_is_made_again(fakes, tmp_path
     path = tmp_path / "out" / "A" / "evaluation.json"
     before = path.read_text()
     sound = json.loads(before)
-    damaged = [sound | {"env": "fake/B"}, [], sound | {"members": []}, sound | {"members": [1]}]
+    damaged = [
+        sound | {"env": "fake/B"},
+        [],
+        sound | {"members": []},
+        sound | {"members": [1]},
+        sound | {"members": [{}]},
+    ]
     damaged += [{name: value for name, value in sound.items() if name != lost} for lost in ("members", "mean")]
     for damage in ("{", *map(json.dumps, damaged)):
         path.write_text(damage)
@@ -148,9 +155,8 @@ def test_a_suite_that_is_stopped_says_how_the_suite_goes_on(fakes, capsys, monke
 def test_scores_lie_between_random_and_best_play(tmp_path):
     folder = suite.folder(tmp_path, "popgym/RepeatFirstEasy")
     folder.mkdir()
-    (folder / "evaluation.json").write_text(
-        json.dumps({"env": "popgym/RepeatFirstEasy", "mean": 0.25, "stderr": None, "env_steps": 1000, "members": [{}]})
-    )
+    values = {"mean": 0.25, "stderr": None, "env_steps": 1000, "members": [{"mean": 0.25}]}
+    (folder / "evaluation.json").write_text(json.dumps({"env": "popgym/RepeatFirstEasy"} | values))
     (found,) = results.of_run(tmp_path, "popgym/RepeatFirstEasy", None)
     assert found["score"] == pytest.approx(0.5)
     assert list(map(results.show, results.row(found)))[1:] == ["0.250", "-", "0.500", "1,000", "-0.500", "1.000"]
@@ -212,3 +218,12 @@ def test_bsuite_is_trained_and_scored_by_one_command_and_goes_on(tmp_path, capsy
     logs = {path: path.read_bytes() for path in (tmp_path / "o").glob("*/episodes.jsonl")}
     assert len(logs) == 1 and suite.main(words) == 0
     assert {path: path.read_bytes() for path in logs} == logs
+    # A folder of runs is scored as it is, before there is a report; and what has lost its end is said.
+    scored = lambda folder: next(iter(json.loads((folder / "scores.json").read_text()).values()))["experiments"]
+    assert bsuite_report.main([str(tmp_path / "o"), "--out", str(tmp_path / "again")]) == 0
+    assert scored(tmp_path / "again") == scored(report)
+    (path,) = logs
+    path.write_bytes(b"".join(logs[path].splitlines(True)[:-5]))
+    capsys.readouterr()
+    assert suite.main(words) == 0
+    assert "episodes.jsonl ends at step" in capsys.readouterr().err
