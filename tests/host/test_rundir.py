@@ -52,13 +52,13 @@ BAD_INFO = {
     "size": (None, "expected a text"),
     "seed": (-1, "expected a whole number from 0"),
     "members": ([], "expected a list such as"),
-    "steps": ("200", "expected a whole number of at least 1"),
-    "eval_every": (0, "expected a whole number of at least 1"),
+    "steps": ("200", "expected a whole number from 1 to 2147483647"),
+    "eval_every": (0, "expected a whole number from 1 to 2147483647"),
     "created": ([1], "expected a number of seconds"),
     "versions": ({"jax": 1}, "expected an object of texts"),
     "devices_per_seed": (0, "expected a whole number of at least 1"),
     "id": (7, "expected a text"),
-    "record_every": (0, "expected a whole number of at least 1, or null"),
+    "record_every": (0, "expected a whole number from 1 to 2147483647, or null"),
 }
 
 
