@@ -84,7 +84,13 @@ def test_other_rewards_have_the_returns_of_the_game_times_their_factor(game):
 def test_an_id_that_says_its_setting_has_what_its_number_has():
     for alias, env_id in ALIASES.items():
         assert references(alias) == references(env_id) and oracles(alias) == oracles(env_id)
-    for unknown in ("bsuite/catch/20", "bsuite/catch", "bsuite/catch/x", "bsuite/nothing/0", "bsuite/deep_sea_51"):
+    for unknown in (
+        "bsuite/catch/20",
+        "bsuite/catch",
+        "bsuite/catch/x",
+        "bsuite/nothing/0",
+        "bsuite/deep_sea_stochastic_60",
+    ):
         assert references(unknown) == {}
     assert references("bsuite/memory_len_11") == references("bsuite/memory_len/0")  # past the sweep, and paid alike
     assert oracles("bsuite/nothing/0") == ()

@@ -169,7 +169,7 @@ def test_settings_have_reference_lines_too(tmp_path, monkeypatch):
     assert texts == ["random play -36.23 .. -35.46", "energy and linear controller 791.00 .. 846.51"]
     assert references.summary("bsuite/memory_len/0,22") == "random play 0.000; optimal (perfect memory) 1.000"
     assert references.lines("bsuite/memory_len_300") == references.lines("bsuite/memory_len/0")
-    assert references.lines("bsuite/memory_len/0,99") == references.lines("bsuite/deep_sea_60") == []
+    assert references.lines("bsuite/memory_len/0,99") == references.lines("bsuite/discounting_chain_delay_300") == []
 
 
 def test_a_run_that_is_named_twice_is_drawn_once_and_two_of_one_name_are_told_apart(tmp_path, monkeypatch, capsys):
