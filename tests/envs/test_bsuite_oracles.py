@@ -84,15 +84,9 @@ def test_other_rewards_have_the_returns_of_the_game_times_their_factor(game):
 def test_an_id_that_says_its_setting_has_what_its_number_has():
     for alias, env_id in ALIASES.items():
         assert references(alias) == references(env_id) and oracles(alias) == oracles(env_id)
-    for unknown in (
-        "bsuite/catch/20",
-        "bsuite/catch",
-        "bsuite/catch/x",
-        "bsuite/nothing/0",
-        "bsuite/deep_sea_stochastic_60",
-    ):
-        assert references(unknown) == {}
-    assert references("bsuite/memory_len_11") == references("bsuite/memory_len/0")  # past the sweep, and paid alike
+    for unknown in ("catch/20", "catch", "catch/x", "nothing/0", "deep_sea_stochastic_60"):
+        assert references(f"bsuite/{unknown}") == {}
+    assert references("bsuite/memory_len_11") == references("bsuite/memory_len_100")  # past the sweep, and paid alike
     assert oracles("bsuite/nothing/0") == ()
     assert oracles("bsuite/memory_len_300") == oracles("bsuite/memory_len/0")
     assert oracles("bsuite/discounting_chain_delay_300") == oracles("bsuite/discounting_chain/0")
