@@ -5,6 +5,7 @@ Ref: bsuite/experiments/summary_analysis.py:300-420 (0.3.6), with two difference
 """
 
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from experiments.bsuite.tags import TAGS
 
 RINGS = (0.25, 0.5, 0.75, 1.0)
+_LINE = 100  # characters of the note
 
 
 def draw(agents: Mapping[str, Mapping[str, float]], out: Path, note: str = "") -> Path:
@@ -53,7 +55,7 @@ def radar(agents: Mapping[str, Mapping[str, float]], note: str = "") -> Any:
     if len(agents) > 1:
         figure.legend(loc="outside upper left", frameon=False, fontsize=10, ncols=3)
     if note:
-        figure.supxlabel(note, fontsize=9, color="0.35")
+        figure.supxlabel(textwrap.fill(note, _LINE), fontsize=9, color="0.35")
     return figure
 
 

@@ -143,6 +143,12 @@ def test_the_radar_has_a_polygon_an_agent_over_all_tags():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(agents)
 
 
+def test_a_long_note_keeps_to_the_figure():
+    note = "experiments played to their end: " + ", ".join(f"an agent with a long name {i}: {i}" for i in range(9))
+    lines = radar.radar({"one": dict.fromkeys(TAGS, 0.5)}, note).get_supxlabel().split("\n")
+    assert len(lines) > 2 and all(len(line) <= 100 for line in lines) and " ".join(lines) == note
+
+
 def test_agents_with_equal_scores_are_all_seen():
     axes = radar.radar({str(i): dict.fromkeys(TAGS, 0.5) for i in range(9)}).axes[0]
     sizes, widths = ([getattr(line, f"get_{what}")() for line in axes.lines] for what in ("markersize", "linewidth"))
