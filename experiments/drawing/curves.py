@@ -145,6 +145,18 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(count > 1, width, 0.0)
 
 
+def between(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return values (steps,) with the NaN between two numbers on the line from one to the other.
+
+    Where no episode of a seed ended it is not left out of the mean, which would go up and down with who is in it. What
+    is before the first number or after the last, of a seed that diverged, stays NaN.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return values
+    return np.interp(steps, steps[known], values[known], left=np.nan, right=np.nan)
+
+
 def draw(curves: Sequence[Curve], envs: Sequence[str], out: Path) -> Path:
     """Draw curves of the given environments into the PNG file `out` and return its path."""
     from matplotlib.figure import Figure
@@ -178,7 +190,9 @@ def _draw_curve(axes: Any, curve: Curve, colour: str, style: Any) -> None:
         looks |= {"color": colour, "linestyle": style, "marker": marker, "markersize": size}
         axes.plot(curve.steps[kept], values[kept], **looks)
 
-    mean, width = interval(curve.returns)
+    mean, width = interval(
+        np.array([between(curve.steps, seed) for seed in curve.returns]).reshape(curve.returns.shape)
+    )
     known = np.isfinite(mean)
     if len(curve.returns) > 1:
         for seed in curve.returns:

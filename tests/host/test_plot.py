@@ -85,6 +85,19 @@ def test_long_curves_are_averaged_by_episodes():
     np.testing.assert_allclose(curve.returns, 0.75)  # 3 of 4 episodes returned 1
 
 
+def test_a_seed_whose_episodes_end_seldom_stays_in_the_mean(tmp_path, monkeypatch):
+    nan = np.nan
+    returns = np.array([[0.0, nan, 2.0, nan, nan, 5.0, nan], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]])
+    steps = np.array([0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
+    drawn = []
+    monkeypatch.setattr(curves, "save", lambda figure, out: drawn.append(figure.axes[0]) or out)
+    curves.draw([curves.Curve("both", steps, returns, np.array([]), np.empty((2, 0)))], ["x/y"], tmp_path / "x.png")
+    (line,) = (line for line in drawn[0].lines if line.get_label() == "both")
+    assert line.get_ydata().tolist() == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 1.0]  # nothing is made up behind the last
+    gone = np.full(3, nan)
+    assert np.isnan(curves.between(np.arange(3.0), gone)).all()
+
+
 def test_the_interval_is_students_t():
     mean, width = curves.interval(np.array([[1.0, np.nan, 1.0], [2.0, 5.0, 1.0], [3.0, np.nan, np.nan]]))
     np.testing.assert_allclose(mean, [2.0, 5.0, 1.0])
